@@ -1,0 +1,7 @@
+package feed
+
+import "errors"
+
+// ErrDraining is what [Subscription.Next] returns when the feed is shutting down. The subscription's position is where
+// its last batch ended, so its client resumes from its own cursors elsewhere and misses nothing.
+var ErrDraining = errors.New("feed: draining")

@@ -1,0 +1,44 @@
+package feed
+
+import "context"
+
+// Source is where a feed's items are. All items that a workflow has up to any head that Listen or Heads has given must
+// be visible to a read that starts after: the source reads from the primary, never from a lagging copy.
+//
+// Its methods are called from several goroutines at once.
+type Source interface {
+	// Listen calls wake for each workflow that may have new items, with the head it is told of, until ctx ends or the
+	// source can no longer be heard; the error says why. It calls connected each time that it has begun to listen: from
+	// then on wake is called for all that commits. The feed calls Listen again after an error, so it need not retry.
+	// Neither function blocks.
+	Listen(ctx context.Context, connected func(), wake func(workflowID string, head Cursor)) error
+
+	// After returns for each position the oldest items after it, as many as the window allows, in order.
+	After(ctx context.Context, at []Position, window Window) ([]Page, error)
+
+	// Before returns for each position the newest items before it, as many as the window allows, in order: the oldest of
+	// them first.
+	Before(ctx context.Context, at []Position, window Window) ([]Page, error)
+
+	// Heads returns the head of each of the workflows. A workflow without items is absent.
+	Heads(ctx context.Context, workflowIDs []string) (map[string]Cursor, error)
+}
+
+// Position is a place in a workflow's order: between the item at the cursor and the next.
+type Position struct {
+	WorkflowID string
+	Cursor     Cursor
+}
+
+// Window bounds a page. The item that reaches Bytes is the page's last, so a page has an item wherever there is one.
+type Window struct {
+	Items int
+	Bytes int
+	Types []string // only items of these types; nil means all
+}
+
+// Page is a run of a workflow's items without a gap, oldest first.
+type Page struct {
+	Items []*Item
+	More  bool // there may be more items in the direction of reading
+}

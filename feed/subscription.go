@@ -1,0 +1,276 @@
+package feed
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Options says what a subscription follows.
+type Options struct {
+	From  []Start       // at least one; each workflow once
+	Types []string      // only items of these types; nil means all
+	Idle  time.Duration // how long Next waits before it returns an empty batch; 0 means 15 s
+}
+
+// Start is where a subscription begins in one workflow: after the cursor or, with Last set, that many items before the
+// head.
+type Start struct {
+	Position
+	Last *int // of the types that the subscription takes; 0 means only what is new. The Cursor is then not used.
+}
+
+// Batch is what one call of Next delivers.
+type Batch struct {
+	Items    []*Item // of one workflow, in order; shared, not to be changed. Empty after Options.Idle without news.
+	UpToDate bool    // with these, every item that was known to be committed has been delivered
+}
+
+// Subscription is one client's positions in the workflows it follows. It holds no items: between two calls of Next it
+// costs its memory and nothing else. It belongs to one goroutine.
+type Subscription struct {
+	feed    *Feed
+	types   []string
+	follows []*follow
+	ready   chan struct{} // a topic has news; written by topics
+	idle    time.Duration
+	timer   *time.Timer
+	turn    int       // the follow that is asked first, so that a busy workflow does not starve the others
+	waiting *pageCall // a page that has been asked for
+	reading *follow   // whose page that is
+	head    Cursor    // what reading's topic had read when the page was asked for
+	told    bool      // the last batch said that it was up to date
+	close   sync.Once
+}
+
+// follow is a subscription's place in one workflow.
+type follow struct {
+	topic *topic
+	at    Cursor
+	last  int // items still to go back from the head before at is known; below zero when at is known
+	seen  Cursor
+}
+
+// Subscribe begins to follow workflows, whether they exist yet or not. It reads nothing yet and does not block. The
+// caller must Close the subscription.
+func (f *Feed) Subscribe(options Options) (*Subscription, error) {
+	if len(options.From) == 0 {
+		return nil, errors.New("feed: Options.From is empty; it must name a workflow")
+	}
+	s := &Subscription{
+		feed:    f,
+		types:   sorted(options.Types),
+		follows: make([]*follow, len(options.From)),
+		ready:   make(chan struct{}, 1),
+		idle:    cmp.Or(options.Idle, 15*time.Second),
+	}
+	seen := make(map[string]bool, len(options.From))
+	for i, start := range options.From {
+		if seen[start.WorkflowID] {
+			return nil, fmt.Errorf("feed: Options.From names workflow %q twice; each may stand there once", start.WorkflowID)
+		}
+		seen[start.WorkflowID] = true
+		s.follows[i] = &follow{at: start.Cursor, last: -1}
+		if start.Last != nil {
+			s.follows[i].last = max(0, *start.Last)
+			s.follows[i].seen = End
+		}
+	}
+	for i, start := range options.From {
+		s.follows[i].topic = f.join(start.WorkflowID, s)
+	}
+	f.stats.subscriptions.Add(1)
+	s.timer = time.NewTimer(s.idle)
+	return s, nil
+}
+
+// join registers a subscription with a workflow's topic, making it if there is none, before anything is read.
+func (f *Feed) join(workflowID string, s *Subscription) *topic {
+	f.mu.Lock()
+	t, ok := f.topics[workflowID]
+	if !ok {
+		t = &topic{workflowID: workflowID, subscriptions: make(map[*Subscription]struct{})}
+		f.topics[workflowID] = t
+	}
+	t.idleSince = time.Time{}
+	t.mu.Lock()
+	t.subscriptions[s] = struct{}{}
+	t.mu.Unlock()
+	f.mu.Unlock()
+	if !ok {
+		f.enqueue(t)
+	}
+	return t
+}
+
+// Close ends the subscription. It may be called more than once, but not during Next.
+func (s *Subscription) Close() {
+	s.close.Do(func() {
+		s.timer.Stop()
+		s.feed.mu.Lock()
+		defer s.feed.mu.Unlock()
+		for _, f := range s.follows {
+			f.topic.mu.Lock()
+			delete(f.topic.subscriptions, s)
+			if len(f.topic.subscriptions) == 0 {
+				f.topic.idleSince = time.Now()
+			}
+			f.topic.mu.Unlock()
+		}
+		s.feed.stats.subscriptions.Add(-1)
+	})
+}
+
+// Next blocks until there are items after the subscription's position and returns them; its position is then after
+// them. It returns a batch without items when the subscription has just become up to date, and when nothing has come
+// for Options.Idle. A source that is away makes it wait, not fail. The error is [ErrDraining] or ctx's.
+func (s *Subscription) Next(ctx context.Context) (Batch, error) {
+	s.timer.Reset(s.idle)
+	for {
+		select {
+		case <-s.feed.draining:
+			return Batch{}, ErrDraining
+		default:
+		}
+		items, upToDate := s.poll()
+		if len(items) > 0 || upToDate && !s.told {
+			s.told = upToDate
+			return Batch{Items: items, UpToDate: upToDate}, nil
+		}
+		var paged <-chan struct{}
+		if s.waiting != nil {
+			paged = s.waiting.done
+		}
+		select {
+		case <-s.ready:
+		case <-paged:
+		case <-s.feed.draining:
+		case <-s.timer.C:
+			return Batch{UpToDate: s.told}, nil
+		case <-ctx.Done():
+			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// poll returns the next items of the first workflow that has any, and whether nothing is left after them. It never
+// blocks; where only the source can tell, it asks for a page.
+func (s *Subscription) poll() (items []*Item, upToDate bool) {
+	upToDate = true
+	for i := range s.follows {
+		f := s.follows[(s.turn+i)%len(s.follows)]
+		if len(items) == 0 {
+			items = s.advance(f)
+			if len(items) > 0 {
+				s.turn = (s.turn + i + 1) % len(s.follows)
+			}
+		}
+		upToDate = upToDate && f.last < 0 && f.topic.reached(f.at)
+	}
+	return items, upToDate
+}
+
+// advance moves a follow along and returns the items that it has passed, if it takes any of them.
+func (s *Subscription) advance(f *follow) []*Item {
+	for {
+		if s.reading == f {
+			items, done := s.collect(f)
+			if !done || len(items) > 0 {
+				return items
+			}
+		}
+		v := f.topic.after(f.at, s.feed.cfg.Window)
+		switch {
+		case !v.loaded:
+			return nil
+		case f.last >= 0:
+			if !s.findStart(f, v) {
+				return nil
+			}
+		case !v.tail:
+			if s.waiting == nil {
+				s.request(f, Position{f.topic.workflowID, f.at}, false, 0, v)
+			}
+			return nil
+		case len(v.items) == 0:
+			f.at = max(f.at, v.read)
+			return nil
+		default:
+			f.at = v.items[len(v.items)-1].CreatedAt
+			if items := s.taken(v.items); len(items) > 0 {
+				return items
+			}
+		}
+	}
+}
+
+// findStart goes back from the head until it knows where the last items begin, and reports whether it does now.
+func (s *Subscription) findStart(f *follow, v view) bool {
+	if f.seen == End {
+		if at, ok := f.topic.newest(f.last, s.types); ok {
+			f.at, f.last = at, -1
+			return true
+		}
+		f.seen = v.read + 1
+	}
+	if s.waiting == nil {
+		s.request(f, Position{f.topic.workflowID, f.seen}, true, f.last, v)
+	}
+	return false
+}
+
+func (s *Subscription) request(f *follow, from Position, backwards bool, items int, v view) {
+	s.waiting = s.feed.pages.request(from, backwards, s.feed.limit(items), s.types)
+	s.reading = f
+	s.head = v.read
+}
+
+// collect takes the page that was asked for, if it is there. A page that is the last reaches to where the topic had read
+// when it was asked for, even if its items do not: what lies between is of other types.
+func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
+	select {
+	case <-s.waiting.done:
+	default:
+		return nil, false
+	}
+	page, err := s.waiting.page, s.waiting.err
+	s.waiting, s.reading = nil, nil
+	if err != nil {
+		return nil, true // asked again, at the pace of the page reader
+	}
+	if f.last >= 0 {
+		f.last -= len(page.Items)
+		if len(page.Items) > 0 {
+			f.seen = page.Items[0].CreatedAt
+		}
+		if f.last <= 0 || !page.More {
+			f.at, f.last = f.seen-1, -1
+		}
+		return nil, true
+	}
+	if n := len(page.Items); n > 0 {
+		f.at = page.Items[n-1].CreatedAt
+	}
+	if !page.More {
+		f.at = max(f.at, s.head)
+	}
+	return page.Items, true
+}
+
+// taken returns the items of the types that the subscription takes.
+func (s *Subscription) taken(items []*Item) []*Item {
+	if s.types == nil {
+		return items
+	}
+	return slices.Collect(func(yield func(*Item) bool) {
+		for _, item := range items {
+			if slices.Contains(s.types, item.Type) && !yield(item) {
+				return
+			}
+		}
+	})
+}
