@@ -1,0 +1,97 @@
+package db
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// The bounds of an item's parts, in bytes; the tables' checks have the same.
+const (
+	maxWorkflowID = 1000
+	maxID         = 200
+	maxLabel      = 1000
+	maxBody       = 1 << 20
+	maxMetadata   = 64 << 10
+)
+
+// InvalidItemError says which field of an item cannot be stored and why. Nothing of the call has been written.
+type InvalidItemError struct {
+	Index  int    // of the item among those of the call
+	Field  string // by its JSON name
+	Reason string // what is wrong and what is accepted
+}
+
+// Error says it in one line.
+func (e *InvalidItemError) Error() string {
+	return fmt.Sprintf("item %d: %s: %s", e.Index, e.Field, e.Reason)
+}
+
+// checker keeps the first thing that is wrong with an item.
+type checker struct {
+	field, reason string
+}
+
+func (c *checker) fail(field, format string, args ...any) {
+	if c.field == "" {
+		c.field, c.reason = field, fmt.Sprintf(format, args...)
+	}
+}
+
+func (c *checker) text(field, s string, most int) {
+	switch {
+	case len(s) > most:
+		c.fail(field, "is %d bytes long; at most %d bytes are accepted", len(s), most)
+	case strings.ContainsRune(s, 0):
+		c.fail(field, "contains a NUL byte, which PostgreSQL cannot store; text without NUL is accepted")
+	case !utf8.ValidString(s):
+		c.fail(field, "is not valid UTF-8; UTF-8 text is accepted")
+	}
+}
+
+func (c *checker) label(field, s string) { c.text(field, s, maxLabel) }
+
+func (c *checker) body(field, s string) { c.text(field, s, maxBody) }
+
+func (c *checker) number(field string, n, least, most float64, accepted string) {
+	if !(n >= least && n <= most) { // so that NaN fails
+		c.fail(field, "is %v; accepted is %s", n, accepted)
+	}
+}
+
+func (c *checker) key(k key) {
+	if k.workflowID == "" {
+		c.fail("workflowId", "is empty; 1 to %d bytes are accepted", maxWorkflowID)
+	}
+	c.text("workflowId", k.workflowID, maxWorkflowID)
+	c.text("id", k.id, maxID)
+	switch {
+	case len(k.metadata) > maxMetadata:
+		c.fail("metadata", "is %d bytes long; at most %d bytes are accepted", len(k.metadata), maxMetadata)
+	case k.metadata != nil && (!json.Valid(k.metadata) || !utf8.Valid(k.metadata)):
+		c.fail("metadata", "is not valid JSON; any JSON value is accepted")
+	}
+}
+
+// checked returns the items as rows, or an [InvalidItemError].
+func checked(items []Item) ([]row, error) {
+	rows := make([]row, len(items))
+	for i, item := range items {
+		if item == nil {
+			return nil, &InvalidItemError{Index: i, Field: "item", Reason: "is nil; a Message, Log, Stat or Progress is accepted"}
+		}
+		k := item.key()
+		var c checker
+		c.key(k)
+		item.check(&c)
+		if c.field != "" {
+			return nil, &InvalidItemError{Index: i, Field: c.field, Reason: c.reason}
+		}
+		if k.id == "" {
+			k.id = newID(k.prefix)
+		}
+		rows[i] = row{Item: item, workflowID: k.workflowID, id: k.id, metadata: string(k.metadata)}
+	}
+	return rows, nil
+}

@@ -1,0 +1,178 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"chatfeed/db/internal/dbsqlc"
+	"chatfeed/feed"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// readTimeout bounds a read on a database that no longer answers.
+const readTimeout = 10 * time.Second
+
+// SourceConfig says how a [Source] listens. The zero value of each field means its default.
+type SourceConfig struct {
+	// Listen is how to connect for LISTEN, as a URL or a keyword string; by default as the pool does. LISTEN needs a
+	// session of its own, which a pooler in transaction mode does not give.
+	Listen string
+	// Canary is how often a silent listener is tested by a notification of our own: 5 s. After three such intervals
+	// without hearing anything it is taken for dead.
+	Canary time.Duration
+}
+
+// Source is the [feed.Source] on PostgreSQL. Its methods may be called from any goroutine.
+type Source struct {
+	pool   *pgxpool.Pool
+	q      *dbsqlc.Queries
+	listen *pgx.ConnConfig
+	canary time.Duration
+}
+
+var _ feed.Source = (*Source)(nil)
+
+// NewSource makes a source that reads through pool, which stays the caller's and must lead to the primary. The error
+// says which field of cfg is wrong.
+func NewSource(pool *pgxpool.Pool, cfg SourceConfig) (*Source, error) {
+	s := &Source{
+		pool:   pool,
+		q:      dbsqlc.New(pool),
+		listen: pool.Config().ConnConfig.Copy(),
+		canary: cmp.Or(cfg.Canary, 5*time.Second),
+	}
+	if s.canary < 0 {
+		return nil, fmt.Errorf("db: SourceConfig.Canary is %v; it must be positive", cfg.Canary)
+	}
+	if cfg.Listen != "" {
+		listen, err := pgx.ParseConfig(cfg.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("db: SourceConfig.Listen: %w", err)
+		}
+		s.listen = listen
+	}
+	s.listen.ConnectTimeout = cmp.Or(s.listen.ConnectTimeout, 5*time.Second)
+	return s, nil
+}
+
+// After implements [feed.Source] in one round trip.
+func (s *Source) After(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := s.q.After(ctx, afterParams(at, window))
+	if err != nil {
+		return nil, fmt.Errorf("read after cursors: %w", err)
+	}
+	return pages(at, rows, window), nil
+}
+
+// Before implements [feed.Source] in one round trip.
+func (s *Source) Before(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	found, err := s.q.Before(ctx, dbsqlc.BeforeParams(afterParams(at, window)))
+	if err != nil {
+		return nil, fmt.Errorf("read before cursors: %w", err)
+	}
+	rows := make([]dbsqlc.AfterRow, len(found))
+	for i, row := range found {
+		rows[i] = dbsqlc.AfterRow(row)
+	}
+	return pages(at, rows, window), nil
+}
+
+// Heads implements [feed.Source].
+func (s *Source) Heads(ctx context.Context, workflowIDs []string) (map[string]feed.Cursor, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := s.q.Heads(ctx, workflowIDs)
+	if err != nil {
+		return nil, fmt.Errorf("read heads: %w", err)
+	}
+	heads := make(map[string]feed.Cursor, len(rows))
+	for _, row := range rows {
+		heads[row.ID] = cursor(row.Head)
+	}
+	return heads, nil
+}
+
+// Workflows returns at most limit workflows by newest head, those that come after the given one in that order; a zero
+// one means from the newest.
+func (s *Source) Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if after.Head == 0 {
+		after.Head = feed.End
+	}
+	rows, err := s.q.Workflows(ctx, dbsqlc.WorkflowsParams{
+		BeforeHead:   timestamp(after.Head),
+		BeforeID:     after.ID,
+		MaxWorkflows: int32(min(limit, 1<<20)), //nolint:gosec // bounded
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read workflows: %w", err)
+	}
+	workflows := make([]feed.Workflow, len(rows))
+	for i, row := range rows {
+		workflows[i] = feed.Workflow{ID: row.ID, Head: cursor(row.Head), Status: row.Status}
+	}
+	return workflows, nil
+}
+
+func afterParams(at []feed.Position, window feed.Window) dbsqlc.AfterParams {
+	p := dbsqlc.AfterParams{
+		WorkflowIds: make([]string, len(at)),
+		Cursors:     make([]pgtype.Timestamptz, len(at)),
+		AllTypes:    window.Types == nil,
+		Types:       window.Types,
+		MaxItems:    int32(min(window.Items, 1<<20)), //nolint:gosec // bounded
+		MaxBytes:    int64(window.Bytes),
+	}
+	for i, position := range at {
+		p.WorkflowIds[i] = position.WorkflowID
+		p.Cursors[i] = timestamp(position.Cursor)
+	}
+	return p
+}
+
+// pages sorts rows into the pages of their positions, oldest first. The query has them by position already, but only
+// the order within a page is its promise to keep.
+func pages(at []feed.Position, rows []dbsqlc.AfterRow, window feed.Window) []feed.Page {
+	pages := make([]feed.Page, len(at))
+	sizes := make([]int, len(at))
+	items := make([]feed.Item, len(rows)) // in one piece, as they are read and dropped together
+	for i, row := range rows {
+		item := &items[i]
+		item.WorkflowID = at[row.Position-1].WorkflowID
+		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
+		item.Body, item.Metadata = row.Body, row.Metadata
+		page := &pages[row.Position-1]
+		page.Items = append(page.Items, item)
+		sizes[row.Position-1] += item.Size()
+	}
+	for i := range pages {
+		page := &pages[i]
+		page.More = len(page.Items) >= window.Items || sizes[i] >= window.Bytes
+		byTime := func(a, b *feed.Item) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) }
+		if !slices.IsSortedFunc(page.Items, byTime) {
+			slices.SortFunc(page.Items, byTime)
+		}
+	}
+	return pages
+}
+
+func cursor(t pgtype.Timestamptz) feed.Cursor { return feed.Cursor(t.Time.UnixMicro()) }
+
+// timestamp is a cursor as PostgreSQL takes it. What is before the epoch is the epoch, as no item is older.
+func timestamp(c feed.Cursor) pgtype.Timestamptz {
+	if c == feed.End {
+		return pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}
+	}
+	return pgtype.Timestamptz{Time: time.UnixMicro(int64(max(c, 0))), Valid: true}
+}
