@@ -1,0 +1,56 @@
+package rpc
+
+import (
+	"context"
+
+	v1 "chatfeed/rpc/chatfeedv1"
+)
+
+const (
+	maxText      = 1 << 20
+	maxMessageID = 200
+)
+
+// chatService implements chatfeed.v1.ChatService.
+type chatService struct{ Config }
+
+// SendMessage implements the RPC of that name.
+func (s *chatService) SendMessage(ctx context.Context, request *v1.SendMessageRequest) (*v1.SendMessageResponse, error) {
+	err := checkWorkflowID("workflow_id", request.GetWorkflowId())
+	switch {
+	case err != nil:
+	case request.GetText() == "":
+		err = invalid("text", "is empty; 1 byte to %d bytes are accepted", maxText)
+	case len(request.GetText()) > maxText:
+		err = invalid("text", "is %d bytes long; 1 byte to %d bytes are accepted", len(request.GetText()), maxText)
+	case len(request.GetId()) > maxMessageID:
+		err = invalid("id", "is %d bytes long; at most %d bytes are accepted", len(request.GetId()), maxMessageID)
+	default:
+		err = checkNUL("text", request.GetText())
+		if err == nil {
+			err = checkNUL("id", request.GetId())
+		}
+	}
+	if err != nil {
+		return nil, public(ctx, s.Log, err)
+	}
+	sent, err := s.Chat.Send(ctx, request.GetWorkflowId(), ChatMessage{ID: request.GetId(), Text: request.GetText()})
+	if err != nil {
+		return nil, public(ctx, s.Log, err)
+	}
+	return &v1.SendMessageResponse{Id: sent.ID, RunId: sent.RunID}, nil
+}
+
+// CancelWorkflow implements the RPC of that name.
+func (s *chatService) CancelWorkflow(
+	ctx context.Context, request *v1.CancelWorkflowRequest,
+) (*v1.CancelWorkflowResponse, error) {
+	err := checkWorkflowID("workflow_id", request.GetWorkflowId())
+	if err == nil {
+		err = s.Chat.Cancel(ctx, request.GetWorkflowId())
+	}
+	if err != nil {
+		return nil, public(ctx, s.Log, err)
+	}
+	return &v1.CancelWorkflowResponse{}, nil
+}

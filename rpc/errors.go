@@ -1,0 +1,46 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"chatfeed/feed"
+
+	"connectrpc.com/connect"
+)
+
+// ErrWorkflowNotFound is what a [Chat] returns for a workflow that is not running.
+var ErrWorkflowNotFound = errors.New("workflow not found")
+
+// invalidError says which field of a request is wrong and what is accepted. It is all for the client's eyes.
+type invalidError struct{ field, reason string }
+
+func (e *invalidError) Error() string { return e.field + ": " + e.reason }
+
+func invalid(field, format string, args ...any) error {
+	return &invalidError{field, fmt.Sprintf(format, args...)}
+}
+
+// public turns an error into what a client may see: its own mistakes in full, anything else by kind only. What the
+// client cannot see is logged here.
+func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
+	var bad *invalidError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &bad):
+		return connect.NewError(connect.CodeInvalidArgument, bad)
+	case errors.Is(err, ErrWorkflowNotFound):
+		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id is running"))
+	case errors.Is(err, feed.ErrDraining):
+		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping; subscribe again from your cursors"))
+	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+		return connect.NewError(connect.CodeDeadlineExceeded, errors.New("the request's deadline has passed"))
+	case ctx.Err() != nil:
+		return connect.NewError(connect.CodeCanceled, errors.New("the client has gone"))
+	}
+	log.ErrorContext(ctx, "request failed", "error", err)
+	return connect.NewError(connect.CodeUnavailable, errors.New("the server cannot reach what it needs; try again"))
+}

@@ -1,0 +1,172 @@
+// Package rpc serves a feed to clients: the Connect services of package chatfeed.v1 (over Connect, gRPC and gRPC-Web),
+// the REST endpoint of the polling design, health and reflection, all as one [http.Handler].
+//
+// Every stream is the same loop over a [feed.Subscription]; a transport only says how a batch becomes bytes. An item is
+// encoded once per format, whoever receives it. A client sees its own mistakes in full and nothing of the server's inside.
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"time"
+
+	"chatfeed/feed"
+	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
+
+	"connectrpc.com/connect"
+	connectcors "connectrpc.com/cors"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+	"github.com/rs/cors"
+)
+
+// Workflows lists workflows by newest head.
+type Workflows interface {
+	// Workflows returns at most limit workflows that come after the given one, or from the newest if it is zero.
+	Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error)
+}
+
+// Chat is the way to the workflows. Both methods return when the workflow engine has taken the request.
+type Chat interface {
+	// Send hands a message to a workflow, and starts the workflow if it is not running. It makes the message's id if it
+	// has none.
+	Send(ctx context.Context, workflowID string, message ChatMessage) (Sent, error)
+	// Cancel asks a workflow to end. The error is [ErrWorkflowNotFound] where none is running.
+	Cancel(ctx context.Context, workflowID string) error
+}
+
+// ChatMessage is a message to a workflow.
+type ChatMessage struct{ ID, Text string }
+
+// Sent says what has become of a message.
+type Sent struct{ ID, RunID string }
+
+// Config says what a handler serves. Feed and Workflows are required.
+type Config struct {
+	Feed      *feed.Feed
+	Workflows Workflows
+	// Chat is nil where there is no workflow engine; ChatService is then not served.
+	Chat Chat
+	// Ready reports why the server cannot serve now, or nil. A nil Ready is always ready.
+	Ready func(context.Context) error
+	// Origins are the web origins whose pages may call, besides the server's own: "https://example.com", also with one
+	// "*" for a part of it.
+	Origins []string
+	// Heartbeat is how often a silent stream sends an empty frame: 15 s.
+	Heartbeat time.Duration
+	// WriteTimeout is how long one write to a client may be stuck before the client is disconnected: 30 s.
+	WriteTimeout time.Duration
+	// Log takes what clients do not see; the default is slog.Default().
+	Log *slog.Logger
+}
+
+// NewHandler returns the handler. The error names the field of cfg that is wrong.
+func NewHandler(cfg Config) (http.Handler, error) {
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 15*time.Second)
+	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 30*time.Second)
+	cfg.Log = cmp.Or(cfg.Log, slog.Default())
+	switch {
+	case cfg.Feed == nil:
+		return nil, errors.New("rpc: Config.Feed is nil; it is required")
+	case cfg.Workflows == nil:
+		return nil, errors.New("rpc: Config.Workflows is nil; it is required")
+	case cfg.Heartbeat < 0:
+		return nil, fmt.Errorf("rpc: Config.Heartbeat is %v; it must be positive", cfg.Heartbeat)
+	case cfg.WriteTimeout < 0:
+		return nil, fmt.Errorf("rpc: Config.WriteTimeout is %v; it must be positive", cfg.WriteTimeout)
+	}
+	options := connect.WithHandlerOptions(
+		codecs(),
+		connect.WithReadMaxBytes(4<<20),
+		// Compressing each frame for each client would undo what sharing the encoded items saves.
+		connect.WithCompressMinBytes(math.MaxInt32),
+	)
+	service := &feedService{cfg}
+	services := []string{chatfeedv1connect.FeedServiceName}
+	mux := http.NewServeMux()
+	mux.Handle(chatfeedv1connect.NewFeedServiceHandler(service, options))
+	if cfg.Chat != nil {
+		services = append(services, chatfeedv1connect.ChatServiceName)
+		mux.Handle(chatfeedv1connect.NewChatServiceHandler(&chatService{cfg}, options))
+	}
+	mux.HandleFunc("GET /workflows/{id}/chatData", service.chatData)
+	reflector := grpcreflect.NewStaticReflector(services...)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
+	health := &health{cfg, services}
+	mux.Handle(grpchealth.NewHandler(health))
+	mux.HandleFunc("GET /healthz", health.live)
+	mux.HandleFunc("GET /readyz", health.ready)
+	mux.HandleFunc("GET /{$}", index)
+	return allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), nil
+}
+
+func index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = fmt.Fprint(w, `chatfeed
+
+Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows
+                          /chatfeed.v1.ChatService/SendMessage   CancelWorkflow
+REST                      /workflows/{id}/chatData?afterTimestamp=0
+Health                    /healthz   /readyz   grpc.health.v1.Health
+`)
+}
+
+func allowOrigins(next http.Handler, origins []string) http.Handler {
+	if len(origins) == 0 {
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: connectcors.AllowedMethods(),
+		AllowedHeaders: connectcors.AllowedHeaders(),
+		ExposedHeaders: connectcors.ExposedHeaders(),
+		MaxAge:         7200, // seconds; what browsers keep at the most
+	}).Handler(next)
+}
+
+// health says whether the server lives and whether it is ready, over HTTP and gRPC.
+type health struct {
+	Config
+	services []string
+}
+
+func (h *health) live(w http.ResponseWriter, _ *http.Request) {
+	_, _ = fmt.Fprintln(w, "ok")
+}
+
+func (h *health) ready(w http.ResponseWriter, r *http.Request) {
+	if err := h.check(r.Context()); err != nil {
+		h.Log.WarnContext(r.Context(), "not ready", "error", err)
+		http.Error(w, "not ready: the database or its schema is away", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ok")
+}
+
+func (h *health) check(ctx context.Context) error {
+	if h.Ready == nil {
+		return nil
+	}
+	return h.Ready(ctx)
+}
+
+// Check implements [grpchealth.Checker].
+func (h *health) Check(ctx context.Context, request *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
+	known := request.Service == ""
+	for _, service := range h.services {
+		known = known || request.Service == service
+	}
+	switch {
+	case !known:
+		return nil, connect.NewError(connect.CodeNotFound, fmt.Errorf("no service %q", request.Service))
+	case h.check(ctx) != nil:
+		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
+	}
+	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
+}

@@ -1,0 +1,149 @@
+package rpc
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"chatfeed/feed"
+	v1 "chatfeed/rpc/chatfeedv1"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// The formats that items are kept encoded in.
+const (
+	formatProto feed.Format = iota // an element of SubscribeResponse.items on the wire: tag, length, Item
+	formatJSON                     // an Item in proto3 JSON
+	formatREST                     // an element of chatData's items
+)
+
+// oneof returns the field of Item that holds items of a type, which has the type's name, or nil.
+func oneof(itemType string) protoreflect.FieldDescriptor {
+	field := (*v1.Item)(nil).ProtoReflect().Descriptor().Oneofs().ByName("item").Fields().ByName(protoreflect.Name(itemType))
+	return field
+}
+
+// typeNames returns the types of items that the schema knows, in its order.
+func typeNames() []string {
+	fields := (*v1.Item)(nil).ProtoReflect().Descriptor().Oneofs().ByName("item").Fields()
+	names := make([]string, fields.Len())
+	for i := range names {
+		names[i] = string(fields.Get(i).Name())
+	}
+	return names
+}
+
+// itemMessage makes the message for an item. The body's JSON names are those of the schema, so a further type needs no
+// code here. What the schema does not know is left out: the item still moves its receiver's cursor.
+func itemMessage(item *feed.Item) *v1.Item {
+	m := &v1.Item{
+		WorkflowId: item.WorkflowID,
+		Id:         item.ID,
+		CreatedAt:  timestamp(item.CreatedAt),
+	}
+	lenient := protojson.UnmarshalOptions{DiscardUnknown: true}
+	if field := oneof(item.Type); field != nil {
+		body := m.ProtoReflect().NewField(field)
+		if lenient.Unmarshal(item.Body, body.Message().Interface()) == nil {
+			m.ProtoReflect().Set(field, body)
+		}
+	}
+	if item.Metadata != nil {
+		metadata := new(structpb.Value)
+		if metadata.UnmarshalJSON(item.Metadata) == nil {
+			m.Metadata = metadata
+		}
+	}
+	return m
+}
+
+func itemMessages(items []*feed.Item) []*v1.Item {
+	messages := make([]*v1.Item, len(items))
+	for i, item := range items {
+		messages[i] = itemMessage(item)
+	}
+	return messages
+}
+
+func encodeProto(item *feed.Item) []byte {
+	m := itemMessage(item)
+	size := proto.Size(m)
+	b := make([]byte, 0, size+protowire.SizeBytes(size))
+	b = protowire.AppendTag(b, 1, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size)) //nolint:gosec // a size is not negative
+	b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
+	if err != nil {
+		panic(fmt.Sprintf("item %s of workflow %q cannot be marshalled: %v", item.ID, item.WorkflowID, err))
+	}
+	return b
+}
+
+func encodeJSON(item *feed.Item) []byte {
+	b, err := protojson.Marshal(itemMessage(item))
+	if err != nil {
+		panic(fmt.Sprintf("item %s of workflow %q cannot be marshalled: %v", item.ID, item.WorkflowID, err))
+	}
+	return b
+}
+
+func timestamp(c feed.Cursor) *timestamppb.Timestamp {
+	return timestamppb.New(time.UnixMicro(int64(c)))
+}
+
+// cursor reads a timestamp of a request; what is finer than microseconds falls away, as no item has it.
+func cursor(field string, t *timestamppb.Timestamp) (feed.Cursor, error) {
+	if t == nil {
+		return 0, nil
+	}
+	if err := t.CheckValid(); err != nil {
+		return 0, invalid(field, "is not a time from the year 1 to the year 9999")
+	}
+	return feed.Cursor(t.AsTime().UnixMicro()), nil
+}
+
+// checkTypes returns the types to read, nil for all.
+func checkTypes(field string, types []string) ([]string, error) {
+	if len(types) == 0 {
+		return nil, nil
+	}
+	known := typeNames()
+	for _, t := range types {
+		if !slices.Contains(known, t) {
+			return nil, invalid(field, "%q is no type of item; accepted are %s", t, strings.Join(known, ", "))
+		}
+	}
+	return types, nil
+}
+
+const maxWorkflowID = 1000
+
+func checkWorkflowID(field, id string) error {
+	switch {
+	case id == "":
+		return invalid(field, "is empty; 1 to %d bytes are accepted", maxWorkflowID)
+	case len(id) > maxWorkflowID:
+		return invalid(field, "is %d bytes long; 1 to %d bytes are accepted", len(id), maxWorkflowID)
+	}
+	return checkNUL(field, id)
+}
+
+func checkRange(field string, n, least, most int32) error {
+	if n < least || n > most {
+		return invalid(field, "is %d; %d to %d are accepted", n, least, most)
+	}
+	return nil
+}
+
+func checkNUL(field, text string) error {
+	if strings.ContainsRune(text, 0) {
+		return invalid(field, "contains a NUL byte; text without NUL is accepted")
+	}
+	return nil
+}

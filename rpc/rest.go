@@ -1,0 +1,168 @@
+package rpc
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"chatfeed/feed"
+
+	"connectrpc.com/connect"
+)
+
+var (
+	rpcFields  = fields{"workflow_id", "after", "last", "limit", "types", "wait"}
+	restFields = fields{"workflow id", "afterTimestamp", "last", "limit", "types", "wait"}
+)
+
+// chatData serves GET /workflows/{id}/chatData, the endpoint that clients of the polling design know. Without a limit it
+// gives all there is after the timestamp, a page at a time, in one response.
+func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
+	query, err := restQuery(r.PathValue("id"), r.URL.Query())
+	if err != nil {
+		restError(w, public(r.Context(), s.Log, err))
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	buffer := []byte(`{"items": [`)
+	items := 0
+	upToDate, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
+		for _, item := range page {
+			buffer = append(buffer, separator(items, "", ", ")...)
+			buffer = append(buffer, item.Encoded(formatREST, encodeREST)...)
+			items++
+		}
+		if len(buffer) < 64<<10 { // so that a failure before anything was written can still say so
+			return nil
+		}
+		_, err := w.Write(buffer)
+		buffer = buffer[:0]
+		return err
+	})
+	switch {
+	case err != nil && len(buffer) > 0 && strings.HasPrefix(string(buffer[:1]), "{"):
+		restError(w, public(r.Context(), s.Log, err))
+		return
+	case err != nil: // half of the answer is out: break it off, so that nobody takes it for whole
+		_ = public(r.Context(), s.Log, err)
+		panic(http.ErrAbortHandler)
+	}
+	buffer = append(buffer, `], "upToDate": `...)
+	buffer = strconv.AppendBool(buffer, upToDate)
+	_, _ = w.Write(append(buffer, "}\n"...)) // a client that has gone needs no answer
+}
+
+func restQuery(id string, values url.Values) (chatData, error) {
+	query := chatData{workflowID: id}
+	if after, ok := parseTimestamp(values.Get("afterTimestamp")); ok {
+		query.after = &after
+	}
+	if text := values.Get("beforeTimestamp"); text != "" {
+		before, ok := parseTimestamp(text)
+		if !ok {
+			return query, invalid("beforeTimestamp", "%q is not a time; Unix seconds with up to six decimals are accepted", text)
+		}
+		query.before = &before
+	}
+	var err error
+	if query.last, err = parseCount("last", values.Get("last"), maxLast); err != nil {
+		return query, err
+	}
+	if query.limit, err = parseCount("limit", values.Get("limit"), maxLimit); err != nil {
+		return query, err
+	}
+	if text := values.Get("wait"); text != "" {
+		query.wait, err = time.ParseDuration(text)
+		if err != nil {
+			return query, invalid("wait", "%q is not a duration; 0s to %v are accepted, for example 25s", text, maxWait)
+		}
+	}
+	if text := values.Get("types"); text != "" {
+		query.types = strings.Split(text, ",")
+	}
+	return query, query.check(restFields)
+}
+
+func parseCount(field, text string, most int) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		return 0, invalid(field, "is %q; 1 to %d are accepted", text, most)
+	}
+	return n, nil
+}
+
+// encodeREST writes an item with a space after each colon and comma, as the polling design's server did.
+func encodeREST(item *feed.Item) []byte {
+	at := formatTimestamp(item.CreatedAt)
+	b := make([]byte, 0, 160+len(item.WorkflowID)+item.Size())
+	b = append(b, `{"type": `...)
+	b = appendString(b, item.Type)
+	b = append(b, `, "createdAt": `+at+`, "item": {"id": `...)
+	b = appendString(b, item.ID)
+	b = append(b, `, "workflowId": `...)
+	b = appendString(b, item.WorkflowID)
+	b = append(b, `, `...)
+	mark := len(b)
+	b = appendSpaced(b, item.Body) // {...}: its braces give way to what stands around it
+	copy(b[mark:], b[mark+1:len(b)-1])
+	b = b[:len(b)-2]
+	if item.Metadata != nil {
+		b = append(b, `, "metadata": `...)
+		b = appendSpaced(b, item.Metadata)
+	}
+	return append(b, `, "_createdAt": `+at+`}}`...)
+}
+
+func appendString(b []byte, s string) []byte {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return append(b, `""`...) // it never fails for a string
+	}
+	return append(b, text...)
+}
+
+// appendSpaced appends a JSON value with one space after each colon and comma and no other white space.
+func appendSpaced(b, value []byte) []byte {
+	quoted, escaped := false, false
+	for _, c := range value {
+		switch {
+		case quoted:
+			b = append(b, c)
+			quoted = escaped || c != '"'
+			escaped = !escaped && c == '\\'
+		case c == ' ' || c == '\n' || c == '\t' || c == '\r':
+		case c == ':' || c == ',':
+			b = append(b, c, ' ')
+		default:
+			b = append(b, c)
+			quoted = c == '"'
+		}
+	}
+	return b
+}
+
+// restError writes an error as Connect does over HTTP: a status and a JSON object with code and message.
+func restError(w http.ResponseWriter, err *connect.Error) {
+	status := http.StatusServiceUnavailable
+	switch err.Code() {
+	case connect.CodeInvalidArgument:
+		status = http.StatusBadRequest
+	case connect.CodeDeadlineExceeded:
+		status = http.StatusGatewayTimeout
+	case connect.CodeCanceled:
+		status = 499 // the client has gone: nobody reads it but a log
+	}
+	body, _ := json.Marshal(map[string]string{"code": err.Code().String(), "message": errors.Unwrap(err).Error()})
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
