@@ -1,0 +1,130 @@
+// Package activities records items from workflows: Temporal activities that append to the feed of the workflow that
+// calls them.
+//
+// They are called by name with JSON, so a workflow in any language can use them; [Register] puts them on a worker, the
+// user's own or that of "chatfeed worker". Temporal runs an activity at least once; the rows are written once all the
+// same, since an item without an id gets one that is made of the workflow, the run, the activity and the item's place,
+// and is the same in every attempt.
+//
+// Input that can never be recorded fails with a non-retryable application error of type [InvalidItem] that names the
+// field. Any other error, such as a database that is away, is left to the activity's retry policy.
+package activities
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"chatfeed/db"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+)
+
+// The names of the activities. The first four take the item; RecordItems takes a list of [Record] and writes all or
+// none. Each returns [Recorded].
+const (
+	RecordMessage  = "RecordMessage"
+	RecordLog      = "RecordLog"
+	RecordStat     = "RecordStat"
+	RecordProgress = "RecordProgress"
+	RecordItems    = "RecordItems"
+)
+
+// TaskQueue is where "chatfeed worker" serves the activities unless it is told otherwise.
+const TaskQueue = "chatfeed"
+
+// InvalidItem is the type of the application error for input that can never be recorded.
+const InvalidItem = "InvalidItem"
+
+// The items, in the form that the activities take. An empty WorkflowID means the workflow that calls.
+type (
+	Message  = db.Message
+	Log      = db.Log
+	Stat     = db.Stat
+	Progress = db.Progress
+)
+
+// Recorded says which items an activity has recorded.
+type Recorded struct {
+	IDs []string `json:"ids"` // in the order of the input
+}
+
+// Writer appends items, all or none, and returns when they are durable; [db.Writer] is one.
+type Writer interface {
+	Write(ctx context.Context, items ...db.Item) error
+}
+
+// Register puts the activities on a worker. They write through w, which must outlive the worker.
+func Register(registry worker.Registry, w Writer) {
+	r := recorder{w}
+	for name, record := range map[string]any{
+		RecordMessage:  func(ctx context.Context, in input[Message]) (Recorded, error) { return one(ctx, r, in) },
+		RecordLog:      func(ctx context.Context, in input[Log]) (Recorded, error) { return one(ctx, r, in) },
+		RecordStat:     func(ctx context.Context, in input[Stat]) (Recorded, error) { return one(ctx, r, in) },
+		RecordProgress: func(ctx context.Context, in input[Progress]) (Recorded, error) { return one(ctx, r, in) },
+		RecordItems:    r.items,
+	} {
+		registry.RegisterActivityWithOptions(record, activity.RegisterOptions{Name: name})
+	}
+}
+
+type recorder struct{ writer Writer }
+
+func one[T db.Item](ctx context.Context, r recorder, in input[T]) (Recorded, error) {
+	if in.err != nil {
+		return Recorded{}, refuse(in.err)
+	}
+	return r.write(ctx, []db.Item{in.value})
+}
+
+func (r recorder) items(ctx context.Context, in input[[]Record]) (Recorded, error) {
+	if in.err != nil {
+		return Recorded{}, refuse(in.err)
+	}
+	items := make([]db.Item, len(in.value))
+	for i, record := range in.value {
+		item, err := record.decode()
+		if err != nil {
+			return Recorded{}, refuse(fmt.Errorf("items[%d].%w", i, err))
+		}
+		items[i] = item
+	}
+	return r.write(ctx, items)
+}
+
+func (r recorder) write(ctx context.Context, items []db.Item) (Recorded, error) {
+	info := activity.GetInfo(ctx)
+	recorded := Recorded{IDs: make([]string, len(items))}
+	for i, item := range items {
+		items[i], recorded.IDs[i] = db.WithDefaults(item, info.WorkflowExecution.ID, func() string { return deriveID(info, i) })
+	}
+	err := r.writer.Write(ctx, items...)
+	var bad *db.InvalidItemError
+	switch {
+	case errors.As(err, &bad) && len(items) == 1:
+		return Recorded{}, refuse(fmt.Errorf("%s: %s", bad.Field, bad.Reason))
+	case errors.As(err, &bad):
+		return Recorded{}, refuse(fmt.Errorf("items[%d].item.%s: %s", bad.Index, bad.Field, bad.Reason))
+	case db.Refused(err):
+		return Recorded{}, refuse(err)
+	case err != nil:
+		return Recorded{}, fmt.Errorf("record %d items: %w", len(items), err)
+	}
+	return recorded, nil
+}
+
+func refuse(err error) error {
+	return temporal.NewNonRetryableApplicationError(err.Error(), InvalidItem, err)
+}
+
+// deriveID makes an id that is the same in every attempt of an activity and differs from that of any other: 128 bits of
+// a SHA-256. Local activities count their ids apart from the others.
+func deriveID(info activity.Info, index int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %t %d",
+		info.WorkflowExecution.ID, info.WorkflowExecution.RunID, info.ActivityID, info.IsLocalActivity, index))
+	return hex.EncodeToString(sum[:16])
+}
