@@ -1,0 +1,97 @@
+// Package program is the commands of chatfeed, each a struct whose fields are its flags and whose Run does its work. The
+// chatfeed command parses them from a command line; cmd/dev and the end-to-end tests fill them in themselves.
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// CLI is the command line of chatfeed.
+type CLI struct {
+	LogLevel  slog.Level `help:"Log this and worse: debug, info, warn or error." default:"info"`
+	LogFormat string     `help:"Log as text or json." enum:"text,json" default:"text"`
+
+	Serve   Serve   `cmd:"" help:"Serve the feed to clients."`
+	Worker  Worker  `cmd:"" help:"Serve the Temporal activities that record items."`
+	Migrate Migrate `cmd:"" help:"Create or change the schema."`
+	Tail    Tail    `cmd:"" help:"Follow workflows in the terminal."`
+	Send    Send    `cmd:"" help:"Send a message to a workflow, and start the workflow if it is not running."`
+}
+
+const description = `Streams what Temporal workflows record in PostgreSQL to browsers and terminals, live.
+
+Every flag may also be given as an environment variable: --listen as CHATFEED_LISTEN, and so on; --database-url also as
+DATABASE_URL.
+
+Examples:
+  chatfeed migrate up --database-url postgres://localhost/app
+  chatfeed serve --database-url postgres://localhost/app
+  chatfeed worker --database-url postgres://localhost/app
+  chatfeed send wf_1 "What is new?"
+  chatfeed tail wf_1`
+
+// Main runs one command line and returns the exit code: 0 when done, 1 when it failed, 2 when the command line is wrong.
+// The first SIGINT or SIGTERM asks the command to end, the second ends the process.
+func Main(args []string) int {
+	var cli CLI
+	exit := -1
+	parser, err := kong.New(&cli, kong.Name("chatfeed"), kong.Description(description), kong.DefaultEnvars("CHATFEED"),
+		kong.Exit(func(code int) { exit = code }), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return report(os.Stderr, err)
+	}
+	parsed, err := parser.Parse(args)
+	switch {
+	case exit >= 0: // help has been shown
+		return exit
+	case err != nil:
+		_ = report(os.Stderr, err)
+		_, _ = fmt.Fprintln(os.Stderr, "Run \"chatfeed --help\" or \"chatfeed COMMAND --help\" for what is accepted.")
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(NewLog(os.Stderr, cli.LogLevel, cli.LogFormat))
+	return report(os.Stderr, parsed.Run())
+}
+
+func report(w io.Writer, err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintf(w, "chatfeed: %v\n", err)
+		return 2
+	}
+	_, _ = fmt.Fprintf(w, "chatfeed: %v\n", err)
+	return 1
+}
+
+// usageError is a mistake in a flag or argument that only running the command has shown.
+type usageError struct{ message string }
+
+func (e usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// NewLog makes a logger that writes to w as text or JSON.
+func NewLog(w io.Writer, level slog.Level, format string) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if strings.EqualFold(format, "json") {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,177 @@
+package program
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"chatfeed/db"
+	"chatfeed/feed"
+	"chatfeed/migrations"
+	"chatfeed/rpc"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// Serve is the command that serves the feed. It starts while the database is away and is ready when it is there.
+type Serve struct {
+	Database
+	ListenDatabaseURL string        `help:"How to connect for LISTEN where --database-url leads through a pooler in transaction mode." placeholder:"URL"`
+	Listen            string        `help:"Address to serve on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	TLSCert           string        `help:"Certificate file, to serve over TLS." placeholder:"FILE" type:"existingfile"`
+	TLSKey            string        `help:"Key file of the certificate." placeholder:"FILE" type:"existingfile"`
+	AllowOrigin       []string      `help:"Web origin whose pages may call, such as https://example.com; may be repeated." placeholder:"ORIGIN"`
+	Migrate           bool          `help:"Bring the schema up to date at the start. Any number of servers may do so at once."`
+	Heartbeat         time.Duration `help:"How often a silent stream sends an empty frame." default:"15s"`
+	Sweep             time.Duration `help:"How often to look for items whose notification was lost." default:"5s"`
+	NoChat            bool          `help:"Do not offer ChatService; Temporal is then not needed."`
+	Temporal
+	ChatWorkflow  string `help:"Type of the workflow that SendMessage starts." default:"Chat"`
+	ChatTaskQueue string `help:"Task queue of that workflow." default:"chatfeed-demo"`
+	ChatSignal    string `help:"Signal that hands a message to it, as {id, text}." default:"message"`
+
+	// Started is called with the server's address as soon as it accepts connections. It may be nil.
+	Started func(net.Addr) `kong:"-"`
+}
+
+// drainTimeout is how long open requests may take to end once the server is stopping.
+const drainTimeout = 10 * time.Second
+
+// Run serves until ctx ends, then lets open requests finish.
+func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return usagef("--tls-cert and --tls-key: one is given without the other; both or none are accepted")
+	}
+	pool, err := db.Open(ctx, c.DatabaseURL)
+	if err != nil {
+		return usagef("--database-url: %v", err)
+	}
+	defer pool.Close()
+	source, err := db.NewSource(pool, db.SourceConfig{Listen: c.ListenDatabaseURL})
+	if err != nil {
+		return usagef("--listen-database-url: %v", err)
+	}
+	items, err := feed.New(source, feed.Config{Sweep: c.Sweep, Log: log})
+	if err != nil {
+		return err
+	}
+	chat, closeChat, err := c.chat(log)
+	if err != nil {
+		return err
+	}
+	defer closeChat()
+	handler, err := rpc.NewHandler(rpc.Config{
+		Feed:      items,
+		Workflows: source,
+		Chat:      chat,
+		Origins:   c.AllowOrigin,
+		Heartbeat: c.Heartbeat,
+		Log:       log,
+		Ready: func(ctx context.Context) error {
+			_, err := source.Workflows(ctx, feed.Workflow{}, 1)
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", c.Listen, err)
+	}
+
+	feeding, stopFeeding := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if c.Migrate {
+			migrateUntilDone(feeding, pool, log)
+		}
+		items.Run(feeding)
+	}()
+	defer func() { stopFeeding(); <-done }()
+	log.InfoContext(ctx, "serving", "address", listener.Addr().String())
+	if c.Started != nil {
+		c.Started(listener.Addr())
+	}
+	return c.serve(ctx, listener, handler, items.Drain)
+}
+
+// serve accepts requests until ctx ends; then it drains, so that streams end, and waits for what is open.
+func (c *Serve) serve(ctx context.Context, listener net.Listener, handler http.Handler, drain func()) error {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{
+		Handler:           handler,
+		Protocols:         &protocols,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	ended := make(chan error, 1)
+	go func() {
+		if c.TLSCert != "" {
+			ended <- server.ServeTLS(listener, c.TLSCert, c.TLSKey)
+		} else {
+			ended <- server.Serve(listener)
+		}
+	}()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	drain()
+	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(draining); err != nil {
+		_ = server.Close()
+		return fmt.Errorf("requests were still open after %v: %w", drainTimeout, err)
+	}
+	return nil
+}
+
+func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
+	if c.NoChat {
+		return nil, func() {}, nil
+	}
+	client, err := c.lazyClient(log)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--temporal-address %s: %w", c.TemporalAddress, err)
+	}
+	return &temporalChat{client, c.ChatWorkflow, c.ChatTaskQueue, c.ChatSignal}, client.Close, nil
+}
+
+// Database is the flag of all that connect to PostgreSQL.
+type Database struct {
+	DatabaseURL string `help:"PostgreSQL, as a URL." env:"DATABASE_URL,CHATFEED_DATABASE_URL" required:"" placeholder:"URL"`
+}
+
+func migrateUntilDone(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
+	for {
+		err := migrateUp(ctx, pool)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		log.WarnContext(ctx, "migrating failed; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func migrateUp(ctx context.Context, pool *pgxpool.Pool) (err error) {
+	database := sql.OpenDB(stdlib.GetPoolConnector(pool))
+	defer func() { err = errors.Join(err, database.Close()) }()
+	return migrations.Up(ctx, database)
+}

@@ -1,0 +1,153 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	v1 "chatfeed/rpc/chatfeedv1"
+	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// Tail is the command that follows workflows.
+type Tail struct {
+	Client
+	Workflows []string  `arg:"" name:"workflow" help:"Ids of the workflows to follow."`
+	After     time.Time `help:"Begin after this time, such as 2026-01-31T12:00:00Z." placeholder:"TIME"`
+	Last      *int32    `help:"Begin so many items before the newest." placeholder:"N" xor:"start"`
+	Types     []string  `help:"Only these types: message, log, stat, progress." placeholder:"TYPE"`
+	JSON      bool      `help:"Print each item as a line of JSON." name:"json"`
+	NoFollow  bool      `help:"End when everything that is there has been printed."`
+
+	// Out is where the items go; nil is standard output.
+	Out io.Writer `kong:"-"`
+}
+
+// silence is after how long without any frame a stream is taken for dead; servers send heartbeats far more often.
+const silence = 45 * time.Second
+
+// Run prints items until ctx ends. When the stream breaks it subscribes again after the last item of each workflow.
+func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.Out == nil {
+		c.Out = os.Stdout
+	}
+	print := printer(c.Out, len(c.Workflows) > 1)
+	if c.JSON {
+		print = printJSON(c.Out)
+	}
+	request := c.request()
+	client := chatfeedv1connect.NewFeedServiceClient(c.http(), c.Server)
+	lost := false
+	for tries := 0; ; {
+		err := c.follow(ctx, client, request, func(frame *v1.SubscribeResponse) error {
+			if lost {
+				log.InfoContext(ctx, "following again", "server", c.Server)
+			}
+			lost, tries = false, 0
+			return c.take(request, frame, print)
+		})
+		switch {
+		case ctx.Err() != nil || errors.Is(err, errDone):
+			return nil
+		case !retryable(err):
+			return c.explain(err)
+		case !lost:
+			lost = true
+			log.WarnContext(ctx, "stream lost; trying again", "server", c.Server, "error", c.explain(err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(100*time.Millisecond<<min(tries, 10), 2*time.Second)):
+			tries++
+		}
+	}
+}
+
+func (c *Tail) request() *v1.SubscribeRequest {
+	request := &v1.SubscribeRequest{Types: c.Types}
+	for _, id := range c.Workflows {
+		cursor := &v1.Cursor{WorkflowId: id}
+		switch {
+		case c.Last != nil:
+			cursor.Start = &v1.Cursor_Last{Last: *c.Last}
+		case !c.After.IsZero():
+			cursor.Start = &v1.Cursor_After{After: timestamppb.New(c.After)}
+		}
+		request.Cursors = append(request.Cursors, cursor)
+	}
+	return request
+}
+
+var (
+	errDone   = errors.New("up to date")
+	errSilent = errors.New("nothing was heard, not even a heartbeat")
+)
+
+// follow reads one stream to its end.
+func (c *Tail) follow(
+	ctx context.Context, client chatfeedv1connect.FeedServiceClient, request *v1.SubscribeRequest,
+	take func(*v1.SubscribeResponse) error,
+) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(silence, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	stream, err := client.Subscribe(ctx, request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stream.Close() }()
+	for stream.Receive() {
+		watchdog.Reset(silence)
+		if err := take(stream.Msg()); err != nil {
+			return err
+		}
+	}
+	return stream.Err()
+}
+
+// take prints a frame and moves the cursors, so that the request asks for what comes after.
+func (c *Tail) take(request *v1.SubscribeRequest, frame *v1.SubscribeResponse, print func(*v1.Item) error) error {
+	for _, item := range frame.GetItems() {
+		if err := print(item); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+		for _, cursor := range request.GetCursors() {
+			if cursor.GetWorkflowId() == item.GetWorkflowId() {
+				cursor.Start = &v1.Cursor_After{After: item.GetCreatedAt()}
+			}
+		}
+	}
+	if c.NoFollow && frame.GetUpToDate() {
+		return errDone
+	}
+	return nil
+}
+
+// retryable reports whether a stream's end is the server's or the network's doing, not the request's.
+func retryable(err error) bool {
+	if err == nil {
+		return true
+	}
+	var failed *connect.Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	switch failed.Code() {
+	case connect.CodeInvalidArgument, connect.CodeUnimplemented, connect.CodeUnauthenticated, connect.CodePermissionDenied,
+		connect.CodeNotFound:
+		return false
+	}
+	return true
+}

@@ -1,0 +1,74 @@
+package program
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"chatfeed/rpc"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	temporallog "go.temporal.io/sdk/log"
+)
+
+// Temporal is the flags of all that connect to Temporal.
+type Temporal struct {
+	TemporalAddress   string `help:"Temporal's frontend." default:"127.0.0.1:7233" placeholder:"HOST:PORT"`
+	TemporalNamespace string `help:"Temporal namespace." default:"default"`
+}
+
+func (c Temporal) options(log *slog.Logger) client.Options {
+	return client.Options{
+		HostPort:  c.TemporalAddress,
+		Namespace: c.TemporalNamespace,
+		Logger:    temporallog.NewStructuredLogger(log),
+	}
+}
+
+// lazyClient connects when it is first used, so that Temporal may be away until then.
+func (c Temporal) lazyClient(log *slog.Logger) (client.Client, error) {
+	return client.NewLazyClient(c.options(log))
+}
+
+// temporalChat is the [rpc.Chat] on Temporal.
+type temporalChat struct {
+	client    client.Client
+	workflow  string
+	taskQueue string
+	signal    string
+}
+
+// message is what the signal carries.
+type message struct {
+	ID   string `json:"id"`
+	Text string `json:"text"`
+}
+
+// Send implements [rpc.Chat] by signal-with-start.
+func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMessage) (rpc.Sent, error) {
+	if m.ID == "" {
+		m.ID = "msg_" + rand.Text()
+	}
+	run, err := c.client.SignalWithStartWorkflow(ctx, workflowID, c.signal, message(m),
+		client.StartWorkflowOptions{TaskQueue: c.taskQueue}, c.workflow)
+	if err != nil {
+		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w", workflowID, err)
+	}
+	return rpc.Sent{ID: m.ID, RunID: run.GetRunID()}, nil
+}
+
+// Cancel implements [rpc.Chat].
+func (c *temporalChat) Cancel(ctx context.Context, workflowID string) error {
+	err := c.client.CancelWorkflow(ctx, workflowID, "")
+	var absent *serviceerror.NotFound
+	switch {
+	case errors.As(err, &absent):
+		return fmt.Errorf("cancel workflow %q: %w", workflowID, rpc.ErrWorkflowNotFound)
+	case err != nil:
+		return fmt.Errorf("cancel workflow %q: %w", workflowID, err)
+	}
+	return nil
+}
