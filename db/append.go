@@ -9,9 +9,9 @@ import (
 	"reflect"
 	"slices"
 
-	"chatfeed/db/internal/dbsqlc"
-
 	"github.com/jackc/pgx/v5"
+
+	"chatfeed/db/internal/dbsqlc"
 )
 
 // Append writes items in the caller's transaction, so that they become visible with whatever else it writes, or not at

@@ -10,12 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"chatfeed/db/internal/dbsqlc"
-	"chatfeed/feed"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgxlisten"
+
+	"chatfeed/db/internal/dbsqlc"
+	"chatfeed/feed"
 )
 
 const (

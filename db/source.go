@@ -7,12 +7,12 @@ import (
 	"slices"
 	"time"
 
-	"chatfeed/db/internal/dbsqlc"
-	"chatfeed/feed"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"chatfeed/db/internal/dbsqlc"
+	"chatfeed/feed"
 )
 
 // readTimeout bounds a read on a database that no longer answers.

@@ -75,7 +75,7 @@ func (w *Writer) Write(ctx context.Context, items ...Item) error {
 	}
 	request := &write{ctx: ctx, rows: rows, done: make(chan error, 1)}
 	for _, r := range rows {
-		request.size += len(r.metadata) + r.Item.size()
+		request.size += len(r.metadata) + r.size()
 	}
 	w.mu.Lock()
 	if w.closed {
@@ -100,6 +100,13 @@ func (w *Writer) Close() {
 	w.mu.Unlock()
 	w.arrived.Broadcast()
 	w.running.Wait()
+}
+
+// Queued returns how many writes wait for a commit to begin.
+func (w *Writer) Queued() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)
 }
 
 func (w *Writer) flush() {

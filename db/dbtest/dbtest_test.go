@@ -42,7 +42,7 @@ func TestDatabaseIsDroppedAtTheEndOfItsTest(t *testing.T) {
 	t.Parallel()
 	var address string
 	var left *pgx.Conn
-	t.Run("inner", func(t *testing.T) { //nolint:paralleltest // it has to end before the outer test goes on
+	t.Run("inner", func(t *testing.T) {
 		address = URL(t)
 		conn, err := pgx.Connect(t.Context(), address)
 		require.NoError(t, err)

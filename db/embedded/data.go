@@ -130,7 +130,7 @@ func (p plan) makeTemporary(ctx context.Context) (dataDir, error) {
 		return dataDir{}, err
 	}
 	// The supervisor, who removes it, has to be able to.
-	if p.account.other() && !(p.account.may(ctx, "-x", parent) && p.account.may(ctx, "-w", parent)) {
+	if p.account.other() && (!p.account.may(ctx, "-x", parent) || !p.account.may(ctx, "-w", parent)) {
 		parent = "/tmp"
 	}
 	path, err := os.MkdirTemp(parent, "chatfeed-postgres-")

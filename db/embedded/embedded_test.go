@@ -45,7 +45,7 @@ func folder(t *testing.T) string {
 	t.Helper()
 	path, err := os.MkdirTemp("/tmp", "chatfeed-test-") //nolint:usetesting // t.TempDir is closed to other users
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(path, 0o755)) //nolint:gosec // see above
+	require.NoError(t, os.Chmod(path, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(path)) })
 	return path
 }
@@ -207,7 +207,7 @@ func TestStartRefusesWhatCannotWork(t *testing.T) {
 	foreign := folder(t)
 	require.NoError(t, os.WriteFile(filepath.Join(foreign, "thesis.txt"), nil, 0o600))
 	older := folder(t)
-	require.NoError(t, os.WriteFile(filepath.Join(older, "PG_VERSION"), []byte("12\n"), 0o644)) //nolint:gosec // a test
+	require.NoError(t, os.WriteFile(filepath.Join(older, "PG_VERSION"), []byte("12\n"), 0o644))
 	file := filepath.Join(foreign, "thesis.txt")
 
 	for name, test := range map[string]struct {

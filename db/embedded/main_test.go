@@ -35,6 +35,6 @@ func parent() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Println(s.URL(), s.data.path, s.process.pid, s.supervisor.cmd.Process.Pid, bystander.Pid)
+	fmt.Fprintln(os.Stdout, s.URL(), s.data.path, s.process.pid, s.supervisor.cmd.Process.Pid, bystander.Pid)
 	select {}
 }

@@ -16,10 +16,10 @@ import (
 func installation(t *testing.T, parent, name, version string) string {
 	t.Helper()
 	bin := filepath.Join(parent, name, "bin")
-	require.NoError(t, os.MkdirAll(bin, 0o755)) //nolint:gosec // another user has to read it
+	require.NoError(t, os.MkdirAll(bin, 0o755))
 	for _, program := range []string{"postgres", "initdb"} {
 		text := "#!/bin/sh\necho '" + program + " (PostgreSQL) " + version + "'\n"
-		require.NoError(t, os.WriteFile(filepath.Join(bin, program), []byte(text), 0o755)) //nolint:gosec // a program
+		require.NoError(t, os.WriteFile(filepath.Join(bin, program), []byte(text), 0o755))
 	}
 	return bin
 }
@@ -62,7 +62,7 @@ func TestSearchAsksPgConfig(t *testing.T) {
 	root := folder(t)
 	bin := installation(t, root, "elsewhere", "16.2")
 	config := filepath.Join(root, "pg_config")
-	require.NoError(t, os.WriteFile(config, []byte("#!/bin/sh\necho "+bin+"\n"), 0o755)) //nolint:gosec // a program
+	require.NoError(t, os.WriteFile(config, []byte("#!/bin/sh\necho "+bin+"\n"), 0o755))
 	found, err := search{config: config}.find(t.Context(), self(t), 0)
 	require.NoError(t, err)
 	require.Equal(t, 16, found.major)
@@ -99,7 +99,7 @@ mkdir -p "$3/node_modules/$name/native/lib" && cp -R '`+bin+`' "$3/node_modules/
 cd "$3/node_modules/$name/native" || exit 1
 echo library >lib/libpq.so.5.18
 echo '[{"source":"native/lib/libpq.so.5.18","target":"native/lib/libpq.so.5"}]' >pg-symlinks.json
-`), 0o755)) //nolint:gosec // a program
+`), 0o755))
 	return npm, runs
 }
 
@@ -140,7 +140,7 @@ func TestSearchReportsAFetchThatFails(t *testing.T) {
 	t.Parallel()
 	root := folder(t)
 	npm := filepath.Join(root, "npm")
-	require.NoError(t, os.WriteFile(npm, []byte("#!/bin/sh\necho no network >&2\nexit 1\n"), 0o755)) //nolint:gosec // run
+	require.NoError(t, os.WriteFile(npm, []byte("#!/bin/sh\necho no network >&2\nexit 1\n"), 0o755))
 	where := search{npm: npm, cache: filepath.Join(root, "cache")}
 	_, err := where.find(t.Context(), self(t), 0)
 	require.ErrorContains(t, err, "no network")
@@ -156,7 +156,7 @@ func TestLinksStayInThePackage(t *testing.T) {
 	t.Parallel()
 	pkg := folder(t)
 	require.NoError(t, link(pkg))                                     // none to make
-	require.NoError(t, os.Mkdir(filepath.Join(pkg, "native"), 0o755)) //nolint:gosec // a test
+	require.NoError(t, os.Mkdir(filepath.Join(pkg, "native"), 0o755))
 	list := []byte(`[{"source":"native/a","target":"../../b"}]`)
 	require.NoError(t, os.WriteFile(filepath.Join(pkg, "native", "pg-symlinks.json"), list, 0o600))
 	require.ErrorContains(t, link(pkg), "leaves the package")

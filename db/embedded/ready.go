@@ -155,7 +155,7 @@ func awaitPort(ctx context.Context, port int) error {
 func freePort(ctx context.Context) (int, error) {
 	var err error
 	for range 100 {
-		port := 20000 + rand.IntN(12000) //nolint:gosec // no secret
+		port := 20000 + rand.IntN(12000)
 		var free bool
 		if free, err = tryPort(ctx, port); free {
 			return port, nil
