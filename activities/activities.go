@@ -17,11 +17,11 @@ import (
 	"errors"
 	"fmt"
 
-	"chatfeed/db"
-
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
+
+	"chatfeed/db"
 )
 
 // The names of the activities. The first four take the item; RecordItems takes a list of [Record] and writes all or
@@ -40,11 +40,14 @@ const TaskQueue = "chatfeed"
 // InvalidItem is the type of the application error for input that can never be recorded.
 const InvalidItem = "InvalidItem"
 
-// The items, in the form that the activities take. An empty WorkflowID means the workflow that calls.
 type (
-	Message  = db.Message
-	Log      = db.Log
-	Stat     = db.Stat
+	// Message is the input of RecordMessage. As in all four, an empty WorkflowID means the workflow that calls.
+	Message = db.Message
+	// Log is the input of RecordLog.
+	Log = db.Log
+	// Stat is the input of RecordStat.
+	Stat = db.Stat
+	// Progress is the input of RecordProgress.
 	Progress = db.Progress
 )
 

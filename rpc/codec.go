@@ -3,12 +3,12 @@ package rpc
 import (
 	"fmt"
 
-	"chatfeed/feed"
-
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"chatfeed/feed"
 )
 
 // frame is a SubscribeResponse that is put together from items that are already encoded, so that a stream costs the
@@ -103,4 +103,3 @@ func separator(i int, first, other string) string {
 func notAMessage(message any) error {
 	return fmt.Errorf("%T is no protobuf message", message)
 }
-

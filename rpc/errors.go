@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 
-	"chatfeed/feed"
-
 	"connectrpc.com/connect"
+
+	"chatfeed/feed"
 )
 
 // ErrWorkflowNotFound is what a [Chat] returns for a workflow that is not running.

@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"chatfeed/feed"
 	v1 "chatfeed/rpc/chatfeedv1"
-
-	"connectrpc.com/connect"
 )
 
 const (

@@ -15,14 +15,14 @@ import (
 	"net/http"
 	"time"
 
-	"chatfeed/feed"
-	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
-
 	"connectrpc.com/connect"
 	connectcors "connectrpc.com/cors"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 	"github.com/rs/cors"
+
+	"chatfeed/feed"
+	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
 // Workflows lists workflows by newest head.
@@ -142,7 +142,7 @@ func (h *health) live(w http.ResponseWriter, _ *http.Request) {
 
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	if err := h.check(r.Context()); err != nil {
-		h.Log.WarnContext(r.Context(), "not ready", "error", err)
+		h.Log.DebugContext(r.Context(), "not ready", "error", err)
 		http.Error(w, "not ready: the database or its schema is away", http.StatusServiceUnavailable)
 		return
 	}

@@ -6,15 +6,15 @@ import (
 	"strings"
 	"time"
 
-	"chatfeed/feed"
-	v1 "chatfeed/rpc/chatfeedv1"
-
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"chatfeed/feed"
+	v1 "chatfeed/rpc/chatfeedv1"
 )
 
 // The formats that items are kept encoded in.

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -9,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"chatfeed/feed"
-
 	"connectrpc.com/connect"
+
+	"chatfeed/feed"
 )
 
 var (
@@ -41,12 +42,12 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 		if len(buffer) < 64<<10 { // so that a failure before anything was written can still say so
 			return nil
 		}
-		_, err := w.Write(buffer)
+		_, err := w.Write(buffer) //nolint:gosec // it is JSON and is said to be
 		buffer = buffer[:0]
 		return err
 	})
 	switch {
-	case err != nil && len(buffer) > 0 && strings.HasPrefix(string(buffer[:1]), "{"):
+	case err != nil && bytes.HasPrefix(buffer, []byte("{")): // nothing is out yet
 		restError(w, public(r.Context(), s.Log, err))
 		return
 	case err != nil: // half of the answer is out: break it off, so that nobody takes it for whole
@@ -55,7 +56,7 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	}
 	buffer = append(buffer, `], "upToDate": `...)
 	buffer = strconv.AppendBool(buffer, upToDate)
-	_, _ = w.Write(append(buffer, "}\n"...)) // a client that has gone needs no answer
+	_, _ = w.Write(append(buffer, "}\n"...)) //nolint:gosec // it is JSON and is said to be
 }
 
 func restQuery(id string, values url.Values) (chatData, error) {

@@ -9,11 +9,11 @@ import (
 	"os"
 	"time"
 
-	"chatfeed/db"
-	"chatfeed/migrations"
-
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"chatfeed/db"
+	"chatfeed/migrations"
 )
 
 // Migrate is the command that creates and changes the schema.

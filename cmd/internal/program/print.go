@@ -8,9 +8,9 @@ import (
 	"strings"
 	"unicode"
 
-	v1 "chatfeed/rpc/chatfeedv1"
-
 	"google.golang.org/protobuf/encoding/protojson"
+
+	v1 "chatfeed/rpc/chatfeedv1"
 )
 
 // printer prints items for people: a line each, further lines of a text indented below it.
@@ -32,13 +32,14 @@ func describe(item *v1.Item) (kind, text string) {
 	switch it := item.GetItem().(type) {
 	case *v1.Item_Message:
 		text = it.Message.GetMessage()
-		if it.Message.GetStatus() != "" {
-			text = "(" + it.Message.GetStatus() + ") " + text
-		}
 		if strings.Contains(strings.TrimSpace(text), "\n") {
 			text = "\n" + text
 		}
-		return printable(it.Message.GetRole()), text
+		kind = it.Message.GetRole()
+		if it.Message.GetStatus() != "" {
+			kind += " [" + it.Message.GetStatus() + "]"
+		}
+		return printable(kind), text
 	case *v1.Item_Log:
 		return "log", it.Log.GetLevel() + ": " + it.Log.GetMessage()
 	case *v1.Item_Stat:

@@ -9,15 +9,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"chatfeed/db"
 	"chatfeed/feed"
 	"chatfeed/migrations"
 	"chatfeed/rpc"
-
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // Serve is the command that serves the feed. It starts while the database is away and is ready when it is there.
@@ -75,7 +76,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		Heartbeat: c.Heartbeat,
 		Log:       log,
 		Ready: func(ctx context.Context) error {
-			_, err := source.Workflows(ctx, feed.Workflow{}, 1)
+			_, err := source.After(ctx, []feed.Position{{}}, feed.Window{Items: 1, Bytes: 1})
 			return err
 		},
 	})
@@ -88,15 +89,12 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	}
 
 	feeding, stopFeeding := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if c.Migrate {
-			migrateUntilDone(feeding, pool, log)
-		}
-		items.Run(feeding)
-	}()
-	defer func() { stopFeeding(); <-done }()
+	var running sync.WaitGroup
+	running.Go(func() { items.Run(feeding) })
+	if c.Migrate {
+		running.Go(func() { migrateUntilDone(feeding, pool, log) })
+	}
+	defer func() { stopFeeding(); running.Wait() }()
 	log.InfoContext(ctx, "serving", "address", listener.Addr().String())
 	if c.Started != nil {
 		c.Started(listener.Addr())

@@ -9,11 +9,11 @@ import (
 	"os"
 	"time"
 
-	v1 "chatfeed/rpc/chatfeedv1"
-	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
-
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	v1 "chatfeed/rpc/chatfeedv1"
+	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
 // Tail is the command that follows workflows.
@@ -41,9 +41,9 @@ func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Out == nil {
 		c.Out = os.Stdout
 	}
-	print := printer(c.Out, len(c.Workflows) > 1)
+	show := printer(c.Out, len(c.Workflows) > 1)
 	if c.JSON {
-		print = printJSON(c.Out)
+		show = printJSON(c.Out)
 	}
 	request := c.request()
 	client := chatfeedv1connect.NewFeedServiceClient(c.http(), c.Server)
@@ -54,7 +54,7 @@ func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
 				log.InfoContext(ctx, "following again", "server", c.Server)
 			}
 			lost, tries = false, 0
-			return c.take(request, frame, print)
+			return c.take(request, frame, show)
 		})
 		switch {
 		case ctx.Err() != nil || errors.Is(err, errDone):
@@ -118,9 +118,9 @@ func (c *Tail) follow(
 }
 
 // take prints a frame and moves the cursors, so that the request asks for what comes after.
-func (c *Tail) take(request *v1.SubscribeRequest, frame *v1.SubscribeResponse, print func(*v1.Item) error) error {
+func (c *Tail) take(request *v1.SubscribeRequest, frame *v1.SubscribeResponse, show func(*v1.Item) error) error {
 	for _, item := range frame.GetItems() {
-		if err := print(item); err != nil {
+		if err := show(item); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
 		for _, cursor := range request.GetCursors() {

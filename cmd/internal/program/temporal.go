@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 
-	"chatfeed/rpc"
-
+	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	temporallog "go.temporal.io/sdk/log"
+
+	"chatfeed/rpc"
 )
 
 // Temporal is the flags of all that connect to Temporal.
@@ -60,9 +61,16 @@ func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMe
 	return rpc.Sent{ID: m.ID, RunID: run.GetRunID()}, nil
 }
 
-// Cancel implements [rpc.Chat].
+// Cancel implements [rpc.Chat]. Temporal takes the cancellation of a workflow that has ended without a word, so it is
+// asked first.
 func (c *temporalChat) Cancel(ctx context.Context, workflowID string) error {
-	err := c.client.CancelWorkflow(ctx, workflowID, "")
+	found, err := c.client.DescribeWorkflowExecution(ctx, workflowID, "")
+	if err == nil && found.GetWorkflowExecutionInfo().GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		err = serviceerror.NewNotFound("the workflow has ended")
+	}
+	if err == nil {
+		err = c.client.CancelWorkflow(ctx, workflowID, "")
+	}
 	var absent *serviceerror.NotFound
 	switch {
 	case errors.As(err, &absent):

@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"time"
 
-	"chatfeed/activities"
-	"chatfeed/db"
-
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+
+	"chatfeed/activities"
+	"chatfeed/db"
 )
 
 // Worker is the command that serves the activities. It waits for Temporal; the database may be away, and the activities
