@@ -1,0 +1,90 @@
+package temporaldev
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/persistence/sql/sqlplugin"
+	plugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	schema "go.temporal.io/server/schema/sqlite"
+)
+
+const fileName = "temporal.db"
+
+// openStore prepares a database with the server's tables and the namespace, in the folder, or in memory when that is
+// empty. What is there already is kept.
+func openStore(ctx context.Context, folder, namespace string) (*config.SQL, error) {
+	store := &config.SQL{PluginName: plugin.PluginName, ConnectAttributes: map[string]string{
+		"mode": "memory", "cache": "shared",
+	}}
+	if folder == "" {
+		store.DatabaseName = "chatfeed-" + rand.Text() // the plugin keeps databases by name for the life of the process
+	} else {
+		path, err := prepareFile(ctx, folder)
+		if err != nil {
+			return nil, fmt.Errorf("prepare the data folder %s: %w", folder, err)
+		}
+		store.DatabaseName = (&url.URL{Path: path}).EscapedPath() // the plugin makes it part of a URI
+		store.ConnectAttributes = map[string]string{
+			"mode": "rwc", "busy_timeout": "5000", "journal_mode": "wal", "synchronous": "normal",
+		}
+	}
+	details, err := schema.NewNamespaceConfig(clusterName, namespace, false, nil)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the namespace %q: %w", namespace, err)
+	}
+	if err := schema.CreateNamespaces(store, details); err != nil {
+		return nil, fmt.Errorf("prepare the namespace %q: %w", namespace, err)
+	}
+	return store, nil
+}
+
+// prepareFile makes the folder and the file with the tables where they are missing, and returns the file's path. The
+// tables are made in one transaction, so that a start that breaks off leaves none or all.
+func prepareFile(ctx context.Context, folder string) (path string, err error) {
+	folder, err = filepath.Abs(folder)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", err
+	}
+	path = filepath.Join(folder, fileName)
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma=busy_timeout=5000")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = db.Close() }()
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
+	var tables int
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil || tables > 0 {
+		return path, err
+	}
+	if err := schema.SetupSchemaOnDB(schemaTx{ctx: ctx, tx: tx}); err != nil {
+		return "", err
+	}
+	return path, tx.Commit()
+}
+
+// schemaTx runs the statements of a schema in a transaction. Of [sqlplugin.AdminDB] it has nothing else.
+type schemaTx struct {
+	sqlplugin.AdminDB
+	ctx context.Context // Exec is given none
+	tx  *sql.Tx
+}
+
+// Exec runs one statement.
+func (s schemaTx) Exec(statement string, args ...any) error {
+	_, err := s.tx.ExecContext(s.ctx, statement, args...)
+	return err
+}
