@@ -1,0 +1,41 @@
+# Recipes for chatfeed. Without just: npx -y rust-just RECIPE
+
+sqlc := "go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1"
+buf := "npx -y @bufbuild/buf@1.75.0"
+lint := "go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0"
+
+# show the recipes
+default:
+    @just --list --justfile {{ justfile() }}
+
+# run the whole stack on this machine
+dev *flags:
+    go run ./cmd/dev {{ flags }}
+
+# run every test: the root module under the race detector, then the whole stack end to end
+test:
+    go test -race -timeout 20m ./...
+    go test -timeout 20m ./cmd/dev/...
+
+# fail if generated code is stale, code is not formatted, or the linter finds something
+check: generate lint
+    git diff --exit-code -- db/internal rpc/chatfeedv1
+    test -z "$(git status --porcelain --untracked-files=all -- db/internal rpc/chatfeedv1)"
+
+# generate code from the SQL and the proto files
+generate:
+    {{ sqlc }} generate
+    cd rpc && {{ buf }} lint && {{ buf }} generate
+
+# run the linter on both modules
+lint:
+    {{ lint }} run ./... ./cmd/dev/...
+    GOOS=darwin go vet ./db/embedded
+
+# format the code
+format:
+    {{ lint }} fmt
+
+# measure, and print each figure with its baseline and their ratio
+bench:
+    go test -run '^$' -bench . -benchtime 3x -timeout 20m ./db ./cmd/internal/program
