@@ -24,7 +24,7 @@ import (
 	"chatfeed/db"
 )
 
-// The names of the activities. The first four take the item; RecordItems takes a list of [Record] and writes all or
+// The names of the activities. The first four take the item; RecordItems takes a [List] of them and writes all or
 // none. Each returns [Recorded].
 const (
 	RecordMessage  = "RecordMessage"
@@ -62,14 +62,14 @@ type Writer interface {
 }
 
 // Register puts the activities on a worker. They write through w, which must outlive the worker.
-func Register(registry worker.Registry, w Writer) {
+func Register(registry worker.ActivityRegistry, w Writer) {
 	r := recorder{w}
 	for name, record := range map[string]any{
-		RecordMessage:  func(ctx context.Context, in input[Message]) (Recorded, error) { return one(ctx, r, in) },
-		RecordLog:      func(ctx context.Context, in input[Log]) (Recorded, error) { return one(ctx, r, in) },
-		RecordStat:     func(ctx context.Context, in input[Stat]) (Recorded, error) { return one(ctx, r, in) },
-		RecordProgress: func(ctx context.Context, in input[Progress]) (Recorded, error) { return one(ctx, r, in) },
-		RecordItems:    r.items,
+		RecordMessage:  func(ctx context.Context, in Message) (Recorded, error) { return r.write(ctx, Items(in)) },
+		RecordLog:      func(ctx context.Context, in Log) (Recorded, error) { return r.write(ctx, Items(in)) },
+		RecordStat:     func(ctx context.Context, in Stat) (Recorded, error) { return r.write(ctx, Items(in)) },
+		RecordProgress: func(ctx context.Context, in Progress) (Recorded, error) { return r.write(ctx, Items(in)) },
+		RecordItems:    r.writeAll,
 	} {
 		registry.RegisterActivityWithOptions(record, activity.RegisterOptions{Name: name})
 	}
@@ -77,41 +77,38 @@ func Register(registry worker.Registry, w Writer) {
 
 type recorder struct{ writer Writer }
 
-func one[T db.Item](ctx context.Context, r recorder, in input[T]) (Recorded, error) {
-	if in.err != nil {
-		return Recorded{}, refuse(in.err)
+// write records the one item of a list.
+func (r recorder) write(ctx context.Context, list List) (Recorded, error) {
+	recorded, err := r.record(ctx, list.items)
+	var bad *db.InvalidItemError
+	if errors.As(err, &bad) {
+		return Recorded{}, refuse(fmt.Errorf("%s: %s", bad.Field, bad.Reason))
 	}
-	return r.write(ctx, []db.Item{in.value})
+	return recorded, err
 }
 
-func (r recorder) items(ctx context.Context, in input[[]Record]) (Recorded, error) {
-	if in.err != nil {
-		return Recorded{}, refuse(in.err)
+func (r recorder) writeAll(ctx context.Context, list List) (Recorded, error) {
+	if list.err != nil {
+		return Recorded{}, refuse(list.err)
 	}
-	items := make([]db.Item, len(in.value))
-	for i, record := range in.value {
-		item, err := record.decode()
-		if err != nil {
-			return Recorded{}, refuse(fmt.Errorf("items[%d].%w", i, err))
-		}
-		items[i] = item
+	recorded, err := r.record(ctx, list.items)
+	var bad *db.InvalidItemError
+	if errors.As(err, &bad) {
+		return Recorded{}, refuse(fmt.Errorf("items[%d].item.%s: %s", bad.Index, bad.Field, bad.Reason))
 	}
-	return r.write(ctx, items)
+	return recorded, err
 }
 
-func (r recorder) write(ctx context.Context, items []db.Item) (Recorded, error) {
+// record writes items, all or none.
+func (r recorder) record(ctx context.Context, items []db.Item) (Recorded, error) {
 	info := activity.GetInfo(ctx)
 	recorded := Recorded{IDs: make([]string, len(items))}
+	complete := make([]db.Item, len(items))
 	for i, item := range items {
-		items[i], recorded.IDs[i] = db.WithDefaults(item, info.WorkflowExecution.ID, func() string { return deriveID(info, i) })
+		complete[i], recorded.IDs[i] = db.WithDefaults(item, info.WorkflowExecution.ID, func() string { return deriveID(info, i) })
 	}
-	err := r.writer.Write(ctx, items...)
-	var bad *db.InvalidItemError
+	err := r.writer.Write(ctx, complete...)
 	switch {
-	case errors.As(err, &bad) && len(items) == 1:
-		return Recorded{}, refuse(fmt.Errorf("%s: %s", bad.Field, bad.Reason))
-	case errors.As(err, &bad):
-		return Recorded{}, refuse(fmt.Errorf("items[%d].item.%s: %s", bad.Index, bad.Field, bad.Reason))
 	case db.Refused(err):
 		return Recorded{}, refuse(err)
 	case err != nil:

@@ -39,6 +39,12 @@ func (c *checker) fail(field, format string, args ...any) {
 	}
 }
 
+func (c *checker) decoded(m *malformed) {
+	if m != nil {
+		c.fail(m.field, "%s", m.reason)
+	}
+}
+
 func (c *checker) text(field, s string, most int) {
 	switch {
 	case len(s) > most:
@@ -83,8 +89,8 @@ func checked(items []Item) ([]row, error) {
 		}
 		k := item.key()
 		var c checker
-		c.key(k)
 		item.check(&c)
+		c.key(k)
 		if c.field != "" {
 			return nil, &InvalidItemError{Index: i, Field: c.field, Reason: c.reason}
 		}

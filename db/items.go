@@ -62,6 +62,8 @@ type Message struct {
 	Message    string          `json:"message"`
 	Status     string          `json:"status,omitempty"`
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
+
+	malformed *malformed
 }
 
 func (m Message) key() key { return key{"msg_", m.WorkflowID, m.ID, m.Metadata} }
@@ -74,6 +76,7 @@ func (m Message) with(workflowID, id string) Item {
 }
 
 func (m Message) check(c *checker) {
+	c.decoded(m.malformed)
 	c.label("role", m.Role)
 	c.body("message", m.Message)
 	c.label("status", m.Status)
@@ -98,6 +101,8 @@ type Log struct {
 	Level      string          `json:"level,omitempty"`
 	Message    string          `json:"message"`
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
+
+	malformed *malformed
 }
 
 func (l Log) key() key { return key{"log_", l.WorkflowID, l.ID, l.Metadata} }
@@ -110,6 +115,7 @@ func (l Log) with(workflowID, id string) Item {
 }
 
 func (l Log) check(c *checker) {
+	c.decoded(l.malformed)
 	c.label("level", l.Level)
 	c.body("message", l.Message)
 }
@@ -132,6 +138,8 @@ type Stat struct {
 	ProcessingTime float64         `json:"processingTime"` // seconds, zero or more
 	TokenCount     int64           `json:"tokenCount"`     // zero to 2,147,483,647
 	Metadata       json.RawMessage `json:"metadata,omitempty"`
+
+	malformed *malformed
 }
 
 func (s Stat) key() key { return key{"stat_", s.WorkflowID, s.ID, s.Metadata} }
@@ -144,6 +152,7 @@ func (s Stat) with(workflowID, id string) Item {
 }
 
 func (s Stat) check(c *checker) {
+	c.decoded(s.malformed)
 	c.number("processingTime", s.ProcessingTime, 0, math.MaxFloat64, "seconds, zero or more")
 	c.number("tokenCount", float64(s.TokenCount), 0, math.MaxInt32, "a whole number from 0 to 2147483647")
 }
@@ -167,6 +176,8 @@ type Progress struct {
 	Status     string          `json:"status,omitempty"`
 	Result     string          `json:"result,omitempty"`
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
+
+	malformed *malformed
 }
 
 func (p Progress) key() key { return key{"prog_", p.WorkflowID, p.ID, p.Metadata} }
@@ -179,6 +190,7 @@ func (p Progress) with(workflowID, id string) Item {
 }
 
 func (p Progress) check(c *checker) {
+	c.decoded(p.malformed)
 	c.number("progress", p.Progress, 0, 100, "a number from 0 to 100")
 	c.label("status", p.Status)
 	c.body("result", p.Result)

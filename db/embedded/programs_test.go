@@ -155,7 +155,7 @@ func TestSearchReportsAFetchThatFails(t *testing.T) {
 func TestLinksStayInThePackage(t *testing.T) {
 	t.Parallel()
 	pkg := folder(t)
-	require.NoError(t, link(pkg))                                     // none to make
+	require.NoError(t, link(pkg)) // none to make
 	require.NoError(t, os.Mkdir(filepath.Join(pkg, "native"), 0o755))
 	list := []byte(`[{"source":"native/a","target":"../../b"}]`)
 	require.NoError(t, os.WriteFile(filepath.Join(pkg, "native", "pg-symlinks.json"), list, 0o600))

@@ -30,17 +30,14 @@ import (
 // recordOnce records three items in one activity, which is tried again soon after its worker has gone.
 func recordOnce(ctx workflow.Context, queue string) (activities.Recorded, error) {
 	var recorded activities.Recorded
-	records, err := activities.Records(
+	items := activities.Items(
 		activities.Message{Message: "one"}, activities.Log{Message: "two"}, activities.Stat{TokenCount: 3})
-	if err != nil {
-		return recorded, err
-	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           queue,
 		StartToCloseTimeout: 3 * time.Second,
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond},
 	})
-	err = workflow.ExecuteActivity(ctx, activities.RecordItems, records).Get(ctx, &recorded)
+	err := workflow.ExecuteActivity(ctx, activities.RecordItems, items).Get(ctx, &recorded)
 	return recorded, err
 }
 

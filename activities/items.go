@@ -1,0 +1,89 @@
+package activities
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"chatfeed/db"
+)
+
+// List is the input of RecordItems. In JSON it is a list of {"type": "message", "item": {...}} and so on, the form in
+// which clients see items.
+type List struct {
+	items []db.Item
+	err   error // what was wrong with the JSON
+}
+
+// Items makes the input of RecordItems.
+func Items(items ...db.Item) List { return List{items: items} }
+
+// element is an item with its type.
+type element struct {
+	Type string          `json:"type"`
+	Item json.RawMessage `json:"item"`
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (l List) MarshalJSON() ([]byte, error) {
+	elements := make([]element, len(l.items))
+	for i, item := range l.items {
+		text, err := json.Marshal(item)
+		if err != nil {
+			return nil, fmt.Errorf("items[%d]: %w", i, err)
+		}
+		elements[i] = element{Type: strings.ToLower(reflect.TypeOf(item).Name()), Item: text}
+	}
+	return json.Marshal(elements)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It never fails, since the SDK would have the activity retried for it; the
+// activity reports what is wrong.
+func (l *List) UnmarshalJSON(text []byte) error {
+	*l = List{}
+	var elements []json.RawMessage
+	if json.Unmarshal(text, &elements) != nil {
+		l.err = fmt.Errorf(`input: is no list; accepted is a list of {"type": ..., "item": ...}`)
+		return nil
+	}
+	for i, text := range elements {
+		item, err := decode(text)
+		if err != nil {
+			l.err = fmt.Errorf("items[%d]%w", i, err)
+			return nil
+		}
+		l.items = append(l.items, item)
+	}
+	return nil
+}
+
+func decode(text []byte) (db.Item, error) {
+	var e element
+	if json.Unmarshal(text, &e) != nil {
+		return nil, fmt.Errorf(`: is no item; accepted is {"type": ..., "item": ...}`)
+	}
+	var item db.Item
+	var err error
+	switch e.Type {
+	case "message":
+		item, err = decodeAs[Message](e.Item)
+	case "log":
+		item, err = decodeAs[Log](e.Item)
+	case "stat":
+		item, err = decodeAs[Stat](e.Item)
+	case "progress":
+		item, err = decodeAs[Progress](e.Item)
+	default:
+		return nil, fmt.Errorf(".type: %q is no type of item; accepted are message, log, stat, progress", e.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf(".item: is missing; a JSON object is accepted")
+	}
+	return item, nil
+}
+
+func decodeAs[T db.Item](text []byte) (item T, err error) {
+	err = json.Unmarshal(text, &item)
+	return item, err
+}

@@ -1,0 +1,97 @@
+package db_test
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/db"
+	"chatfeed/db/dbtest"
+	"chatfeed/feed"
+)
+
+// queryCounter counts the queries of a pool by their first line.
+type queryCounter struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (c *queryCounter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	name, _, _ := strings.Cut(data.SQL, "\n")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count[name]++
+	return ctx
+}
+
+func (*queryCounter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (c *queryCounter) reset() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	count := c.count
+	c.count = make(map[string]int)
+	return count
+}
+
+func TestIdleStreamsCostNoQueriesBeyondTheSweepAndTheCanary(t *testing.T) {
+	t.Parallel()
+	const streams, silence, interval = 1000, 2 * time.Second, 100 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg, err := pgxpool.ParseConfig(dbtest.URL(t))
+	require.NoError(t, err)
+	counter := &queryCounter{count: make(map[string]int)}
+	cfg.ConnConfig.Tracer = counter
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	f, err := feed.New(newSource(t, pool, db.SourceConfig{Canary: interval}), feed.Config{Sweep: interval})
+	require.NoError(t, err)
+	var running, opening sync.WaitGroup
+	running.Go(func() { f.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	for i := range 2 * streams {
+		workflow := "wf_shared"
+		if i >= streams {
+			workflow = "wf_" + strconv.Itoa(i)
+		}
+		opening.Add(1)
+		running.Go(func() {
+			s, err := f.Subscribe(feed.Options{From: []feed.Start{{Position: feed.Position{WorkflowID: workflow}}}})
+			if err != nil {
+				t.Errorf("subscribe: %v", err)
+				opening.Done()
+				return
+			}
+			defer s.Close()
+			_, _ = s.Next(ctx) // up to date with nothing
+			opening.Done()
+			_, _ = s.Next(ctx) // idle until the end of the test
+		})
+	}
+	opening.Wait()
+	loading := counter.reset()
+	require.LessOrEqual(t, loading["-- name: Before :many"], 2*streams/100, "topics are loaded together")
+
+	<-time.After(silence)
+	count := counter.reset()
+	t.Logf("%d topics and %d streams, %v: %v", streams+1, 2*streams, silence, count)
+	most := int(silence/interval) + 1
+	for query, n := range count {
+		switch query {
+		case "-- name: Heads :many", "-- name: Notify :exec":
+			require.Positive(t, n)
+			require.LessOrEqual(t, n, most, query)
+		default:
+			require.Fail(t, "an idle stream has cost a query", "%d of %s", n, query)
+		}
+	}
+	require.Len(t, count, 2, "the sweep and the canary have to be there, or this test counts nothing")
+}
