@@ -62,7 +62,7 @@ func (l serverLog) With(tags ...tag.Tag) log.Logger {
 func (l serverLog) log(level slog.Level, msg string, tags []tag.Tag) {
 	ctx := context.Background() // the server hands none on
 	if l.to.Enabled(ctx, level) && !l.stopping.Load() && !strings.HasPrefix(msg, noHTTP) {
-		l.to.LogAttrs(ctx, level, msg, attributes(tags)...)
+		l.to.LogAttrs(ctx, level, msg, attributes(tags)...) //nolint:sloglint // the words are the server's
 	}
 }
 

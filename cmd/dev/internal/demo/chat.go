@@ -1,0 +1,158 @@
+package demo
+
+import (
+	"fmt"
+	"slices"
+
+	"go.temporal.io/sdk/workflow"
+)
+
+const (
+	maxRounds  = 50        // of one run, about 50 events each
+	maxSeen    = 500       // ids that are remembered
+	maxCarried = 512 << 10 // bytes of messages that one run hands to the next, well within what Temporal lets pass
+)
+
+// State is what one run of [Chat] hands to the next.
+type State struct {
+	Seen    []string      `json:"seen,omitempty"`    // ids of messages, oldest first; at most 500
+	Waiting []UserMessage `json:"waiting,omitempty"` // received and not handled yet, in order
+	Percent float64       `json:"percent,omitempty"` // the latest progress that was recorded
+}
+
+// Chat handles the messages that it is sent, one after the other, in the order in which they came. A message that cannot
+// be handled is recorded as failed, and the next one has its turn. The chat ends when it is cancelled: it records that and
+// ends as canceled, without handling what waits. Before its history grows long it continues as new and loses nothing.
+func Chat(ctx workflow.Context, state State) error {
+	c := &chat{State: state, signals: workflow.GetSignalChannel(ctx, SignalName)}
+	for ctx.Err() == nil {
+		c.receive()
+		switch {
+		case c.isLong(ctx):
+			return workflow.NewContinueAsNewError(ctx, WorkflowName, c.State)
+		case len(c.Waiting) == 0:
+			_ = workflow.Await(ctx, func() bool { return c.signals.Len() > 0 }) // fails when ctx ends, only
+		default:
+			next := c.Waiting[0]
+			c.Waiting = c.Waiting[1:]
+			c.handle(ctx, next)
+		}
+	}
+	c.sayCancelled(ctx)
+	return ctx.Err()
+}
+
+// chat is a run of [Chat].
+type chat struct {
+	State
+	signals workflow.ReceiveChannel
+	rounds  int
+}
+
+// receive takes in what has been sent, without waiting, and leaves out what has been seen before.
+func (c *chat) receive() {
+	for {
+		var m UserMessage
+		if !c.signals.ReceiveAsync(&m) {
+			return
+		}
+		if slices.Contains(c.Seen, m.ID) {
+			continue
+		}
+		if m.ID != "" && len(m.ID) <= maxID { // a longer one is refused each time
+			c.Seen = append(c.Seen, m.ID)
+			c.Seen = c.Seen[max(0, len(c.Seen)-maxSeen):]
+		}
+		c.Waiting = append(c.Waiting, m)
+	}
+}
+
+// isLong says that the run should hand over to a new one now. While the waiting messages are too large to hand over,
+// this run goes on handling them.
+func (c *chat) isLong(ctx workflow.Context) bool {
+	if c.rounds == 0 || c.rounds < maxRounds && !workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+		return false
+	}
+	size := 0
+	for _, m := range c.Waiting {
+		size += encodedSize(m.ID) + encodedSize(m.Text)
+	}
+	return size <= maxCarried
+}
+
+// handle does one round: it takes a message and answers it.
+func (c *chat) handle(ctx workflow.Context, m UserMessage) {
+	c.rounds++
+	c.Percent = 0
+	err := c.answer(ctx, m)
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	workflow.GetLogger(ctx).Error("A message could not be handled.", "id", m.ID, "error", err)
+	c.tell(ctx, "error", "The message could not be handled: "+explain(err), "failed")
+}
+
+func (c *chat) answer(ctx workflow.Context, m UserMessage) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	m.Text = storable(m.Text)
+	r := recorder{ctx}
+	if err := r.message("user", m.Text, "received", m.ID); err != nil {
+		return err
+	}
+	if err := c.progress(r, 0, "reading", ""); err != nil {
+		return err
+	}
+	if err := r.log("info", fmt.Sprintf("Reading a message of %s.", count(len(m.Text), "byte", "bytes"))); err != nil {
+		return err
+	}
+	if err := c.progress(r, 20, "analyzing", ""); err != nil {
+		return err
+	}
+	analysis, err := analyzed(ctx, m.Text)
+	if err != nil {
+		return err
+	}
+	done := fmt.Sprintf("Summarized %s in %d.", count(analysis.Sentences, "sentence", "sentences"), len(analysis.Summary))
+	if err := r.log("info", done); err != nil {
+		return err
+	}
+	if err := c.progress(r, 80, "writing", ""); err != nil {
+		return err
+	}
+	if err := r.stat(analysis.ProcessingTime, analysis.Tokens); err != nil {
+		return err
+	}
+	if err := r.message("assistant", reply(analysis), "complete", ""); err != nil {
+		return err
+	}
+	return c.progress(r, 100, "done", done)
+}
+
+// progress records how far the round has come and remembers it for what may interrupt it.
+func (c *chat) progress(r recorder, percent float64, status, result string) error {
+	c.Percent = percent
+	return r.progress(percent, status, result)
+}
+
+// tell records a log and, in any case, the status that the chat has come to.
+func (c *chat) tell(ctx workflow.Context, level, text, status string) {
+	r := recorder{ctx}
+	for _, err := range []error{r.log(level, text), r.progress(c.Percent, status, "")} {
+		if err != nil && ctx.Err() == nil {
+			workflow.GetLogger(ctx).Error("The end of a round could not be recorded.", "status", status, "error", err)
+		}
+	}
+}
+
+func (c *chat) sayCancelled(ctx workflow.Context) {
+	c.receive()
+	text := "The chat was cancelled."
+	if n := len(c.Waiting); n > 0 {
+		text = fmt.Sprintf("The chat was cancelled; %s not been handled.", count(n, "message has", "messages have"))
+	}
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	c.tell(ctx, "warn", text, "cancelled")
+}

@@ -1,0 +1,130 @@
+package demo
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"chatfeed/activities"
+)
+
+// The bounds of a message, in bytes.
+const (
+	maxID   = 200
+	maxText = 1 << 20
+	// maxEncoded is what fits into Temporal's 2 MiB for the input of an activity, as JSON, in which some characters take up
+	// to six bytes.
+	maxEncoded = 2<<20 - 64<<10
+)
+
+// recorder records items of the workflow. Its methods return when the item is durable.
+type recorder struct {
+	ctx workflow.Context // of the round
+}
+
+func (r recorder) message(role, text, status, id string) error {
+	return r.record(activities.RecordMessage, activities.Message{ID: id, Role: role, Message: text, Status: status})
+}
+
+func (r recorder) log(level, text string) error {
+	return r.record(activities.RecordLog, activities.Log{Level: level, Message: text})
+}
+
+func (r recorder) stat(seconds float64, tokens int64) error {
+	return r.record(activities.RecordStat, activities.Stat{ProcessingTime: seconds, TokenCount: tokens})
+}
+
+func (r recorder) progress(percent float64, status, result string) error {
+	return r.record(activities.RecordProgress, activities.Progress{Progress: percent, Status: status, Result: result})
+}
+
+// record tries for a day, since a database may be away. It waits for an attempt that is cancelled to end, so that nothing
+// of a round is recorded after the cancellation.
+func (r recorder) record(activity string, item any) error {
+	ctx := workflow.WithActivityOptions(r.ctx, workflow.ActivityOptions{
+		TaskQueue:              activities.TaskQueue,
+		StartToCloseTimeout:    10 * time.Second,
+		ScheduleToCloseTimeout: 24 * time.Hour,
+		WaitForCancellation:    true,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second,
+		},
+	})
+	return workflow.ExecuteActivity(ctx, activity, item).Get(ctx, nil)
+}
+
+// analyzed has the text analyzed by a worker.
+func analyzed(ctx workflow.Context, text string) (Analysis, error) {
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout:    time.Minute,
+		ScheduleToCloseTimeout: time.Hour,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumAttempts: 3},
+	})
+	var a Analysis
+	err := workflow.ExecuteActivity(ctx, Analyze, text).Get(ctx, &a)
+	return a, err
+}
+
+// invalidError says what of a message cannot be handled, in words for whoever sent it.
+type invalidError string
+
+func (e invalidError) Error() string { return string(e) }
+
+func (m UserMessage) check() error {
+	switch {
+	case len(m.ID) > maxID:
+		return invalidError(fmt.Sprintf("its id is %d bytes long; at most %d are accepted.", len(m.ID), maxID))
+	case strings.ContainsRune(m.ID, 0):
+		return invalidError("its id contains a NUL character; text without is accepted.")
+	case len(m.Text) > maxText:
+		return invalidError(fmt.Sprintf("its text is %d bytes long; at most %d are accepted.", len(m.Text), maxText))
+	}
+	if size := encodedSize(m.Text); size > maxEncoded {
+		return invalidError(fmt.Sprintf("its text takes %d bytes as JSON; at most %d are accepted.", size, maxEncoded))
+	}
+	return nil
+}
+
+// encodedSize is at least the size of a text as JSON, the form in which Temporal keeps it. Marshalling it to find out
+// would hold up the workflow for longer than it may.
+func encodedSize(text string) int {
+	size := len(text) + len(`""`)
+	for i := range len(text) {
+		switch b := text[i]; {
+		case b == '"', b == '\\', b == '\n', b == '\r', b == '\t':
+			size++ // a backslash before it
+		case b < ' ', b == '<', b == '>', b == '&':
+			size += 5 // \u0000
+		}
+	}
+	return size + 3*(strings.Count(text, "\u2028")+strings.Count(text, "\u2029"))
+}
+
+// storable replaces NUL, which PostgreSQL cannot store.
+func storable(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") }
+
+// explain says to the user why a round failed, and nothing of the inside.
+func explain(err error) string {
+	if invalid, ok := errors.AsType[invalidError](err); ok {
+		return invalid.Error()
+	}
+	if _, ok := errors.AsType[*temporal.TimeoutError](err); ok {
+		return "it took too long."
+	}
+	if application, ok := errors.AsType[*temporal.ApplicationError](err); ok && application.Type() == activities.InvalidItem {
+		return application.Message()
+	}
+	return "something went wrong on our side."
+}
+
+// count is a number with the word for what it counts.
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(n) + " " + many
+}
