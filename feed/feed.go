@@ -3,7 +3,6 @@ package feed
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -49,15 +48,17 @@ const batchSize = 256
 
 // Feed follows the workflows that its subscriptions ask for. Its methods may be called from any goroutine.
 type Feed struct {
-	source   Source
-	cfg      Config
-	log      *slog.Logger
-	pages    *pages
-	stats    counters
-	work     chan struct{} // dirty is not empty
-	sweepNow chan struct{}
-	draining chan struct{} // closed by Drain
-	drain    sync.Once
+	source    Source
+	cfg       Config
+	log       *slog.Logger
+	pages     *pages
+	stats     counters
+	work      chan struct{} // dirty is not empty
+	sweepNow  chan struct{}
+	listening atomic.Bool
+	draining  chan struct{} // closed by Drain
+	stopped   chan struct{} // closed when Run has returned
+	drain     sync.Once
 
 	mu     sync.Mutex // taken before a topic's, never after
 	topics map[string]*topic
@@ -79,6 +80,7 @@ func New(source Source, cfg Config) (*Feed, error) {
 		work:     make(chan struct{}, 1),
 		sweepNow: make(chan struct{}, 1),
 		draining: make(chan struct{}),
+		stopped:  make(chan struct{}),
 		topics:   make(map[string]*topic),
 	}, nil
 }
@@ -86,6 +88,7 @@ func New(source Source, cfg Config) (*Feed, error) {
 // Run listens, reads and sweeps until ctx ends, and then drains. It is called once and returns when all that it has
 // started has ended. A source that is away does not end it: it tries again until the source is back.
 func (f *Feed) Run(ctx context.Context) {
+	defer close(f.stopped)
 	defer f.Drain()
 	var running sync.WaitGroup
 	running.Go(func() { f.listen(ctx) })
@@ -110,22 +113,26 @@ type Read struct {
 }
 
 // Page reads one page from the source; it has every item that was committed when Page was called. It blocks for the
-// read or until ctx ends. The error is the source's.
+// read or until ctx ends. The error is the source's, or [ErrDraining] when Run has returned.
 func (f *Feed) Page(ctx context.Context, read Read) (Page, error) {
 	call := f.pages.request(read.Position, read.Backwards, f.limit(read.Limit), sorted(read.Types))
 	select {
 	case <-call.done:
 		return call.page, call.err
+	case <-f.stopped:
+		return Page{}, ErrDraining
 	case <-ctx.Done():
 		return Page{}, fmt.Errorf("read a page of workflow %q: %w", read.WorkflowID, context.Cause(ctx))
 	}
 }
 
 // Await is [Feed.Page] forwards, but where there is nothing after the cursor yet it waits for the first item, up to the
-// given time, and returns an empty page when none came or the feed drains.
+// given time after the call, and returns an empty page when none came or the feed drains.
 func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, error) {
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	page, err := f.Page(ctx, read)
-	if err != nil || len(page.Items) > 0 || wait <= 0 {
+	if err != nil || len(page.Items) > 0 || waiting.Err() != nil {
 		return page, err
 	}
 	s, err := f.Subscribe(Options{From: []Start{{Position: read.Position}}, Types: read.Types, Idle: wait})
@@ -133,18 +140,15 @@ func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, 
 		return Page{}, err
 	}
 	defer s.Close()
-	deadline := time.Now().Add(wait)
 	for {
-		batch, err := s.Next(ctx)
+		batch, err := s.Next(waiting)
 		switch {
-		case errors.Is(err, ErrDraining):
-			return Page{}, nil
-		case err != nil:
-			return Page{}, err
 		case len(batch.Items) > 0:
 			items := batch.Items[:min(len(batch.Items), f.limit(read.Limit))]
 			return Page{Items: items, More: len(items) < len(batch.Items) || !batch.UpToDate}, nil
-		case !time.Now().Before(deadline):
+		case err != nil && ctx.Err() != nil:
+			return Page{}, err
+		case err != nil: // the time is up, or the feed drains
 			return Page{}, nil
 		}
 	}

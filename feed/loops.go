@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 )
 
 // listen keeps the source listening. Whenever it begins to, a sweep finds what has committed while nobody listened.
 func (f *Feed) listen(ctx context.Context) {
 	pause := backoff{}
-	var heard atomic.Bool
 	connected := func() {
 		f.log.InfoContext(ctx, "listening")
-		heard.Store(true)
+		f.listening.Store(true)
 		signal(f.sweepNow)
 	}
 	for ctx.Err() == nil {
@@ -22,7 +20,7 @@ func (f *Feed) listen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if heard.Swap(false) {
+		if f.listening.Swap(false) {
 			pause.reset()
 		}
 		f.log.WarnContext(ctx, "listener lost; items are found by the sweep until it is back", "error", err)
@@ -153,6 +151,7 @@ func (f *Feed) sweep(ctx context.Context) {
 		case <-f.sweepNow:
 			expected = true
 		case <-next.C:
+			expected = !f.listening.Load()
 		}
 		for f.sweepOnce(ctx, expected) != nil && ctx.Err() == nil {
 			pause.wait(ctx)

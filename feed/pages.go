@@ -2,7 +2,7 @@ package feed
 
 import (
 	"context"
-	"strings"
+	"fmt"
 	"sync"
 )
 
@@ -44,7 +44,7 @@ func newPages() *pages {
 func (p *pages) request(position Position, backwards bool, items int, types []string) *pageCall {
 	names := ""
 	if types != nil {
-		names = "," + strings.Join(types, ",")
+		names = fmt.Sprintf("%q", types)
 	}
 	key := pageKey{pageGroup{backwards, items, names}, position}
 	p.mu.Lock()
@@ -94,10 +94,14 @@ func (f *Feed) readPages(ctx context.Context) {
 		case <-f.pages.work:
 		}
 		for calls := f.pages.take(batchSize); len(calls) > 0; calls = f.pages.take(batchSize) {
-			if err := f.readBatch(ctx, calls); err != nil && ctx.Err() == nil {
+			err := f.readBatch(ctx, calls)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
 				f.log.WarnContext(ctx, "reading pages failed", "pages", len(calls), "error", err)
 				pause.wait(ctx)
-			} else {
+			default:
 				pause.reset()
 			}
 		}

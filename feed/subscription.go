@@ -150,7 +150,7 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 		case <-paged:
 		case <-s.feed.draining:
 		case <-s.timer.C:
-			return Batch{UpToDate: s.told}, nil
+			return Batch{UpToDate: upToDate}, nil
 		case <-ctx.Done():
 			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(ctx))
 		}
@@ -161,13 +161,13 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 // blocks; where only the source can tell, it asks for a page.
 func (s *Subscription) poll() (items []*Item, upToDate bool) {
 	upToDate = true
+	first := s.turn
 	for i := range s.follows {
-		f := s.follows[(s.turn+i)%len(s.follows)]
+		turn := (first + i) % len(s.follows)
+		f := s.follows[turn]
 		if len(items) == 0 {
 			items = s.advance(f)
-			if len(items) > 0 {
-				s.turn = (s.turn + i + 1) % len(s.follows)
-			}
+			s.turn = turn + 1
 		}
 		upToDate = upToDate && f.last < 0 && f.topic.reached(f.at)
 	}

@@ -55,11 +55,13 @@ func (t *topic) sweep(head Cursor, exists, expected bool) (behind, lost bool) {
 		return true, lost
 	}
 	t.proven = head
-	if !t.loaded || head <= t.read {
+	if t.loaded && head <= t.read {
 		return false, lost
 	}
+	// A topic that is not loaded is being read already, but that read may have begun before the head was there.
 	t.wanted = max(t.wanted, head)
-	t.stale, t.swept = true, !expected
+	t.stale = true
+	t.swept = t.loaded && !expected
 	return true, lost
 }
 
@@ -179,6 +181,9 @@ func (t *topic) reached(at Cursor) bool {
 func (t *topic) newest(n int, types []string) (at Cursor, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.loaded {
+		return 0, false
+	}
 	if n == 0 {
 		return t.read, true
 	}

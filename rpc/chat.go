@@ -26,9 +26,9 @@ func (s *chatService) SendMessage(ctx context.Context, request *v1.SendMessageRe
 	case len(request.GetId()) > maxMessageID:
 		err = invalid("id", "is %d bytes long; at most %d bytes are accepted", len(request.GetId()), maxMessageID)
 	default:
-		err = checkNUL("text", request.GetText())
+		err = checkText("text", request.GetText())
 		if err == nil {
-			err = checkNUL("id", request.GetId())
+			err = checkText("id", request.GetId())
 		}
 	}
 	if err != nil {

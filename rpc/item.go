@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -131,7 +132,7 @@ func checkWorkflowID(field, id string) error {
 	case len(id) > maxWorkflowID:
 		return invalid(field, "is %d bytes long; 1 to %d bytes are accepted", len(id), maxWorkflowID)
 	}
-	return checkNUL(field, id)
+	return checkText(field, id)
 }
 
 func checkRange(field string, n, least, most int32) error {
@@ -141,9 +142,13 @@ func checkRange(field string, n, least, most int32) error {
 	return nil
 }
 
-func checkNUL(field, text string) error {
-	if strings.ContainsRune(text, 0) {
+// checkText refuses what PostgreSQL cannot take as text.
+func checkText(field, text string) error {
+	switch {
+	case strings.ContainsRune(text, 0):
 		return invalid(field, "contains a NUL byte; text without NUL is accepted")
+	case !utf8.ValidString(text):
+		return invalid(field, "is not valid UTF-8; UTF-8 text is accepted")
 	}
 	return nil
 }

@@ -111,11 +111,10 @@ func encodeREST(item *feed.Item) []byte {
 	b = appendString(b, item.ID)
 	b = append(b, `, "workflowId": `...)
 	b = appendString(b, item.WorkflowID)
-	b = append(b, `, `...)
-	mark := len(b)
-	b = appendSpaced(b, item.Body) // {...}: its braces give way to what stands around it
-	copy(b[mark:], b[mark+1:len(b)-1])
-	b = b[:len(b)-2]
+	if body := appendSpaced(nil, item.Body); len(body) > len("{}") { // its braces give way to what stands around it
+		b = append(b, `, `...)
+		b = append(b, body[1:len(body)-1]...)
+	}
 	if item.Metadata != nil {
 		b = append(b, `, "metadata": `...)
 		b = appendSpaced(b, item.Metadata)

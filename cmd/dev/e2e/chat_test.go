@@ -191,4 +191,3 @@ func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 	require.Equal(t, 1, send.ends(t))
 	require.NotContains(t, send.out.String(), "goroutine")
 }
-
