@@ -9,9 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"chatfeed/db/internal/dbsqlc"
 )
 
 const (
@@ -22,6 +23,8 @@ const (
 	groupBytes = 4 << 20
 	// commitTimeout bounds a transaction on a database that no longer answers.
 	commitTimeout = 30 * time.Second
+	// groupPatience is how long a group waits for a workflow that another transaction holds.
+	groupPatience = 100 * time.Millisecond
 	// conflictTries is how often a group is tried that PostgreSQL has ended for a deadlock or a failed serialization.
 	conflictTries = 10
 )
@@ -33,11 +36,15 @@ var ErrWriterClosed = errors.New("db: writer is closed")
 // notifying transaction at a time, so a commit for each caller would make them all wait for each other. There is no
 // timer in it; a group is what arrived during the commits before.
 //
+// A workflow that some other transaction holds makes wait who writes to it, and nobody else: the group goes on without
+// those callers, and they wait on their own.
+//
 // Its methods may be called from any goroutine.
 type Writer struct {
 	pool    *pgxpool.Pool
 	arrived *sync.Cond // queue is not empty, or closed
 	running sync.WaitGroup
+	alone   chan struct{} // has room for those who write alone
 
 	mu     sync.Mutex
 	queue  []*write
@@ -54,7 +61,7 @@ type write struct {
 
 // NewWriter makes a writer on the pool, which stays the caller's. The caller must Close the writer.
 func NewWriter(pool *pgxpool.Pool) *Writer {
-	w := &Writer{pool: pool}
+	w := &Writer{pool: pool, alone: make(chan struct{}, max(1, pool.Config().MaxConns/4))}
 	w.arrived = sync.NewCond(&w.mu)
 	for range flushers {
 		w.running.Go(w.flush)
@@ -87,6 +94,9 @@ func (w *Writer) Write(ctx context.Context, items ...Item) error {
 	w.arrived.Signal()
 	select {
 	case err := <-request.done:
+		if errors.Is(err, errHeld) {
+			return w.writeAlone(ctx, request)
+		}
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("append: outcome unknown: %w", context.Cause(ctx))
@@ -100,13 +110,6 @@ func (w *Writer) Close() {
 	w.mu.Unlock()
 	w.arrived.Broadcast()
 	w.running.Wait()
-}
-
-// Queued returns how many writes wait for a commit to begin.
-func (w *Writer) Queued() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.queue)
 }
 
 func (w *Writer) flush() {
@@ -147,11 +150,23 @@ func (w *Writer) take() []*write {
 	}
 }
 
-// commit writes a group and tells each caller. A group that PostgreSQL refuses for what is in it is halved until the
-// refused write stands alone.
+// commit writes a group and tells each caller. A group that PostgreSQL refuses for what is in it, or that waits for a
+// workflow of which only the waiting tells that it is held, is halved until the one it is about stands alone.
 func (w *Writer) commit(group []*write) {
 	err := w.try(group)
-	if len(group) > 1 && Refused(err) {
+	if lockWait(err) {
+		free := w.releaseHeld(group)
+		switch {
+		case len(free) == 0:
+			return
+		case len(free) < len(group):
+			w.commit(free)
+			return
+		case len(group) == 1: // held by a transaction that has made the workflow and not committed
+			err = errHeld
+		}
+	}
+	if len(group) > 1 && (lockWait(err) || Refused(err)) {
 		w.commit(group[:len(group)/2])
 		w.commit(group[len(group)/2:])
 		return
@@ -169,26 +184,36 @@ func (w *Writer) try(group []*write) error {
 	for _, request := range group {
 		rows = append(rows, request.rows...)
 	}
-	statements := plan(rows)
+	return w.transact(ctx, plan(rows), groupPatience)
+}
+
+// transact runs the statements in one transaction and one round trip, again if PostgreSQL ends it for a conflict.
+func (w *Writer) transact(ctx context.Context, statements []statement, patience time.Duration) error {
 	for tries := 1; ; tries++ {
-		err := w.transact(ctx, statements)
-		if err == nil || tries == conflictTries || !conflict(err) {
+		var p pipeline
+		if err := dbsqlc.New(&p).LimitLockWait(ctx, patience.String()); err != nil {
 			return err
+		}
+		if err := appendRows(ctx, &p, statements); err != nil {
+			return err
+		}
+		err := w.pool.SendBatch(ctx, &p.Batch).Close()
+		if err == nil || tries == conflictTries || !conflict(err) {
+			return wrap(err)
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return wrap(err)
 		case <-time.After(rand.N(time.Duration(tries) * 5 * time.Millisecond)):
 		}
 	}
 }
 
-// transact writes a single statement as a transaction of its own, which saves the round trips of BEGIN and COMMIT.
-func (w *Writer) transact(ctx context.Context, statements []statement) error {
-	if len(statements) == 1 {
-		return appendRows(ctx, w.pool, statements)
+func wrap(err error) error {
+	if err != nil {
+		return fmt.Errorf("append: %w", err)
 	}
-	return pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error { return appendRows(ctx, tx, statements) })
+	return nil
 }
 
 // Refused reports whether PostgreSQL has refused the data itself, so that to try again is in vain: SQLSTATE classes 22

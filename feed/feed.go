@@ -176,7 +176,7 @@ type Stats struct {
 	TopicReads    uint64 // batch queries for topics
 	PageReads     uint64 // batch queries for pages
 	Sweeps        uint64 // queries for heads
-	Lost          uint64 // items whose notification never came and that a sweep found
+	Lost          uint64 // how often a sweep found a workflow's items whose notification never came
 }
 
 type counters struct {

@@ -179,6 +179,7 @@ func (f *Feed) sweepOnce(ctx context.Context, expected bool) error {
 		}
 		return err
 	}
+	expected = expected || !f.listening.Load() // it may have been lost meanwhile
 	var lost int
 	for _, t := range topics {
 		head, exists := heads[t.workflowID]

@@ -58,8 +58,11 @@ type follow struct {
 // Subscribe begins to follow workflows, whether they exist yet or not. It reads nothing yet and does not block. The
 // caller must Close the subscription.
 func (f *Feed) Subscribe(options Options) (*Subscription, error) {
-	if len(options.From) == 0 {
+	switch {
+	case len(options.From) == 0:
 		return nil, errors.New("feed: Options.From is empty; it must name a workflow")
+	case options.Idle < 0:
+		return nil, fmt.Errorf("feed: Options.Idle is %v; it must be positive", options.Idle)
 	}
 	s := &Subscription{
 		feed:    f,
@@ -130,14 +133,14 @@ func (s *Subscription) Close() {
 // for Options.Idle. A source that is away makes it wait, not fail. The error is [ErrDraining] or ctx's.
 func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 	s.timer.Reset(s.idle)
-	for {
+	for idle := false; ; {
 		select {
 		case <-s.feed.draining:
 			return Batch{}, ErrDraining
 		default:
 		}
 		items, upToDate := s.poll()
-		if len(items) > 0 || upToDate && !s.told {
+		if len(items) > 0 || upToDate && !s.told || idle {
 			s.told = upToDate
 			return Batch{Items: items, UpToDate: upToDate}, nil
 		}
@@ -150,7 +153,7 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 		case <-paged:
 		case <-s.feed.draining:
 		case <-s.timer.C:
-			return Batch{UpToDate: upToDate}, nil
+			idle = true
 		case <-ctx.Done():
 			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(ctx))
 		}
@@ -214,6 +217,9 @@ func (s *Subscription) findStart(f *follow, v view) bool {
 		if at, ok := f.topic.newest(f.last, s.types); ok {
 			f.at, f.last = at, -1
 			return true
+		}
+		if f.last == 0 {
+			return false // the topic has just been forgotten, and is being read anew
 		}
 		f.seen = v.read + 1
 	}

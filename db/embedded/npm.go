@@ -62,7 +62,7 @@ func (s search) cacheFor(ctx context.Context, who account) (string, error) {
 		}
 		cache = filepath.Join(folder, "chatfeed")
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // programs, to be run by another user
+	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("the cache folder: %w", err)
 	}
 	if who.other() && !who.may(ctx, "-x", cache) {

@@ -46,7 +46,7 @@ type Running struct {
 func (s *Stack) Run(ctx context.Context, log *slog.Logger, ready func(Running)) (err error) {
 	var temporalData, postgresData string
 	if s.Data != "" {
-		if err := os.MkdirAll(s.Data, 0o755); err != nil { //nolint:gosec // PostgreSQL may run as another user
+		if err := os.MkdirAll(s.Data, 0o755); err != nil {
 			return fmt.Errorf("--data: %w", err)
 		}
 		temporalData, postgresData = filepath.Join(s.Data, "temporal"), filepath.Join(s.Data, "postgres")

@@ -1,0 +1,172 @@
+package feed_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/feed"
+)
+
+func TestASubscriptionStartsFromTheLastItems(t *testing.T) {
+	t.Parallel()
+	// The window has 4 items, so the tail has 9 to 12.
+	for name, c := range map[string]struct {
+		n, first int
+		pages    uint64
+	}{
+		"that the tail holds":                   {n: 3, first: 10},
+		"that are all of the tail":              {n: 4, first: 9},
+		"beyond the tail":                       {n: 5, first: 8, pages: 3},  // 2 back, 1 forwards
+		"beyond many windows":                   {n: 11, first: 2, pages: 5}, // 3 back, 2 forwards
+		"that are the whole history":            {n: 12, first: 1, pages: 5},
+		"beyond the whole history":              {n: 1000, first: 1, pages: 5},
+		"none, only what is new":                {n: 0, first: 13},
+		"less than none, only what is new, too": {n: -5, first: 13},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 12)
+				f := run(t, src, small())
+				s := follow(t, f, feed.Options{From: []feed.Start{last("w", c.n)}})
+				requireSame(t, numbered("w", c.first, 12), catchUp(t, s))
+				require.Equal(t, c.pages, f.Stats().PageReads)
+				src.messages("w", 1)
+				requireSame(t, numbered("w", 13, 13), catchUp(t, s))
+			})
+		})
+	}
+}
+
+func TestTheLastItemsOfAShortHistoryNeedNoPage(t *testing.T) {
+	t.Parallel()
+	for _, items := range []int{0, 1, 4} {
+		t.Run(fmt.Sprintf("%d items", items), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", items)
+				f := run(t, src, small())
+				s := follow(t, f, feed.Options{From: []feed.Start{last("w", 50)}})
+				requireSame(t, numbered("w", 1, items), catchUp(t, s))
+				require.Zero(t, f.Stats().PageReads)
+			})
+		})
+	}
+}
+
+func TestTheLastItemsAreOfTheTypesThatTheSubscriptionTakes(t *testing.T) {
+	t.Parallel()
+	// Items 1 to 20: messages have odd numbers, logs even ones; the tail has 17 to 20.
+	for name, c := range map[string]struct {
+		n     int
+		types []string
+		first int
+	}{
+		"that the tail holds":      {n: 2, types: []string{"log"}, first: 18},
+		"beyond the tail":          {n: 6, types: []string{"log"}, first: 10},
+		"beyond the whole history": {n: 100, types: []string{"log"}, first: 2},
+		"none":                     {n: 0, types: []string{"log"}, first: 22},
+		"of a type that is absent": {n: 3, types: []string{"stat"}, first: 22},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.add("w", slices.Repeat([]string{"message", "log"}, 10)...)
+				f := run(t, src, small())
+				s := follow(t, f, feed.Options{From: []feed.Start{last("w", c.n)}, Types: c.types})
+				want := []string{}
+				for n := c.first; n <= 20; n += 2 {
+					want = append(want, fmt.Sprintf("w/%d", n))
+				}
+				requireSame(t, want, catchUp(t, s))
+				src.commit("w", "message", c.types[0])
+				requireSame(t, numbered("w", 22, 22), catchUp(t, s))
+			})
+		})
+	}
+}
+
+func TestALastItemThatCommitsWhileTheStartIsSoughtArrives(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[string]stage{"before its snapshot": beforeSnapshot, "after its snapshot": afterSnapshot} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 12)
+				f := run(t, src, small())
+				live(t, f, "w")
+				back := src.holdNext(opBefore, at)
+				s := follow(t, f, feed.Options{From: []feed.Start{last("w", 7)}})
+				done := make(chan []string)
+				go func() { done <- catchUp(t, s) }()
+				<-back.reached
+				src.messages("w", 6)
+				synctest.Wait()
+				close(back.release)
+				requireSame(t, numbered("w", 6, 18), <-done)
+			})
+		})
+	}
+}
+
+func TestASubscriptionMayStartAheadOfTheHead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		head := src.messages("w", 2)
+		f := run(t, src, feed.Config{})
+		ahead := follow(t, f, feed.Options{From: []feed.Start{after("w", head+2)}})
+		end := follow(t, f, feed.Options{From: []feed.Start{after("w", feed.End)}})
+		require.Empty(t, catchUp(t, ahead))
+		require.Empty(t, catchUp(t, end))
+		src.messages("w", 4) // two of them are not after the cursor
+		requireSame(t, numbered("w", 5, 6), catchUp(t, ahead))
+	})
+}
+
+func TestACursorBeforeTheBeginningMeansTheBeginning(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, feed.Config{})
+		s := follow(t, f, feed.Options{From: []feed.Start{after("w", -5)}})
+		require.Empty(t, catchUp(t, s))
+		src.messages("w", 2)
+		requireSame(t, numbered("w", 1, 2), catchUp(t, s))
+	})
+}
+
+func TestSubscribeRefusesWhatItCannotFollow(t *testing.T) {
+	t.Parallel()
+	f, err := feed.New(newSource(), feed.Config{})
+	require.NoError(t, err)
+	_, err = f.Subscribe(feed.Options{})
+	require.ErrorContains(t, err, "Options.From")
+	_, err = f.Subscribe(feed.Options{From: all("v", "w", "v")})
+	require.ErrorContains(t, err, `"v"`)
+	requireSame(t, feed.Stats{}, f.Stats())
+}
+
+func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
+	t.Parallel()
+	for field, cfg := range map[string]feed.Config{
+		"Config.Window.Items": {Window: feed.Window{Items: -1}},
+		"Config.Window.Bytes": {Window: feed.Window{Bytes: -1}},
+		"Config.Sweep":        {Sweep: -1},
+		"Config.Linger":       {Linger: -1},
+	} {
+		t.Run(field, func(t *testing.T) {
+			t.Parallel()
+			_, err := feed.New(newSource(), cfg)
+			require.ErrorContains(t, err, field)
+		})
+	}
+}

@@ -1,0 +1,194 @@
+package feed_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/feed"
+)
+
+func TestASlowSubscriptionFallsBackToPagesAndReturnsToTheTail(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, small())
+		s := live(t, f, "w")
+		for range 23 {
+			src.messages("w", 1)
+			synctest.Wait()
+		}
+		require.Zero(t, f.Stats().PageReads)
+		requireSame(t, numbered("w", 1, 23), catchUp(t, s))
+		pages := f.Stats().PageReads
+		require.EqualValues(t, 5, pages, "19 items before the tail, 4 to a page")
+
+		for n := 24; n <= 40; n++ {
+			src.messages("w", 1)
+			requireSame(t, numbered("w", n, n), catchUp(t, s))
+		}
+		require.Equal(t, pages, f.Stats().PageReads, "a subscription that keeps up lives on the tail")
+	})
+}
+
+func TestATailThatMovesOnDuringAPageReadLeavesNoGapAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[string]stage{"before its snapshot": beforeSnapshot, "after its snapshot": afterSnapshot} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 10)
+				f := run(t, src, small())
+				slow := follow(t, f, feed.Options{From: []feed.Start{last("w", 0)}})
+				catchUp(t, slow)
+				src.messages("w", 6)
+				synctest.Wait()
+				page := src.holdNext(opAfter, at)
+				done := make(chan []string)
+				go func() { done <- receive(t, slow, 15) }()
+				<-page.reached
+				src.messages("w", 9)
+				close(page.release)
+				requireSame(t, numbered("w", 11, 25), <-done)
+			})
+		})
+	}
+}
+
+func TestEveryPlaceOfATailHasItsItemsOnBothSides(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, small())
+		live(t, f, "w")
+		cursors := []feed.Cursor{0}
+		for range 12 {
+			head := src.messages("w", 1)
+			cursors = append(cursors, head-1, head)
+			synctest.Wait()
+		}
+		for n, cursor := range cursors {
+			s := follow(t, f, feed.Options{From: []feed.Start{after("w", cursor)}})
+			requireSame(t, numbered("w", n/2+1, 12), catchUp(t, s))
+		}
+	})
+}
+
+func TestEveryPlaceOfATailThatWasLoadedHasItsItemsOnBothSides(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		cursors := []feed.Cursor{0}
+		for range 12 {
+			head := src.messages("w", 1)
+			cursors = append(cursors, head-1, head)
+		}
+		f := run(t, src, small())
+		for n, cursor := range cursors {
+			s := follow(t, f, feed.Options{From: []feed.Start{after("w", cursor)}})
+			requireSame(t, numbered("w", n/2+1, 12), catchUp(t, s))
+		}
+		at := src.asked(opAfter)
+		require.NotEmpty(t, at)
+		for _, q := range at {
+			require.Less(t, q.at[0].Cursor, cursors[2*8+1], "the tail holds items 9 to 12, so who has item 8 needs no page")
+		}
+	})
+}
+
+func TestATailIsBoundedInBytesToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.bodySize = 100
+		f := run(t, src, feed.Config{Window: feed.Window{Bytes: 350}})
+		s := live(t, f, "w")
+		var heads []feed.Cursor
+		for range 9 {
+			heads = append(heads, src.messages("w", 1))
+			synctest.Wait()
+		}
+		held := follow(t, f, feed.Options{From: []feed.Start{after("w", heads[5])}})
+		requireSame(t, numbered("w", 7, 9), catchUp(t, held))
+		require.Zero(t, f.Stats().PageReads, "three items fit")
+		evicted := follow(t, f, feed.Options{From: []feed.Start{after("w", heads[4])}})
+		requireSame(t, numbered("w", 6, 9), catchUp(t, evicted))
+		require.NotZero(t, f.Stats().PageReads, "a fourth does not")
+		requireSame(t, numbered("w", 1, 9), catchUp(t, s))
+	})
+}
+
+func TestAnItemLargerThanTheWindowIsDelivered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.bodySize = 1000
+		src.messages("w", 3)
+		f := run(t, src, feed.Config{Window: feed.Window{Bytes: 350}})
+		s := follow(t, f, feed.Options{From: all("w")})
+		requireSame(t, numbered("w", 1, 3), catchUp(t, s))
+		pages := f.Stats().PageReads
+		src.messages("w", 1)
+		batch := next(t, s)
+		requireSame(t, numbered("w", 4, 4), ids(batch.Items))
+		require.True(t, batch.UpToDate)
+		require.Equal(t, pages, f.Stats().PageReads, "a tail holds its newest item, however large")
+		src.messages("w", 5)
+		requireSame(t, numbered("w", 5, 9), catchUp(t, s))
+	})
+}
+
+func TestABatchIsBoundedByTheWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.bodySize = 100
+		src.messages("w", 40)
+		f := run(t, src, feed.Config{Window: feed.Window{Items: 8, Bytes: 300}})
+		s := follow(t, f, feed.Options{From: all("w")})
+		got := []string{}
+		for len(got) < 40 {
+			batch := next(t, s)
+			require.LessOrEqual(t, len(batch.Items), 3)
+			got = append(got, ids(batch.Items)...)
+		}
+		requireSame(t, numbered("w", 1, 40), got)
+	})
+}
+
+func TestABatchStaysAsItIsWhileTheTailMovesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, small())
+		live(t, f, "w")
+		var batches [][]*feed.Item
+		var were [][]string
+		for range 30 {
+			before := src.messages("w", 1)
+			src.messages("w", 2)
+			synctest.Wait()
+			s := follow(t, f, feed.Options{From: []feed.Start{after("w", before-1)}})
+			batch := next(t, s).Items
+			require.Equal(t, len(batch), cap(batch), "appending to a batch does not write into the tail")
+			batches, were = append(batches, batch), append(were, ids(batch))
+		}
+		for n := range batches {
+			requireSame(t, numbered("w", 3*n+1, 3*n+3), were[n])
+			requireSame(t, were[n], ids(batches[n]))
+		}
+	})
+}
+
+func TestATopicFarBehindReadsAllOfItInOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, small())
+		s := live(t, f, "w")
+		src.messages("w", 30) // one wake for more than a page holds
+		requireSame(t, numbered("w", 1, 30), catchUp(t, s))
+	})
+}

@@ -1,0 +1,127 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+
+	"chatfeed/feed"
+	"chatfeed/rpc"
+)
+
+// source is a feed.Source and rpc.Workflows of functions. What is nil finds nothing.
+type source struct {
+	after     func(feed.Position, feed.Window) (feed.Page, error)
+	before    func(feed.Position, feed.Window) (feed.Page, error)
+	workflows func(after feed.Workflow, limit int) ([]feed.Workflow, error)
+}
+
+// errInternal stands for what a database might say.
+var errInternal = errors.New(`dial tcp 10.1.2.3:5432: SELECT secret FROM chatfeed.items: connection refused`)
+
+// failing is a source that is away.
+func failing() *source {
+	fail := func(feed.Position, feed.Window) (feed.Page, error) { return feed.Page{}, errInternal }
+	return &source{after: fail, before: fail, workflows: func(feed.Workflow, int) ([]feed.Workflow, error) {
+		return nil, errInternal
+	}}
+}
+
+func (s *source) Listen(ctx context.Context, connected func(), _ func(string, feed.Cursor)) error {
+	connected()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *source) After(_ context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+	return pages(s.after, at, window)
+}
+
+func (s *source) Before(_ context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+	return pages(s.before, at, window)
+}
+
+func (s *source) Heads(context.Context, []string) (map[string]feed.Cursor, error) { return nil, nil }
+
+func (s *source) Workflows(_ context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
+	if s.workflows == nil {
+		return nil, nil
+	}
+	return s.workflows(after, limit)
+}
+
+func pages(
+	read func(feed.Position, feed.Window) (feed.Page, error), at []feed.Position, window feed.Window,
+) ([]feed.Page, error) {
+	found := make([]feed.Page, len(at))
+	for i, position := range at {
+		if read == nil {
+			continue
+		}
+		page, err := read(position, window)
+		if err != nil {
+			return nil, err
+		}
+		found[i] = page
+	}
+	return found, nil
+}
+
+// fixed is a source with one workflow's items that never change.
+func fixed(items ...*feed.Item) *source {
+	return &source{
+		after: func(at feed.Position, window feed.Window) (feed.Page, error) {
+			page := feed.Page{}
+			for _, item := range items {
+				if item.WorkflowID == at.WorkflowID && item.CreatedAt > at.Cursor {
+					page.Items = append(page.Items, item)
+				}
+			}
+			page.More = len(page.Items) >= window.Items
+			page.Items = page.Items[:min(len(page.Items), window.Items)]
+			return page, nil
+		},
+		before: func(at feed.Position, window feed.Window) (feed.Page, error) {
+			page := feed.Page{}
+			for _, item := range items {
+				if item.WorkflowID == at.WorkflowID && item.CreatedAt < at.Cursor {
+					page.Items = append(page.Items, item)
+				}
+			}
+			page.More = len(page.Items) >= window.Items
+			page.Items = page.Items[max(0, len(page.Items)-window.Items):]
+			return page, nil
+		},
+	}
+}
+
+// chat is an rpc.Chat of functions.
+type chat struct {
+	send   func(workflowID string, message rpc.ChatMessage) (rpc.Sent, error)
+	cancel func(workflowID string) error
+}
+
+func (c *chat) Send(_ context.Context, workflowID string, message rpc.ChatMessage) (rpc.Sent, error) {
+	return c.send(workflowID, message)
+}
+
+func (c *chat) Cancel(_ context.Context, workflowID string) error { return c.cancel(workflowID) }
+
+// buffer is a log that may be read while it is written.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}

@@ -1,0 +1,324 @@
+package rpc_test
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	v1 "chatfeed/rpc/chatfeedv1"
+	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
+)
+
+// transport is a way to follow workflows.
+type transport struct {
+	name  string
+	open  func(context.Context, *server, follow) iter.Seq2[frame, error]
+	polls bool // it asks again and again, so it has no stream that could end
+	tls   bool
+}
+
+// transports are all that there are. Each must keep every promise of TestEveryTransport.
+var transports = []transport{
+	{name: "Connect proto over HTTP/1.1", open: subscribe(h1)},
+	{name: "Connect proto over h2c", open: subscribe(h2)},
+	{name: "Connect proto over TLS", open: subscribe(h2), tls: true},
+	{name: "Connect JSON over HTTP/1.1", open: subscribe(h1, connect.WithProtoJSON())},
+	{name: "Connect JSON over h2c", open: subscribe(h2, connect.WithProtoJSON())},
+	{name: "gRPC over HTTP/1.1", open: subscribe(h1, connect.WithGRPC())},
+	{name: "gRPC over h2c", open: subscribe(h2, connect.WithGRPC())},
+	{name: "gRPC JSON over h2c", open: subscribe(h2, connect.WithGRPC(), connect.WithProtoJSON())},
+	{name: "gRPC-Web over HTTP/1.1", open: subscribe(h1, connect.WithGRPCWeb())},
+	{name: "gRPC-Web over h2c", open: subscribe(h2, connect.WithGRPCWeb())},
+	{name: "REST long poll over HTTP/1.1", open: poll(h1), polls: true},
+	{name: "REST long poll over h2c", open: poll(h2), polls: true},
+}
+
+// follow says what to follow, and frame is what then comes, on any transport.
+type (
+	follow struct {
+		from  []from
+		types []string
+	}
+	from struct {
+		workflow string
+		after    int64 // microseconds; zero: from the beginning
+		last     int   // above zero: in place of after
+	}
+	frame struct {
+		items    []item
+		upToDate bool
+	}
+	item struct {
+		Workflow, ID, Type string
+		At                 int64 // microseconds
+		Body               map[string]any
+		Metadata           string // as JSON; empty where there is none
+	}
+)
+
+func all(workflows ...string) follow {
+	var f follow
+	for _, w := range workflows {
+		f.from = append(f.from, from{workflow: w})
+	}
+	return f
+}
+
+func h1(s *server) *http.Client { return s.h1 }
+func h2(s *server) *http.Client { return s.h2 }
+
+// subscribe follows by FeedService.Subscribe.
+func subscribe(
+	over func(*server) *http.Client, options ...connect.ClientOption,
+) func(context.Context, *server, follow) iter.Seq2[frame, error] {
+	return func(ctx context.Context, s *server, f follow) iter.Seq2[frame, error] {
+		return func(yield func(frame, error) bool) {
+			request := &v1.SubscribeRequest{Types: f.types}
+			for _, from := range f.from {
+				cursor := &v1.Cursor{WorkflowId: from.workflow}
+				switch {
+				case from.last > 0:
+					cursor.Start = &v1.Cursor_Last{Last: int32(from.last)} //nolint:gosec // small
+				case from.after > 0:
+					cursor.Start = &v1.Cursor_After{After: timestamppb.New(time.UnixMicro(from.after))}
+				}
+				request.Cursors = append(request.Cursors, cursor)
+			}
+			stream, err := chatfeedv1connect.NewFeedServiceClient(over(s), s.url, options...).Subscribe(ctx, request)
+			if err != nil {
+				yield(frame{}, err)
+				return
+			}
+			defer func() { _ = stream.Close() }()
+			for stream.Receive() {
+				items, err := itemsOf(stream.Msg().GetItems())
+				if !yield(frame{items, stream.Msg().GetUpToDate()}, err) {
+					return
+				}
+			}
+			yield(frame{}, stream.Err())
+		}
+	}
+}
+
+func itemsOf(messages []*v1.Item) ([]item, error) {
+	var items []item
+	for _, m := range messages {
+		got := item{Workflow: m.GetWorkflowId(), ID: m.GetId(), At: m.GetCreatedAt().AsTime().UnixMicro()}
+		reflected := m.ProtoReflect()
+		if field := reflected.WhichOneof(reflected.Descriptor().Oneofs().ByName("item")); field != nil {
+			got.Type = string(field.Name())
+			text, err := protojson.MarshalOptions{EmitUnpopulated: true}.Marshal(reflected.Get(field).Message().Interface())
+			if err != nil {
+				return nil, err
+			}
+			if err := json.Unmarshal(text, &got.Body); err != nil {
+				return nil, err
+			}
+		}
+		if m.GetMetadata() != nil {
+			text, err := protojson.Marshal(m.GetMetadata())
+			if err != nil {
+				return nil, err
+			}
+			got.Metadata = sameJSON(text)
+		}
+		items = append(items, got)
+	}
+	return items, nil
+}
+
+// poll follows by chatData, a request for each workflow in turn.
+func poll(over func(*server) *http.Client) func(context.Context, *server, follow) iter.Seq2[frame, error] {
+	return func(ctx context.Context, s *server, f follow) iter.Seq2[frame, error] {
+		return func(yield func(frame, error) bool) {
+			first := true
+			for {
+				round := frame{upToDate: true}
+				for i := range f.from {
+					at := &f.from[i]
+					query := url.Values{"types": {strings.Join(f.types, ",")}}
+					if at.last > 0 {
+						query.Set("last", strconv.Itoa(at.last))
+					} else {
+						query.Set("afterTimestamp", seconds(at.after))
+						if wait := min(s.heartbeat, 10*time.Second/time.Duration(len(f.from)*len(f.from))); !first {
+							query.Set("wait", wait.String())
+						}
+					}
+					got, err := chatData(ctx, over(s), s.url, at.workflow, query)
+					if err != nil {
+						yield(frame{}, err)
+						return
+					}
+					if at.last == 0 { // read backwards, it says something else
+						round.upToDate = round.upToDate && got.upToDate
+					}
+					round.items = append(round.items, got.items...)
+					at.last = 0
+					if n := len(got.items); n > 0 {
+						at.after = got.items[n-1].At
+					}
+				}
+				first = false
+				if !yield(round, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// chatData makes one REST request.
+func chatData(ctx context.Context, c *http.Client, base, workflow string, query url.Values) (frame, error) {
+	answer, err := get(ctx, c, base+"/workflows/"+url.PathEscape(workflow)+"/chatData?"+query.Encode())
+	if err != nil {
+		return frame{}, err
+	}
+	if answer.status != http.StatusOK {
+		return frame{}, answer.error()
+	}
+	return readREST(answer.body)
+}
+
+func readREST(body []byte) (frame, error) {
+	var answer struct {
+		Items []struct {
+			Type      string
+			CreatedAt json.Number
+			Item      map[string]json.RawMessage
+		}
+		UpToDate bool
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return frame{}, err
+	}
+	got := frame{upToDate: answer.UpToDate}
+	for _, i := range answer.Items {
+		one := item{Type: i.Type, At: micros(i.CreatedAt.String()), Body: map[string]any{}}
+		for name, value := range i.Item {
+			var err error
+			switch name {
+			case "id":
+				err = json.Unmarshal(value, &one.ID)
+			case "workflowId":
+				err = json.Unmarshal(value, &one.Workflow)
+			case "metadata":
+				one.Metadata = sameJSON(value)
+			case "_createdAt":
+				if string(value) != i.CreatedAt.String() {
+					one.At = -1
+				}
+			default:
+				var v any
+				err = json.Unmarshal(value, &v)
+				one.Body[name] = v
+			}
+			if err != nil {
+				return frame{}, err
+			}
+		}
+		got.items = append(got.items, one)
+	}
+	return got, nil
+}
+
+// seconds writes microseconds as Unix seconds, with all six decimals.
+func seconds(micros int64) string {
+	text := strconv.FormatInt(1_000_000+micros%1_000_000, 10)
+	return strconv.FormatInt(micros/1_000_000, 10) + "." + text[1:]
+}
+
+// micros reads Unix seconds with up to six decimals; it is -1 for anything else.
+func micros(text string) int64 {
+	whole, fraction, _ := strings.Cut(text, ".")
+	if len(fraction) > 6 {
+		return -1
+	}
+	n, err := strconv.ParseInt(whole+fraction+"000000"[len(fraction):], 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// sameJSON writes equal JSON values equally.
+func sameJSON(text []byte) string {
+	var value any
+	if err := json.Unmarshal(text, &value); err != nil {
+		return "not JSON: " + string(text)
+	}
+	same, err := json.Marshal(value)
+	if err != nil {
+		return err.Error()
+	}
+	return string(same)
+}
+
+// reader reads a transport's frames.
+type reader struct {
+	next       func() (frame, error, bool)
+	disconnect func()
+}
+
+// follow opens a stream, which is closed at the end of the test at the latest.
+func (tr transport) follow(t *testing.T, s *server, f follow) *reader {
+	t.Helper()
+	ctx, cancel := context.WithCancel(limited(t))
+	next, stop := iter.Pull2(tr.open(ctx, s, f))
+	t.Cleanup(func() {
+		cancel()
+		stop()
+	})
+	return &reader{next, cancel}
+}
+
+func (r *reader) frame(t *testing.T) frame {
+	t.Helper()
+	got, err, ok := r.next()
+	require.True(t, ok, "the stream has ended without an error")
+	require.NoError(t, err)
+	return got
+}
+
+// items reads until there are at least so many items.
+func (r *reader) items(t *testing.T, n int) []item {
+	t.Helper()
+	var got []item
+	for len(got) < n {
+		got = append(got, r.frame(t).items...)
+	}
+	return got
+}
+
+// history reads until a frame is up to date.
+func (r *reader) history(t *testing.T) []item {
+	t.Helper()
+	var got []item
+	for {
+		f := r.frame(t)
+		got = append(got, f.items...)
+		if f.upToDate {
+			return got
+		}
+	}
+}
+
+func ids(items []item) []string {
+	got := make([]string, len(items))
+	for i, one := range items {
+		got[i] = one.ID
+	}
+	return got
+}
