@@ -43,7 +43,7 @@ func (s *server) raw(ctx context.Context, t *testing.T, over *http.Client, workf
 	t.Helper()
 	message, err := proto.Marshal(&v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: workflow}}})
 	require.NoError(t, err)
-	body := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))) //nolint:gosec // small
+	body := binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+chatfeedv1connect.FeedServiceSubscribeProcedure,
 		bytes.NewReader(append(body, message...)))
 	require.NoError(t, err)

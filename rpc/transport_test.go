@@ -89,7 +89,7 @@ func subscribe(
 				cursor := &v1.Cursor{WorkflowId: from.workflow}
 				switch {
 				case from.last > 0:
-					cursor.Start = &v1.Cursor_Last{Last: int32(from.last)} //nolint:gosec // small
+					cursor.Start = &v1.Cursor_Last{Last: int32(from.last)}
 				case from.after > 0:
 					cursor.Start = &v1.Cursor_After{After: timestamppb.New(time.UnixMicro(from.after))}
 				}

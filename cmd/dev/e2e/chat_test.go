@@ -28,9 +28,9 @@ func TestAPersonChatsWithAWorkflowAndSeesEveryRowArrive(t *testing.T) {
 	require.Zero(t, send.ends(t), send.out)
 	tail.prints(t, `"progress":100`)
 	_, err = openPool(t, shared.DatabaseURL).Exec(t.Context(),
-		`insert into chatfeed.messages (workflow_id, message) values ('wf_chat', 'by hand')`)
+		`insert into chatfeed.messages (workflow_id, message) values ('wf_chat', 'from psql, say')`)
 	require.NoError(t, err)
-	tail.prints(t, "by hand")
+	tail.prints(t, `"message":"from psql, say"`)
 
 	tail.signal(t, syscall.SIGINT)
 	require.Zero(t, tail.ends(t), "Ctrl-C ends it well")
@@ -52,7 +52,7 @@ func TestAPersonChatsWithAWorkflowAndSeesEveryRowArrive(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 3, kinds["message"], "the user's, the assistant's, and the one by hand")
+	require.Equal(t, 3, kinds["message"], "the user's, the assistant's, and the one from psql")
 	require.GreaterOrEqual(t, kinds["progress"], 3)
 	require.Positive(t, kinds["log"])
 	require.Equal(t, 1, kinds["stat"])
