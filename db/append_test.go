@@ -236,3 +236,20 @@ func TestABadRowInAGroupFailsItsCallerOnly(t *testing.T) {
 	require.Equal(t, cap(failed)/8, refused)
 	require.Len(t, column(ctx, t, pool, `select id from chatfeed.items`), cap(failed)-refused)
 }
+
+func TestTheHourOfAWorkflowFollowsItsHead(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 4)
+	right := `select (head_hour = date_bin('1 hour', head, to_timestamp(0)))::text from chatfeed.workflows`
+	insert := func() {
+		_, err := pool.Exec(ctx, `insert into chatfeed.logs (workflow_id, message) values ('wf', '')`)
+		require.NoError(t, err)
+	}
+	insert()
+	require.Equal(t, []string{"true"}, column(ctx, t, pool, right), "of a new workflow")
+	_, err := pool.Exec(ctx, `update chatfeed.workflows set head = head - interval '1 day', head_hour = head_hour - interval '1 day'`)
+	require.NoError(t, err)
+	insert()
+	require.Equal(t, []string{"true"}, column(ctx, t, pool, right), "of one that was silent for a day")
+}

@@ -151,8 +151,9 @@ func TestWorkflowsAreListedByNewestHeadAndPagedWithoutLoss(t *testing.T) {
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
 	// Three workflows share each head, and heads reach over several hours.
-	_, err := pool.Exec(ctx, `insert into chatfeed.workflows (id, head, status)
-		select 'wf_' || n, timestamptz '2026-01-01' + (n / 3) * interval '50 minutes', 's' || n from generate_series(0, 19) n`)
+	_, err := pool.Exec(ctx, `insert into chatfeed.workflows (id, head, head_hour, status)
+		select 'wf_' || n, head, date_bin('1 hour', head, to_timestamp(0)), 's' || n
+		from generate_series(0, 19) n, lateral (select timestamptz '2026-01-01' + (n / 3) * interval '50 minutes' as head) h`)
 	require.NoError(t, err)
 	source := newSource(t, pool, db.SourceConfig{})
 	want := column(ctx, t, pool, `select id from chatfeed.workflows order by head desc, id desc`)
