@@ -33,7 +33,7 @@ func (l List) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("items[%d]: %w", i, err)
 		}
-		elements[i] = element{Type: strings.ToLower(reflect.TypeOf(item).Name()), Item: text}
+		elements[i] = element{Type: strings.ToLower(reflect.Indirect(reflect.ValueOf(item)).Type().Name()), Item: text}
 	}
 	return json.Marshal(elements)
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 )
@@ -84,7 +85,7 @@ func (c *checker) key(k key) {
 func checked(items []Item) ([]row, error) {
 	rows := make([]row, len(items))
 	for i, item := range items {
-		if item == nil {
+		if item == nil || reflect.ValueOf(item).Kind() == reflect.Pointer && reflect.ValueOf(item).IsNil() {
 			return nil, &InvalidItemError{Index: i, Field: "item", Reason: "is nil; a Message, Log, Stat or Progress is accepted"}
 		}
 		k := item.key()
@@ -97,7 +98,7 @@ func checked(items []Item) ([]row, error) {
 		if k.id == "" {
 			k.id = newID(k.prefix)
 		}
-		rows[i] = row{Item: item, workflowID: k.workflowID, id: k.id, metadata: string(k.metadata)}
+		rows[i] = row{Item: item.with(k.workflowID, k.id), workflowID: k.workflowID, id: k.id, metadata: string(k.metadata)}
 	}
 	return rows, nil
 }

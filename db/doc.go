@@ -9,6 +9,6 @@
 // and whoever can see an item can see every earlier one, whichever program wrote it. [Source] relies on that and reads
 // after a bare timestamp. It must lead to the primary: a lagging copy would break the promise of [feed.Source].
 //
-// An open transaction that has written to a workflow makes other writers of that workflow wait until it ends. Writers of
-// different workflows never wait for each other.
+// An open transaction that has written to a workflow makes other writers of that workflow wait until it ends. Transactions
+// that write to different workflows never wait for each other; a group of a Writer's waits for all that it writes to.
 package db

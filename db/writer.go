@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"chatfeed/db/internal/dbsqlc"
 )
 
 const (
@@ -23,8 +22,6 @@ const (
 	groupBytes = 4 << 20
 	// commitTimeout bounds a transaction on a database that no longer answers.
 	commitTimeout = 30 * time.Second
-	// groupPatience is how long a group waits for a workflow that another transaction holds.
-	groupPatience = 100 * time.Millisecond
 	// conflictTries is how often a group is tried that PostgreSQL has ended for a deadlock or a failed serialization.
 	conflictTries = 10
 )
@@ -36,15 +33,15 @@ var ErrWriterClosed = errors.New("db: writer is closed")
 // notifying transaction at a time, so a commit for each caller would make them all wait for each other. There is no
 // timer in it; a group is what arrived during the commits before.
 //
-// A workflow that some other transaction holds makes wait who writes to it, and nobody else: the group goes on without
-// those callers, and they wait on their own.
+// A group waits for the workflows that it writes to. So a transaction of another program that has written to a workflow
+// and stays open holds up the writer as soon as someone writes to that workflow, and after 30 s fails who waits with it;
+// idle_in_transaction_session_timeout is PostgreSQL's remedy for such transactions.
 //
 // Its methods may be called from any goroutine.
 type Writer struct {
 	pool    *pgxpool.Pool
 	arrived *sync.Cond // queue is not empty, or closed
 	running sync.WaitGroup
-	alone   chan struct{} // has room for those who write alone
 
 	mu     sync.Mutex
 	queue  []*write
@@ -53,7 +50,6 @@ type Writer struct {
 
 // write is one caller's items on their way.
 type write struct {
-	ctx  context.Context //nolint:containedctx // the caller's, to leave out what it no longer waits for
 	rows []row
 	size int
 	done chan error // of capacity one
@@ -61,7 +57,7 @@ type write struct {
 
 // NewWriter makes a writer on the pool, which stays the caller's. The caller must Close the writer.
 func NewWriter(pool *pgxpool.Pool) *Writer {
-	w := &Writer{pool: pool, alone: make(chan struct{}, max(1, pool.Config().MaxConns/4))}
+	w := &Writer{pool: pool}
 	w.arrived = sync.NewCond(&w.mu)
 	for range flushers {
 		w.running.Go(w.flush)
@@ -80,7 +76,7 @@ func (w *Writer) Write(ctx context.Context, items ...Item) error {
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	request := &write{ctx: ctx, rows: rows, done: make(chan error, 1)}
+	request := &write{rows: rows, done: make(chan error, 1)}
 	for _, r := range rows {
 		request.size += len(r.metadata) + r.size()
 	}
@@ -94,13 +90,25 @@ func (w *Writer) Write(ctx context.Context, items ...Item) error {
 	w.arrived.Signal()
 	select {
 	case err := <-request.done:
-		if errors.Is(err, errHeld) {
-			return w.writeAlone(ctx, request)
-		}
 		return err
 	case <-ctx.Done():
+		if w.withdraw(request) {
+			return fmt.Errorf("append: not written: %w", context.Cause(ctx))
+		}
 		return fmt.Errorf("append: outcome unknown: %w", context.Cause(ctx))
 	}
+}
+
+// withdraw takes a write out of the queue and reports whether it was still there.
+func (w *Writer) withdraw(request *write) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := slices.Index(w.queue, request)
+	if at < 0 {
+		return false
+	}
+	w.queue = slices.Delete(w.queue, at, at+1)
+	return true
 }
 
 // Close commits what is queued and returns. Later writes fail with [ErrWriterClosed].
@@ -122,51 +130,31 @@ func (w *Writer) flush() {
 func (w *Writer) take() []*write {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for {
-		for len(w.queue) == 0 {
-			if w.closed {
-				return nil
-			}
-			w.arrived.Wait()
+	for len(w.queue) == 0 {
+		if w.closed {
+			return nil
 		}
-		var group []*write
-		var rows, bytes int
-		for len(w.queue) > 0 {
-			next := w.queue[0]
-			if len(group) > 0 && (rows+len(next.rows) > groupRows || bytes+next.size > groupBytes) {
-				break
-			}
-			w.queue = w.queue[1:]
-			if next.ctx.Err() != nil {
-				continue // its caller has gone
-			}
-			group = append(group, next)
-			rows += len(next.rows)
-			bytes += next.size
-		}
-		if len(group) > 0 {
-			return group
-		}
+		w.arrived.Wait()
 	}
+	n, rows, bytes := 0, 0, 0
+	for _, next := range w.queue {
+		rows += len(next.rows)
+		bytes += next.size
+		if n > 0 && (rows > groupRows || bytes > groupBytes) {
+			break
+		}
+		n++
+	}
+	group := slices.Clone(w.queue[:n])
+	w.queue = slices.Delete(w.queue, 0, n)
+	return group
 }
 
-// commit writes a group and tells each caller. A group that PostgreSQL refuses for what is in it, or that waits for a
-// workflow of which only the waiting tells that it is held, is halved until the one it is about stands alone.
+// commit writes a group and tells each caller. A group that PostgreSQL refuses for what is in it is halved until the
+// refused write stands alone.
 func (w *Writer) commit(group []*write) {
 	err := w.try(group)
-	if lockWait(err) {
-		free := w.releaseHeld(group)
-		switch {
-		case len(free) == 0:
-			return
-		case len(free) < len(group):
-			w.commit(free)
-			return
-		case len(group) == 1: // held by a transaction that has made the workflow and not committed
-			err = errHeld
-		}
-	}
-	if len(group) > 1 && (lockWait(err) || Refused(err)) {
+	if len(group) > 1 && ofOneRow(err) {
 		w.commit(group[:len(group)/2])
 		w.commit(group[len(group)/2:])
 		return
@@ -176,7 +164,7 @@ func (w *Writer) commit(group []*write) {
 	}
 }
 
-// try writes a group in one transaction, again if PostgreSQL ends it for a conflict with others.
+// try writes a group in one transaction and one round trip, again if PostgreSQL ends it for a conflict with others.
 func (w *Writer) try(group []*write) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
@@ -184,36 +172,25 @@ func (w *Writer) try(group []*write) error {
 	for _, request := range group {
 		rows = append(rows, request.rows...)
 	}
-	return w.transact(ctx, plan(rows), groupPatience)
-}
-
-// transact runs the statements in one transaction and one round trip, again if PostgreSQL ends it for a conflict.
-func (w *Writer) transact(ctx context.Context, statements []statement, patience time.Duration) error {
+	statements := plan(rows)
 	for tries := 1; ; tries++ {
 		var p pipeline
-		if err := dbsqlc.New(&p).LimitLockWait(ctx, patience.String()); err != nil {
-			return err
-		}
 		if err := appendRows(ctx, &p, statements); err != nil {
 			return err
 		}
 		err := w.pool.SendBatch(ctx, &p.Batch).Close()
-		if err == nil || tries == conflictTries || !conflict(err) {
-			return wrap(err)
+		switch {
+		case err == nil:
+			return nil
+		case tries == conflictTries || !conflict(err):
+			return fmt.Errorf("append: %w", err)
 		}
 		select {
 		case <-ctx.Done():
-			return wrap(err)
+			return fmt.Errorf("append: %w", err)
 		case <-time.After(rand.N(time.Duration(tries) * 5 * time.Millisecond)):
 		}
 	}
-}
-
-func wrap(err error) error {
-	if err != nil {
-		return fmt.Errorf("append: %w", err)
-	}
-	return nil
 }
 
 // Refused reports whether PostgreSQL has refused the data itself, so that to try again is in vain: SQLSTATE classes 22
@@ -221,6 +198,13 @@ func wrap(err error) error {
 func Refused(err error) bool {
 	state := sqlState(err)
 	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") || strings.HasPrefix(state, "54")
+}
+
+// ofOneRow reports whether an error may be about one row of a group, such as what a user's own trigger raises, and not
+// about the connection, the transaction, the server or what it lacks: SQLSTATE classes 08, 25, 40, 53, 57 and 58.
+func ofOneRow(err error) bool {
+	state := sqlState(err)
+	return state != "" && !slices.Contains([]string{"08", "25", "40", "53", "57", "58"}, state[:2])
 }
 
 // conflict reports whether the transaction may succeed when it is run again: a failed serialization or a deadlock.

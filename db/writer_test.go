@@ -87,53 +87,6 @@ func TestCallersThatQueueDuringACommitShareTheNext(t *testing.T) {
 	require.LessOrEqual(t, len(commits), callers/10, "of %d callers", callers)
 }
 
-// waitForLocks waits until n sessions of the database wait for a lock.
-func waitForLocks(t *testing.T, pool *pgxpool.Pool, n int) {
-	t.Helper()
-	require.Eventually(t, func() bool {
-		var waiting int
-		err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity
-			where datname = current_database() and wait_event_type = 'Lock'`).Scan(&waiting)
-		return err == nil && waiting >= n
-	}, 10*time.Second, time.Millisecond)
-}
-
-func TestAWorkflowThatATransactionHoldsMakesOnlyItsOwnWritersWait(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	pool := openPool(t, dbtest.URL(t), 8)
-	writer := newWriter(t, pool)
-	tx, err := pool.Begin(ctx)
-	require.NoError(t, err)
-	require.NoError(t, db.Append(ctx, tx, db.Log{WorkflowID: "held", ID: "first"}))
-	const callers = 20
-	held := make(chan error, callers)
-	for i := range callers {
-		go func() {
-			held <- writer.Write(ctx, db.Log{WorkflowID: "held", ID: fmt.Sprintf("later_%d", i)}, db.Log{WorkflowID: "beside"})
-		}()
-	}
-	waitForLocks(t, pool, 1)
-	for i := range 50 {
-		require.NoError(t, writer.Write(ctx, db.Log{WorkflowID: fmt.Sprintf("free_%d", i%5)}))
-	}
-	require.Empty(t, held, "whose workflow is held still waits")
-
-	impatient, giveUp := context.WithCancel(ctx)
-	gone := make(chan error, 1)
-	go func() { gone <- writer.Write(impatient, db.Log{WorkflowID: "held", ID: "gone"}) }()
-	giveUp()
-	require.ErrorIs(t, <-gone, context.Canceled)
-
-	require.NoError(t, tx.Commit(ctx))
-	for range callers {
-		require.NoError(t, <-held)
-	}
-	want := column(ctx, t, pool, `select id from chatfeed.logs where workflow_id = 'held' and id <> 'gone' order by "_createdAt"`)
-	require.Len(t, want, callers+1)
-	require.Equal(t, "first", want[0])
-}
-
 func TestACallerThatGivesUpLeavesTheOthersAlone(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -150,6 +103,55 @@ func TestACallerThatGivesUpLeavesTheOthersAlone(t *testing.T) {
 	require.ErrorIs(t, <-gone, context.Canceled)
 	require.NoError(t, tx.Commit(ctx))
 	require.NoError(t, <-stayed)
+}
+
+func TestAWriteThatIsWithdrawnWhileItQueuesIsNotWritten(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 2)
+	writer := newWriter(t, pool)
+	tx, err := pool.Begin(ctx)
+	require.NoError(t, err)
+	require.NoError(t, db.Append(ctx, tx, db.Log{WorkflowID: "wf", ID: "open"}))
+	errs := make(chan error, 2)
+	for taken := range 2 { // one by each flusher
+		go func() { errs <- writer.Write(ctx, db.Log{WorkflowID: "wf", ID: fmt.Sprint(taken)}) }()
+	}
+	impatient, giveUp := context.WithCancel(ctx)
+	withdrawn := make(chan error, 1)
+	require.Eventually(t, func() bool { return pool.Stat().AcquiredConns() == 2 && writer.Queued() == 0 },
+		10*time.Second, 50*time.Millisecond)
+	go func() { withdrawn <- writer.Write(impatient, db.Log{WorkflowID: "wf", ID: "withdrawn"}) }()
+	require.Eventually(t, func() bool { return writer.Queued() == 1 }, 10*time.Second, time.Millisecond)
+	giveUp()
+	require.ErrorContains(t, <-withdrawn, "append: not written")
+	require.NoError(t, tx.Commit(ctx))
+	require.NoError(t, <-errs)
+	require.NoError(t, <-errs)
+}
+
+func TestAnErrorOfAUsersOwnTriggerFailsItsCallerOnly(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 4)
+	_, err := pool.Exec(ctx, `create function refuse() returns trigger language plpgsql as
+		$$ begin if new.message = 'no' then raise 'not here'; end if; return new; end $$;
+		create trigger refuse before insert on chatfeed.messages for each row execute function refuse()`)
+	require.NoError(t, err)
+	writer := newWriter(t, pool)
+	failed := make(chan error, 50)
+	for i := range cap(failed) {
+		item := &db.Message{WorkflowID: "wf", Message: map[bool]string{true: "no", false: "yes"}[i == 20]}
+		go func() { failed <- writer.Write(ctx, item) }()
+	}
+	refused := 0
+	for range cap(failed) {
+		if err := <-failed; err != nil {
+			require.ErrorContains(t, err, "not here")
+			refused++
+		}
+	}
+	require.Equal(t, 1, refused)
 }
 
 func TestCloseCommitsWhatIsQueuedAndRefusesWhatComesLater(t *testing.T) {

@@ -42,6 +42,7 @@ type Subscription struct {
 	turn    int       // the follow that is asked first, so that a busy workflow does not starve the others
 	waiting *pageCall // a page that has been asked for
 	reading *follow   // whose page that is
+	refused bool      // a follow needs a page and has to let another have its own first
 	head    Cursor    // what reading's topic had read when the page was asked for
 	told    bool      // the last batch said that it was up to date
 	close   sync.Once
@@ -140,6 +141,9 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 		default:
 		}
 		items, upToDate := s.poll()
+		for len(items) == 0 && s.refused && s.waiting == nil { // the page that was in the way has come, with nothing
+			items, upToDate = s.poll()
+		}
 		if len(items) > 0 || upToDate && !s.told || idle {
 			s.told = upToDate
 			return Batch{Items: items, UpToDate: upToDate}, nil
@@ -164,6 +168,7 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 // blocks; where only the source can tell, it asks for a page.
 func (s *Subscription) poll() (items []*Item, upToDate bool) {
 	upToDate = true
+	s.refused = false
 	first := s.turn
 	for i := range s.follows {
 		turn := (first + i) % len(s.follows)
@@ -195,9 +200,7 @@ func (s *Subscription) advance(f *follow) []*Item {
 				return nil
 			}
 		case !v.tail:
-			if s.waiting == nil {
-				s.request(f, Position{f.topic.workflowID, f.at}, false, 0, v)
-			}
+			s.request(f, Position{f.topic.workflowID, f.at}, false, 0, v)
 			return nil
 		case len(v.items) == 0:
 			f.at = max(f.at, v.read)
@@ -223,13 +226,16 @@ func (s *Subscription) findStart(f *follow, v view) bool {
 		}
 		f.seen = v.read + 1
 	}
-	if s.waiting == nil {
-		s.request(f, Position{f.topic.workflowID, f.seen}, true, f.last, v)
-	}
+	s.request(f, Position{f.topic.workflowID, f.seen}, true, f.last, v)
 	return false
 }
 
+// request asks for a page, one at a time.
 func (s *Subscription) request(f *follow, from Position, backwards bool, items int, v view) {
+	if s.waiting != nil {
+		s.refused = true
+		return
+	}
 	s.waiting = s.feed.pages.request(from, backwards, s.feed.limit(items), s.types)
 	s.reading = f
 	s.head = v.read

@@ -14,6 +14,10 @@ import (
 // ErrWorkflowNotFound is what a [Chat] returns for a workflow that is not running.
 var ErrWorkflowNotFound = errors.New("workflow not found")
 
+// ErrRefused is what a [Chat] returns for a message that the workflow engine will never take, such as one that is too
+// large for it.
+var ErrRefused = errors.New("refused")
+
 // invalidError says which field of a request is wrong and what is accepted. It is all for the client's eyes.
 type invalidError struct{ field, reason string }
 
@@ -28,14 +32,14 @@ func invalid(field, format string, args ...any) error {
 func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 	var bad *invalidError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &bad):
 		return connect.NewError(connect.CodeInvalidArgument, bad)
 	case errors.Is(err, ErrWorkflowNotFound):
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id is running"))
 	case errors.Is(err, feed.ErrDraining):
 		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping; subscribe again from your cursors"))
+	case errors.Is(err, ErrRefused):
+		return connect.NewError(connect.CodeInvalidArgument, errors.New("the workflow engine has refused the message; a shorter one may be accepted"))
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return connect.NewError(connect.CodeDeadlineExceeded, errors.New("the request's deadline has passed"))
 	case ctx.Err() != nil:

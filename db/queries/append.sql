@@ -48,15 +48,3 @@ from (
            unnest(sqlc.arg(statuses)::text[]) as status, unnest(sqlc.arg(results)::text[]) as result
 ) i
 on conflict (workflow_id, id) do nothing;
-
--- name: LimitLockWait :exec
--- How long this transaction waits for a lock before it ends with SQLSTATE 55P03.
-select set_config('lock_timeout', sqlc.arg(wait)::text, true);
-
--- name: LockedWorkflows :many
--- Those of the workflows that another transaction has written to and not ended.
-with free as materialized (
-    select id from chatfeed.workflows where id = any (sqlc.arg(workflow_ids)::text[]) order by id for update skip locked
-)
-select w.id from chatfeed.workflows w
-where w.id = any (sqlc.arg(workflow_ids)::text[]) and not exists (select from free where free.id = w.id);

@@ -55,7 +55,11 @@ func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMe
 	}
 	run, err := c.client.SignalWithStartWorkflow(ctx, workflowID, c.signal, message(m),
 		client.StartWorkflowOptions{TaskQueue: c.taskQueue}, c.workflow)
-	if err != nil {
+	var refused *serviceerror.InvalidArgument
+	switch {
+	case errors.As(err, &refused):
+		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w: %w", workflowID, rpc.ErrRefused, err)
+	case err != nil:
 		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w", workflowID, err)
 	}
 	return rpc.Sent{ID: m.ID, RunID: run.GetRunID()}, nil

@@ -35,18 +35,23 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 	defer temporal.Close()
 	writer := db.NewWriter(pool)
 	defer writer.Close()
+	failed := make(chan error, 1)
 	w := worker.New(temporal, c.TaskQueue, worker.Options{
 		WorkerStopTimeout: 10 * time.Second,
-		OnFatalError:      func(err error) { log.ErrorContext(ctx, "worker failed", "error", err) },
+		OnFatalError:      func(err error) { failed <- err },
 	})
 	activities.Register(w, writer)
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
 	log.InfoContext(ctx, "serving activities", "task_queue", c.TaskQueue)
-	<-ctx.Done()
-	w.Stop()
-	return nil
+	select {
+	case <-ctx.Done():
+		w.Stop()
+		return nil
+	case err := <-failed: // the SDK has stopped the worker
+		return fmt.Errorf("serve activities: %w", err)
+	}
 }
 
 // dial connects to Temporal, waiting for it while it is away.

@@ -134,16 +134,6 @@ func (q *Queries) InsertStats(ctx context.Context, arg InsertStatsParams) error 
 	return err
 }
 
-const limitLockWait = `-- name: LimitLockWait :exec
-select set_config('lock_timeout', $1::text, true)
-`
-
-// How long this transaction waits for a lock before it ends with SQLSTATE 55P03.
-func (q *Queries) LimitLockWait(ctx context.Context, wait string) error {
-	_, err := q.db.Exec(ctx, limitLockWait, wait)
-	return err
-}
-
 const lockWorkflows = `-- name: LockWorkflows :exec
 
 insert into chatfeed.workflows as w (id, head)
@@ -158,33 +148,4 @@ on conflict (id) do update set head = w.head
 func (q *Queries) LockWorkflows(ctx context.Context, workflowIds []string) error {
 	_, err := q.db.Exec(ctx, lockWorkflows, workflowIds)
 	return err
-}
-
-const lockedWorkflows = `-- name: LockedWorkflows :many
-with free as materialized (
-    select id from chatfeed.workflows where id = any ($1::text[]) order by id for update skip locked
-)
-select w.id from chatfeed.workflows w
-where w.id = any ($1::text[]) and not exists (select from free where free.id = w.id)
-`
-
-// Those of the workflows that another transaction has written to and not ended.
-func (q *Queries) LockedWorkflows(ctx context.Context, workflowIds []string) ([]string, error) {
-	rows, err := q.db.Query(ctx, lockedWorkflows, workflowIds)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, err
-		}
-		items = append(items, id)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }

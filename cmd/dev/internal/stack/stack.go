@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
+	"chatfeed/activities"
 	"chatfeed/cmd/dev/internal/demo"
 	"chatfeed/cmd/dev/internal/temporaldev"
 	"chatfeed/cmd/internal/program"
@@ -93,7 +94,7 @@ func (s *Stack) runPrograms(ctx context.Context, log *slog.Logger, at Running, r
 	})
 	if !s.NoWorker {
 		group.Go(func() error {
-			return (&program.Worker{Database: database, Temporal: temporal, TaskQueue: "chatfeed"}).Run(ctx, log)
+			return (&program.Worker{Database: database, Temporal: temporal, TaskQueue: activities.TaskQueue}).Run(ctx, log)
 		})
 	}
 	group.Go(func() error { return runDemo(ctx, at.Temporal, log) })
