@@ -75,8 +75,14 @@ func createSchema(ctx context.Context, db *sql.DB) error {
 	if _, err := tx.ExecContext(ctx, "select pg_advisory_xact_lock($1)", int64(lockID)); err != nil {
 		return fmt.Errorf("lock the migrations: %w", err)
 	}
-	if _, err := tx.ExecContext(ctx, CreateSchema); err != nil {
-		return fmt.Errorf("create schema chatfeed: %w", err)
+	var absent bool
+	if err := tx.QueryRowContext(ctx, "select to_regnamespace('chatfeed') is null").Scan(&absent); err != nil {
+		return fmt.Errorf("look for schema chatfeed: %w", err)
+	}
+	if absent { // "if not exists" would ask for the right to create it even where it is there
+		if _, err := tx.ExecContext(ctx, CreateSchema); err != nil {
+			return fmt.Errorf("create schema chatfeed: %w", err)
+		}
 	}
 	return tx.Commit()
 }
