@@ -191,7 +191,7 @@ func (s *Subscription) advance(f *follow) []*Item {
 				return items
 			}
 		}
-		v := f.topic.after(f.at, s.feed.cfg.Window)
+		v := f.topic.after(f.at)
 		switch {
 		case !v.loaded:
 			return nil

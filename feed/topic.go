@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -146,27 +147,21 @@ func (t *topic) tell() {
 type view struct {
 	loaded bool
 	tail   bool    // the position is at or above the floor: items is all there is to read next
-	items  []*Item // from the tail, within the window; shared, not to be changed
+	items  []*Item // from the tail; shared, not to be changed
 	read   Cursor  // the topic has read up to here
 }
 
-// after returns the next items after the cursor, if the tail reaches back to it.
-func (t *topic) after(at Cursor, window Window) view {
+// after returns the next items after the cursor, if the tail reaches back to it. They are no more than a window, as the
+// tail is not.
+func (t *topic) after(at Cursor) view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	v := view{loaded: t.loaded, tail: t.loaded && at >= t.floor, read: t.read}
 	if !v.tail || at >= t.read {
 		return v
 	}
-	first, _ := slices.BinarySearchFunc(t.items, at+1, func(i *Item, c Cursor) int {
-		return int(min(max(i.CreatedAt-c, -1), 1))
-	})
-	last, bytes := first, 0
-	for last < len(t.items) && last-first < window.Items && bytes < window.Bytes {
-		bytes += t.items[last].Size()
-		last++
-	}
-	v.items = t.items[first:last:last]
+	first, _ := slices.BinarySearchFunc(t.items, at+1, func(i *Item, c Cursor) int { return cmp.Compare(i.CreatedAt, c) })
+	v.items = t.items[first:len(t.items):len(t.items)]
 	return v
 }
 

@@ -35,7 +35,7 @@ func TestAStartAtTheHeadWaitsWhileItsTopicIsForgotten(t *testing.T) {
 	defer s.Close()
 	follow := s.follows[0]
 	follow.topic.load(Page{Items: []*Item{{CreatedAt: 7, Type: "message"}}}, 0, f.cfg.Window)
-	seen := follow.topic.after(0, f.cfg.Window)
+	seen := follow.topic.after(0)
 	follow.topic.sweep(0, false, false)
 	require.False(t, s.findStart(follow, seen))
 	require.Nil(t, s.waiting, "it has asked for a page, and would begin before the items in it")

@@ -84,7 +84,7 @@ func restQuery(id string, values url.Values) (chatData, error) {
 			return query, invalid("wait", "%q is not a duration; 0s to %v are accepted, for example 25s", text, maxWait)
 		}
 	}
-	if text := values.Get("types"); text != "" {
+	if text := strings.Join(values["types"], ","); text != "" {
 		query.types = strings.Split(text, ",")
 	}
 	return query, query.check(restFields)
