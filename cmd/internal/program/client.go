@@ -11,7 +11,7 @@ import (
 
 // Client is the flag of all that talk to a server.
 type Client struct {
-	Server string `help:"Address of the server." default:"http://127.0.0.1:8080" placeholder:"URL"`
+	Server string `help:"Address of the server." default:"http://127.0.0.1:8080"`
 }
 
 func (c Client) check() error {

@@ -25,7 +25,7 @@ import (
 type Serve struct {
 	Database
 	ListenDatabaseURL string        `help:"How to connect for LISTEN where --database-url leads through a pooler in transaction mode." placeholder:"URL"`
-	Listen            string        `help:"Address to serve on." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Listen            string        `help:"Address to serve on." default:"127.0.0.1:8080"`
 	TLSCert           string        `help:"Certificate file, to serve over TLS." placeholder:"FILE" type:"existingfile"`
 	TLSKey            string        `help:"Key file of the certificate." placeholder:"FILE" type:"existingfile"`
 	AllowOrigin       []string      `help:"Web origin whose pages may call, such as https://example.com; may be repeated." placeholder:"ORIGIN"`

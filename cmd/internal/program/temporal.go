@@ -17,7 +17,7 @@ import (
 
 // Temporal is the flags of all that connect to Temporal.
 type Temporal struct {
-	TemporalAddress   string `help:"Temporal's frontend." default:"127.0.0.1:7233" placeholder:"HOST:PORT"`
+	TemporalAddress   string `help:"Temporal's frontend." default:"127.0.0.1:7233"`
 	TemporalNamespace string `help:"Temporal namespace." default:"default"`
 }
 

@@ -26,7 +26,7 @@ import (
 
 // Stack is which ports and folders the parts use. Port 0 is any free port.
 type Stack struct {
-	Listen       string `help:"Address of the feed server." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
+	Listen       string `help:"Address of the feed server." default:"127.0.0.1:8080"`
 	PostgresPort int    `help:"Port of PostgreSQL on 127.0.0.1." default:"54329"`
 	TemporalPort int    `help:"Port of Temporal's frontend on 127.0.0.1." default:"7233"`
 	Data         string `help:"Folder to keep the data in; without it nothing is kept." placeholder:"DIR" type:"path"`
