@@ -105,31 +105,6 @@ func TestACallerThatGivesUpLeavesTheOthersAlone(t *testing.T) {
 	require.NoError(t, <-stayed)
 }
 
-func TestAWriteThatIsWithdrawnWhileItQueuesIsNotWritten(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	pool := openPool(t, dbtest.URL(t), 2)
-	writer := newWriter(t, pool)
-	tx, err := pool.Begin(ctx)
-	require.NoError(t, err)
-	require.NoError(t, db.Append(ctx, tx, db.Log{WorkflowID: "wf", ID: "open"}))
-	errs := make(chan error, 2)
-	for taken := range 2 { // one by each flusher
-		go func() { errs <- writer.Write(ctx, db.Log{WorkflowID: "wf", ID: fmt.Sprint(taken)}) }()
-	}
-	impatient, giveUp := context.WithCancel(ctx)
-	withdrawn := make(chan error, 1)
-	require.Eventually(t, func() bool { return pool.Stat().AcquiredConns() == 2 && writer.Queued() == 0 },
-		10*time.Second, 50*time.Millisecond)
-	go func() { withdrawn <- writer.Write(impatient, db.Log{WorkflowID: "wf", ID: "withdrawn"}) }()
-	require.Eventually(t, func() bool { return writer.Queued() == 1 }, 10*time.Second, time.Millisecond)
-	giveUp()
-	require.ErrorContains(t, <-withdrawn, "append: not written")
-	require.NoError(t, tx.Commit(ctx))
-	require.NoError(t, <-errs)
-	require.NoError(t, <-errs)
-}
-
 func TestAnErrorOfAUsersOwnTriggerFailsItsCallerOnly(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
