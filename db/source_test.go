@@ -229,12 +229,12 @@ func TestAListenerThatHearsNothingIsGivenUp(t *testing.T) {
 func TestASilentListenerIsKeptAliveByItsCanary(t *testing.T) {
 	t.Parallel()
 	pool := openPool(t, dbtest.URL(t), 4)
-	connected, woken, ended := listening(t, newSource(t, pool, db.SourceConfig{Canary: 20 * time.Millisecond}))
+	connected, woken, ended := listening(t, newSource(t, pool, db.SourceConfig{Canary: 500 * time.Millisecond}))
 	<-connected
 	select {
 	case err := <-ended:
 		require.NoError(t, err)
-	case <-time.After(500 * time.Millisecond): // 25 intervals
+	case <-time.After(4 * time.Second): // 8 intervals; it is given up after 3
 	}
 	require.Empty(t, woken)
 }
