@@ -6,3 +6,16 @@ func (w *Writer) Queued() int {
 	defer w.mu.Unlock()
 	return len(w.queue)
 }
+
+// Enqueue queues a write and leaves it to itself; written tells what has become of it.
+func (w *Writer) Enqueue(items ...Item) (written <-chan error, err error) {
+	rows, err := checked(items)
+	if err != nil {
+		return nil, err
+	}
+	request, err := w.enqueue(rows)
+	if err != nil {
+		return nil, err
+	}
+	return request.done, nil
+}

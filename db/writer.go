@@ -76,18 +76,10 @@ func (w *Writer) Write(ctx context.Context, items ...Item) error {
 	if err != nil || len(rows) == 0 {
 		return err
 	}
-	request := &write{rows: rows, done: make(chan error, 1)}
-	for _, r := range rows {
-		request.size += len(r.metadata) + r.size()
+	request, err := w.enqueue(rows)
+	if err != nil {
+		return err
 	}
-	w.mu.Lock()
-	if w.closed {
-		w.mu.Unlock()
-		return ErrWriterClosed
-	}
-	w.queue = append(w.queue, request)
-	w.mu.Unlock()
-	w.arrived.Signal()
 	select {
 	case err := <-request.done:
 		return err
@@ -97,6 +89,21 @@ func (w *Writer) Write(ctx context.Context, items ...Item) error {
 		}
 		return fmt.Errorf("append: outcome unknown: %w", context.Cause(ctx))
 	}
+}
+
+func (w *Writer) enqueue(rows []row) (*write, error) {
+	request := &write{rows: rows, done: make(chan error, 1)}
+	for _, r := range rows {
+		request.size += len(r.metadata) + r.size()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, ErrWriterClosed
+	}
+	w.queue = append(w.queue, request)
+	w.arrived.Signal()
+	return request, nil
 }
 
 // withdraw takes a write out of the queue and reports whether it was still there.

@@ -56,14 +56,7 @@ func TestCallersThatQueueDuringACommitShareTheNext(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 2)
-	writer := newWriter(t, pool)
-	// Without a connection no commit can begin, so all who come now queue.
-	var conns []*pgxpool.Conn
-	for range 2 {
-		conn, err := pool.Acquire(ctx)
-		require.NoError(t, err)
-		conns = append(conns, conn)
-	}
+	writer, free := busyWriter(t, pool)
 	const callers = 100
 	var calling sync.WaitGroup
 	for i := range callers {
@@ -73,18 +66,61 @@ func TestCallersThatQueueDuringACommitShareTheNext(t *testing.T) {
 			}
 		})
 	}
-	queued := -1
-	require.Eventually(t, func() bool { // nobody comes any more
-		before := queued
-		queued = writer.Queued()
-		return queued == before && queued > 0
-	}, 10*time.Second, 50*time.Millisecond)
-	for _, conn := range conns {
-		conn.Release()
-	}
+	queued(t, writer, callers)
+	free()
 	calling.Wait()
-	commits := column(ctx, t, pool, `select distinct xmin::text from chatfeed.logs`)
-	require.LessOrEqual(t, len(commits), callers/10, "of %d callers", callers)
+	commits := column(ctx, t, pool, `select distinct xmin::text from chatfeed.logs where workflow_id = 'wf'`)
+	require.Len(t, commits, 1)
+}
+
+func TestAQueuedWriteThatIsGivenUpIsNotWritten(t *testing.T) {
+	t.Parallel()
+	ctx, giveUp := context.WithCancel(t.Context())
+	pool := openPool(t, dbtest.URL(t), 2)
+	writer, free := busyWriter(t, pool)
+	gone, stayed := make(chan error, 1), make(chan error, 1)
+	go func() { gone <- writer.Write(ctx, db.Log{WorkflowID: "wf", ID: "gone"}) }()
+	go func() { stayed <- writer.Write(t.Context(), db.Log{WorkflowID: "wf", ID: "stayed"}) }()
+	queued(t, writer, 2)
+	giveUp()
+	err := <-gone
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "not written")
+	free()
+	require.NoError(t, <-stayed)
+	require.Equal(t, []string{"stayed"}, column(t.Context(), t, pool, `select id from chatfeed.logs where workflow_id = 'wf'`))
+}
+
+// busyWriter makes a writer on a pool of two connections, each of whose flushers has one write and waits for a
+// connection until free is called; whoever writes now is queued.
+func busyWriter(t *testing.T, pool *pgxpool.Pool) (writer *db.Writer, free func()) {
+	t.Helper()
+	var conns []*pgxpool.Conn
+	free = sync.OnceFunc(func() {
+		for _, conn := range conns {
+			conn.Release()
+		}
+	})
+	t.Cleanup(free)
+	for range 2 {
+		conn, err := pool.Acquire(t.Context())
+		require.NoError(t, err)
+		conns = append(conns, conn)
+	}
+	writer = db.NewWriter(pool)
+	t.Cleanup(func() { free(); writer.Close() })
+	for range conns {
+		_, err := writer.Enqueue(db.Log{WorkflowID: "busy"})
+		require.NoError(t, err)
+		queued(t, writer, 0)
+	}
+	return writer, free
+}
+
+// queued waits until n writes are in the writer's queue.
+func queued(t *testing.T, writer *db.Writer, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return writer.Queued() == n }, 10*time.Second, time.Millisecond)
 }
 
 func TestACallerThatGivesUpLeavesTheOthersAlone(t *testing.T) {
