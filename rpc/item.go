@@ -1,15 +1,12 @@
 package rpc
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,25 +15,21 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// The formats that items are kept encoded in.
-const (
-	formatProto feed.Format = iota // an element of SubscribeResponse.items on the wire: tag, length, Item
-	formatJSON                     // an Item in proto3 JSON
-	formatREST                     // an element of chatData's items
-)
+// bodies returns the fields of Item that hold the bodies, one for each type and under its name.
+func bodies() protoreflect.FieldDescriptors {
+	return (*v1.Item)(nil).ProtoReflect().Descriptor().Oneofs().ByName("item").Fields()
+}
 
-// oneof returns the field of Item that holds items of a type, which has the type's name, or nil.
+// oneof returns the field of Item that holds items of a type, or nil.
 func oneof(itemType string) protoreflect.FieldDescriptor {
-	field := (*v1.Item)(nil).ProtoReflect().Descriptor().Oneofs().ByName("item").Fields().ByName(protoreflect.Name(itemType))
-	return field
+	return bodies().ByName(protoreflect.Name(itemType))
 }
 
 // typeNames returns the types of items that the schema knows, in its order.
 func typeNames() []string {
-	fields := (*v1.Item)(nil).ProtoReflect().Descriptor().Oneofs().ByName("item").Fields()
-	names := make([]string, fields.Len())
+	names := make([]string, bodies().Len())
 	for i := range names {
-		names[i] = string(fields.Get(i).Name())
+		names[i] = string(bodies().Get(i).Name())
 	}
 	return names
 }
@@ -71,27 +64,6 @@ func itemMessages(items []*feed.Item) []*v1.Item {
 		messages[i] = itemMessage(item)
 	}
 	return messages
-}
-
-func encodeProto(item *feed.Item) []byte {
-	m := itemMessage(item)
-	size := proto.Size(m)
-	b := make([]byte, 0, size+protowire.SizeBytes(size))
-	b = protowire.AppendTag(b, 1, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size)) //nolint:gosec // a size is not negative
-	b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
-	if err != nil {
-		panic(fmt.Sprintf("item %s of workflow %q cannot be marshalled: %v", item.ID, item.WorkflowID, err))
-	}
-	return b
-}
-
-func encodeJSON(item *feed.Item) []byte {
-	b, err := protojson.Marshal(itemMessage(item))
-	if err != nil {
-		panic(fmt.Sprintf("item %s of workflow %q cannot be marshalled: %v", item.ID, item.WorkflowID, err))
-	}
-	return b
 }
 
 func timestamp(c feed.Cursor) *timestamppb.Timestamp {

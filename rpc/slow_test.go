@@ -75,7 +75,7 @@ func TestAClientThatStopsReadingIsDisconnectedAndOthersGoOn(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			wf := version
-			s := tr.start(t, d, config{rpc: rpc.Config{WriteTimeout: time.Second}, connected: narrow})
+			s := tr.start(t, d, config{rpc: rpc.Config{WriteTimeout: 4 * time.Second}, connected: narrow})
 			fast := tr.follow(t, s, all(wf))
 			fast.history(t)
 			slow := s.raw(limited(t), t, tr.client(s, version), wf)

@@ -1,0 +1,71 @@
+package rpc
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"chatfeed/feed"
+	v1 "chatfeed/rpc/chatfeedv1"
+)
+
+// FuzzAnItemIsEncodedAsItsMessageWouldBe holds what is written straight from a body's JSON against protojson's reading.
+func FuzzAnItemIsEncodedAsItsMessageWouldBe(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"message", `{"message" : "a \"b\"\n\u0001\u2028 <é>", "role" : "user", "status" : ""}`},
+		{"message", `{"message": "\ud83d\ude00 \uFFFD"}`},
+		{"message", `{"message": "half \ud83d"}`},
+		{"message", `{"message": "once", "message": "twice"}`},
+		{"message", `{"message": null, "role": 5}`},
+		{"message", `{"unknown": {"message": [1]}, "role": "x"}`},
+		{"message", `["message"]`},
+		{"message", `{"message": "open`},
+		{"stat", `{"processingTime": 1.5, "tokenCount": 7}`},
+		{"stat", `{"processing_time": 1.5, "token_count": 7}`},
+		{"stat", `{"processingTime": "1.5", "tokenCount": 7.5}`},
+		{"stat", `{"processingTime": -0, "tokenCount": 3e9}`},
+		{"stat", `{"processingTime": 1e999, "tokenCount": 1e2}`},
+		{"progress", `{"progress": 100, "status": "done", "result": ""}`},
+		{"reaction", `{"message": "of a type that the schema does not know"}`},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, itemType, body string) {
+		item := &feed.Item{WorkflowID: "wf", ID: "id", Type: itemType, CreatedAt: 1795311747_141100, Body: []byte(body)}
+		want := itemMessage(item)
+		fromProto := new(v1.SubscribeResponse)
+		require.NoError(t, proto.Unmarshal(encodeProto(item), fromProto))
+		requireSame(t, want, fromProto.GetItems()[0])
+		fromJSON := new(v1.Item)
+		require.NoError(t, jsonCodec{"json"}.Unmarshal(encodeJSON(item), fromJSON))
+		requireSame(t, want, fromJSON)
+	})
+}
+
+func requireSame(t *testing.T, want, got *v1.Item) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		require.Contains(t, strings.ToLower(diff), "nan") // which differs from itself
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	item := newItem(1795311747_141100)
+	item.Metadata = nil
+	for name, encode := range map[string]func(*feed.Item) []byte{
+		"protobuf": encodeProto, "protobuf by way of a message": encodeMessage,
+		"JSON": encodeJSON, "JSON by way of a message": encodeJSONMessage,
+		"REST": encodeREST,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				encode(item)
+			}
+		})
+	}
+}
