@@ -30,8 +30,8 @@ type Batch struct {
 	UpToDate bool    // with these, every item that was known to be committed has been delivered
 }
 
-// Subscription is one client's positions in the workflows it follows. It holds no items: between two calls of Next it
-// costs its memory and nothing else. It belongs to one goroutine.
+// Subscription is one client's positions in the workflows it follows. It has no queue: between two calls of Next it costs
+// its memory and, where it is far behind, the one page that is read ahead. It belongs to one goroutine.
 type Subscription struct {
 	feed    *Feed
 	types   []string
@@ -267,10 +267,20 @@ func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 	if n := len(page.Items); n > 0 {
 		f.at = page.Items[n-1].CreatedAt
 	}
-	if !page.More {
+	switch {
+	case !page.More:
 		f.at = max(f.at, s.head)
+	case !s.refused:
+		s.readAhead(f)
 	}
 	return page.Items, true
+}
+
+// readAhead asks for the page that comes next, so that it is read while the one before is on its way to the client.
+func (s *Subscription) readAhead(f *follow) {
+	if v := f.topic.after(f.at); v.loaded && !v.tail {
+		s.request(f, Position{f.topic.workflowID, f.at}, false, 0, v)
+	}
 }
 
 // taken returns the items of the types that the subscription takes.

@@ -192,3 +192,20 @@ func TestATopicFarBehindReadsAllOfItInOrder(t *testing.T) {
 		requireSame(t, numbered("w", 1, 30), catchUp(t, s))
 	})
 }
+
+func TestOnePageIsReadAheadWhileAnotherIsBeingSent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 40)
+		f := run(t, src, small())
+		s := follow(t, f, feed.Options{From: all("w")})
+		synctest.Wait()
+		for read := uint64(2); read < 6; read++ {
+			require.Len(t, next(t, s).Items, 4)
+			synctest.Wait()
+			require.Equal(t, read, f.Stats().PageReads, "one more than have been delivered, however long the client takes")
+		}
+		requireSame(t, numbered("w", 17, 40), catchUp(t, s))
+	})
+}
