@@ -36,6 +36,15 @@ lint:
 format:
     {{ lint }} fmt
 
-# measure, and print each figure with its baseline and their ratio
-bench:
-    go test -run '^$' -bench . -benchtime 3x -timeout 20m ./db ./cmd/internal/program
+# measure every scenario against its baseline and write docs/benchmarks.md; takes a quarter of an hour
+bench *scenarios:
+    go run ./cmd/chatfeed bench --out docs {{ scenarios }}
+
+# break everything that can break, for longer than the tests do, and audit what clients received
+faults:
+    go test -count=1 -timeout 20m ./cmd/internal/faults -args -long
+    go test -count=1 -timeout 20m -run TestEveryMessageIsAnswered ./cmd/dev/e2e -args -long
+
+# break everything for a long time under 2,000 streams
+soak duration="20m":
+    go test -count=1 -timeout 2h -run TestSoak ./cmd/internal/faults -args -soak {{ duration }}

@@ -25,7 +25,12 @@ var shared stack.Running
 // bin holds the programs as they are built for users.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(partEnv); name != "" {
+		os.Exit(runPart(name))
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	folder, err := os.MkdirTemp("", "chatfeed-e2e-")

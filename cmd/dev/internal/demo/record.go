@@ -57,10 +57,11 @@ func (r recorder) record(activity string, item any) error {
 	return workflow.ExecuteActivity(ctx, activity, item).Get(ctx, nil)
 }
 
-// analyzed has the text analyzed by a worker.
+// analyzed has the text analyzed by a worker. It takes a second for the longest text; an attempt that takes far longer has
+// lost its worker.
 func analyzed(ctx workflow.Context, text string) (Analysis, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout:    time.Minute,
+		StartToCloseTimeout:    10 * time.Second,
 		ScheduleToCloseTimeout: time.Hour,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumAttempts: 3},
 	})

@@ -1,0 +1,187 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	temporallog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+
+	"chatfeed/cmd/dev/internal/demo"
+	"chatfeed/cmd/dev/internal/temporaldev"
+	"chatfeed/db/dbtest"
+	"chatfeed/db/embedded"
+)
+
+// partEnv is the environment variable that makes the test binary one part of a stack, so that a test can kill the part.
+const partEnv = "CHATFEED_E2E_PART"
+
+// The parts that the test binary can be, with their arguments.
+const (
+	temporalPart = "temporal" // folder, port
+	demoPart     = "demo"     // address of Temporal
+)
+
+// runPart serves as a part until it is killed, or until its parent has gone, which closes the standard input.
+func runPart(name string) int {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { defer cancel(); _, _ = io.Copy(io.Discard, os.Stdin) }()
+	var err error
+	switch args := os.Args[1:]; name {
+	case temporalPart:
+		err = runTemporal(ctx, args[0], args[1], log)
+	case demoPart:
+		err = runDemo(ctx, args[0], log)
+	default:
+		err = fmt.Errorf("%s=%s: no such part", partEnv, name)
+	}
+	if err != nil {
+		log.Error("the part has ended", "error", err)
+		return 1
+	}
+	return 0
+}
+
+func runTemporal(ctx context.Context, folder, port string, log *slog.Logger) error {
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	server, err := temporaldev.Start(ctx, temporaldev.Config{Port: number, Data: folder, Log: log})
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "address", server.Address())
+	<-ctx.Done()
+	return server.Stop()
+}
+
+// runDemo serves the demo workflow. Temporal may be away at first.
+func runDemo(ctx context.Context, address string, log *slog.Logger) error {
+	options := client.Options{HostPort: address, Logger: temporallog.NewStructuredLogger(log)}
+	c, err := client.DialContext(ctx, options)
+	for err != nil {
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+			c, err = client.DialContext(ctx, options)
+		}
+	}
+	defer c.Close()
+	w := worker.New(c, demo.TaskQueue, worker.Options{})
+	demo.Register(w)
+	if err := w.Start(); err != nil {
+		return err
+	}
+	defer w.Stop()
+	log.Info("serving", "address", address)
+	<-ctx.Done()
+	return nil
+}
+
+// startPart starts the test binary as a part. It ends with the test, and with the process of the test.
+func startPart(t *testing.T, name string, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), partEnv+"="+name)
+	_, err = cmd.StdinPipe() // held open by cmd
+	require.NoError(t, err)
+	return startCommand(t, cmd)
+}
+
+// part is one of those that a stack consists of. Its functions fail the test that they belong to.
+type part struct {
+	name    string
+	process *process // the present one; nil for PostgreSQL
+	kill    func()   // with SIGKILL; returns when it is gone
+	start   func()   // returns before it serves
+	ready   func()   // returns when it serves
+}
+
+// newPart starts a process and waits until it has printed that it serves.
+func newPart(t *testing.T, name, serves string, begin func() *process) *part {
+	t.Helper()
+	p := &part{name: name}
+	p.kill = func() {
+		p.process.signal(t, syscall.SIGKILL)
+		p.process.ends(t)
+		status := p.process.ProcessState.Sys().(syscall.WaitStatus)
+		require.Equal(t, syscall.SIGKILL, status.Signal(), "%s had ended before: %s", name, p.process.out)
+	}
+	p.start = func() { p.process = begin() }
+	p.ready = func() { p.process.prints(t, serves) }
+	p.start()
+	p.ready()
+	return p
+}
+
+func (p *part) address() string {
+	return regexp.MustCompile(`msg=serving address=(\S+)`).FindStringSubmatch(p.process.out.String())[1]
+}
+
+// requireAlive fails the test when the part has ended by itself.
+func (p *part) requireAlive(t *testing.T) {
+	t.Helper()
+	if p.process == nil {
+		return
+	}
+	select {
+	case <-p.process.exited:
+		require.FailNow(t, p.name+" has ended by itself")
+	default:
+	}
+}
+
+// parts is a stack whose parts can be killed one by one; each comes back with its address and its data.
+type parts struct {
+	all                    []*part
+	databaseURL, serverURL string
+}
+
+// startParts returns when all parts serve. They end with the test.
+func startParts(t *testing.T) *parts {
+	t.Helper()
+	database := dbtest.Server(t)
+	postgres := &part{
+		name:  "PostgreSQL",
+		kill:  func() { require.NoError(t, database.Halt(t.Context(), embedded.Kill)) },
+		start: func() { require.NoError(t, database.Resume(t.Context())) },
+		ready: func() {},
+	}
+	folder, port := t.TempDir(), "0"
+	temporal := newPart(t, "Temporal", "msg=serving", func() *process { return startPart(t, temporalPart, folder, port) })
+	address := temporal.address()
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	listen := "127.0.0.1:0"
+	server := newPart(t, "feed server", "msg=serving", func() *process {
+		return start(t, "chatfeed", "serve", "--migrate", "--listen", listen,
+			"--database-url", database.URL(), "--temporal-address", address)
+	})
+	listen = server.address()
+	activities := newPart(t, "worker", "serving activities", func() *process {
+		return start(t, "chatfeed", "worker", "--database-url", database.URL(), "--temporal-address", address)
+	})
+	workflows := newPart(t, "demo", "msg=serving", func() *process { return startPart(t, demoPart, address) })
+	return &parts{
+		all:         []*part{postgres, temporal, activities, workflows, server},
+		databaseURL: database.URL(),
+		serverURL:   "http://" + listen,
+	}
+}
