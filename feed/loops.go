@@ -65,23 +65,24 @@ func (f *Feed) takeDirty(limit int) []*topic {
 // fetch reads dirty topics, all that there are at a time, until ctx ends. Load makes its batches larger, not its queue
 // longer.
 func (f *Feed) fetch(ctx context.Context) {
-	pause := backoff{}
+	pace := newPace()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.work:
 		}
-		for topics := f.takeDirty(batchSize); len(topics) > 0; topics = f.takeDirty(batchSize) {
-			if err := f.fetchBatch(ctx, topics); err != nil {
-				if ctx.Err() != nil {
-					return
-				}
+		for topics := f.takeDirty(pace.batch); len(topics) > 0; topics = f.takeDirty(pace.batch) {
+			err := f.fetchBatch(ctx, topics)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
 				f.log.WarnContext(ctx, "reading topics failed; trying again", "topics", len(topics), "error", err)
-				pause.wait(ctx)
-				continue
+				pace.failed(ctx, len(topics))
+			default:
+				pace.succeeded()
 			}
-			pause.reset()
 		}
 	}
 }
@@ -237,3 +238,22 @@ func (b *backoff) wait(ctx context.Context) {
 }
 
 func (b *backoff) reset() { b.tries = 0 }
+
+// pace is how a reader goes on after reads that failed: after a pause, and with half as much in one query, so that what
+// is too much for a slow source in the time that it has is read in the end.
+type pace struct {
+	batch int // how many topics or pages one query reads at the most
+	pause backoff
+}
+
+func newPace() pace { return pace{batch: batchSize} }
+
+func (p *pace) failed(ctx context.Context, size int) {
+	p.batch = max(1, size/2)
+	p.pause.wait(ctx)
+}
+
+func (p *pace) succeeded() {
+	p.batch = min(2*p.batch, batchSize)
+	p.pause.reset()
+}

@@ -1,6 +1,9 @@
 package feed_test
 
 import (
+	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -242,4 +245,38 @@ func TestAFailedBatchReadIsTriedAgainWithoutASweep(t *testing.T) {
 		require.Len(t, catchUp(t, s), 2)
 		require.LessOrEqual(t, time.Since(began), 2*time.Second)
 	})
+}
+
+func TestWhatIsTooMuchForOneQueryIsReadInSmallerOnes(t *testing.T) {
+	t.Parallel()
+	for name, read := range map[string]op{"topics": opBefore, "pages": opAfter} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.before = func(_ context.Context, q query) error {
+					if q.op == read && len(q.at) > 3 {
+						return errAway // as when it takes longer than a read may
+					}
+					return nil
+				}
+				const workflows = 50
+				for i := range workflows {
+					src.messages(fmt.Sprint("w", i), 12)
+				}
+				f := run(t, src, small())
+				subscriptions := make([]*feed.Subscription, workflows)
+				for i := range subscriptions {
+					subscriptions[i] = follow(t, f, feed.Options{From: all(fmt.Sprint("w", i))})
+				}
+				var reading sync.WaitGroup
+				for i, s := range subscriptions {
+					reading.Go(func() {
+						requireSame(t, numbered(fmt.Sprint("w", i), 1, 12), catchUp(t, s))
+					})
+				}
+				reading.Wait()
+			})
+		})
+	}
 }

@@ -86,23 +86,23 @@ func (p *pages) take(limit int) []*pageCall {
 // readPages serves requests until ctx ends. After a failed read it pauses before the next, which is what keeps
 // subscriptions that ask again at once from spinning.
 func (f *Feed) readPages(ctx context.Context) {
-	pause := backoff{}
+	pace := newPace()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.pages.work:
 		}
-		for calls := f.pages.take(batchSize); len(calls) > 0; calls = f.pages.take(batchSize) {
+		for calls := f.pages.take(pace.batch); len(calls) > 0; calls = f.pages.take(pace.batch) {
 			err := f.readBatch(ctx, calls)
 			switch {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
 				f.log.WarnContext(ctx, "reading pages failed", "pages", len(calls), "error", err)
-				pause.wait(ctx)
+				pace.failed(ctx, len(calls))
 			default:
-				pause.reset()
+				pace.succeeded()
 			}
 		}
 	}
