@@ -249,7 +249,9 @@ type pace struct {
 func newPace() pace { return pace{batch: batchSize} }
 
 func (p *pace) failed(ctx context.Context, size int) {
-	p.batch = max(1, size/2)
+	if size > 1 {
+		p.batch = size / 2
+	}
 	p.pause.wait(ctx)
 }
 
