@@ -1,121 +1,132 @@
 package program_test
 
 import (
-	"context"
-	"log/slog"
-	"slices"
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"chatfeed/db"
+	"chatfeed/cmd/internal/bench"
 	"chatfeed/db/dbtest"
-	"chatfeed/feed"
-	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// BenchmarkLatency measures from the start of an insert to its item in a Connect client's hands on loopback. The floor is
-// the least that PostgreSQL and pgx allow, measured in turns with it: insert, notification, the same catch-up query. One
-// iteration is 500 inserts each.
-func BenchmarkLatency(b *testing.B) {
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	ctx := b.Context()
-	url := dbtest.Server(b).URL()
-	pool, err := db.Open(ctx, url)
-	require.NoError(b, err)
-	b.Cleanup(pool.Close)
-	insert := func(workflow string) {
-		_, err := pool.Exec(ctx, `insert into chatfeed.messages (workflow_id, message) values ($1, 'a word or two')`, workflow)
-		require.NoError(b, err)
-	}
-	streamed := streamTimes(ctx, b, serve(b, url), "wf_streamed")
-	floored := floorTimes(ctx, b, url, pool, "wf_floor")
-	measure := func(workflow string, arrived <-chan time.Time) time.Duration {
-		start := time.Now()
-		insert(workflow)
-		return (<-arrived).Sub(start)
-	}
-	for range 200 {
-		measure("wf_streamed", streamed)
-		measure("wf_floor", floored)
-	}
-	var stream, floor []time.Duration
-	b.ResetTimer()
-	for range b.N {
-		for range 500 {
-			stream = append(stream, measure("wf_streamed", streamed))
-			floor = append(floor, measure("wf_floor", floored))
-		}
-	}
-	b.StopTimer()
-	slices.Sort(stream)
-	slices.Sort(floor)
-	ms := func(all []time.Duration, percent int) float64 {
-		return float64(all[len(all)*percent/100]) / float64(time.Millisecond)
-	}
-	b.ReportMetric(ms(stream, 50), "p50_ms")
-	b.ReportMetric(ms(stream, 99), "p99_ms")
-	b.ReportMetric(ms(floor, 50), "floor_p50_ms")
-	b.ReportMetric(ms(floor, 99), "floor_p99_ms")
-	b.ReportMetric(ms(stream, 50)/ms(floor, 50), "p50_ratio")
-	b.ReportMetric(ms(stream, 99)/ms(floor, 99), "p99_ratio")
-	b.ReportMetric(0, "ns/op") // it would say nothing
+// refused runs a command line that is wrong and returns what it says.
+func refused(t *testing.T, code int, args ...string) string {
+	t.Helper()
+	cmd := command(t, args...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	err := cmd.Run()
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.Equal(t, code, exit.ExitCode(), said.String())
+	return said.String()
 }
 
-// streamTimes says when each item of a workflow reaches a Connect client.
-func streamTimes(ctx context.Context, b *testing.B, server, workflow string) <-chan time.Time {
-	b.Helper()
-	stream, err := newClient(b, server).Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: workflow}}})
-	require.NoError(b, err)
-	require.True(b, stream.Receive(), "up to date")
-	arrived := make(chan time.Time, 1)
-	go func() {
-		for stream.Receive() {
-			now := time.Now()
-			for range stream.Msg().GetItems() {
-				arrived <- now
-			}
-		}
-	}()
-	return arrived
+func TestAnUnknownScenarioIsRefusedWithThoseThatAreAccepted(t *testing.T) {
+	t.Parallel()
+	said := refused(t, 2, "bench", "latency", "speed")
+	require.Contains(t, said, `SCENARIO: "speed" is unknown; accepted are latency, fanout, write, catchup, herd and all`)
 }
 
-// floorTimes says when each item of a workflow has been read by whoever listens with pgx and nothing else.
-func floorTimes(ctx context.Context, b *testing.B, url string, pool *pgxpool.Pool, workflow string) <-chan time.Time {
-	b.Helper()
-	conn, err := pgx.Connect(ctx, url)
-	require.NoError(b, err)
-	_, err = conn.Exec(ctx, "listen chatfeed")
-	require.NoError(b, err)
-	source, err := db.NewSource(pool, db.SourceConfig{})
-	require.NoError(b, err)
-	arrived := make(chan time.Time, 1)
-	ended := make(chan struct{})
-	b.Cleanup(func() { <-ended; _ = conn.Close(context.Background()) })
-	go func() {
-		defer close(ended)
-		at := feed.Position{WorkflowID: workflow}
-		for {
-			heard, err := conn.WaitForNotification(ctx)
-			if err != nil {
-				return
-			}
-			if heard.Payload[len(heard.Payload)-len(workflow):] != workflow {
-				continue
-			}
-			pages, err := source.After(ctx, []feed.Position{at}, feed.Window{Items: 256, Bytes: 256 << 10})
-			if err != nil {
-				return
-			}
-			now := time.Now()
-			for _, item := range pages[0].Items {
-				at.Cursor = item.CreatedAt
-				arrived <- now
-			}
+func TestTheHelpOfBenchNamesEveryScenario(t *testing.T) {
+	t.Parallel()
+	help, err := command(t, "bench", "--help").Output()
+	require.NoError(t, err)
+	for _, scenario := range bench.Scenarios() {
+		require.Contains(t, string(help), scenario.Name)
+	}
+}
+
+func TestErrorsOfBenchNameTheFlag(t *testing.T) {
+	t.Parallel()
+	require.Contains(t, refused(t, 2, "bench", "write", "--database-url=postgres://%zz"), "--database-url")
+	require.Contains(t, refused(t, 2, "bench", "write", "--pg-bin=/nowhere"), "--pg-bin")
+	require.Contains(t, refused(t, 1, "bench", "write", "--database-url=postgres://127.0.0.1:1/none"), "--database-url")
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.Contains(t, refused(t, 2, "bench", "write", "--out="+file), "--out")
+	require.Contains(t, refused(t, 1, "bench", "write", "--pg-bin="+t.TempDir()), "--pg-bin")
+}
+
+func TestBenchPrintsOneJSONObjectAndWritesTheDocument(t *testing.T) {
+	t.Parallel()
+	out := filepath.Join(t.TempDir(), "docs")
+	cmd := command(t, "bench", "write", "--short", "--json", "--out", out, "--database-url", dbtest.URL(t))
+	text, err := cmd.Output()
+	require.NoError(t, err)
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	var got map[string]any
+	require.NoError(t, decoder.Decode(&got))
+	require.False(t, decoder.More(), "exactly one object")
+	require.Equal(t, "write", got["scenario"])
+	require.Positive(t, got["writer_vs_plain"])
+	require.NotEmpty(t, got["machine"])
+	require.Len(t, got["runs"], 2)
+	saved, err := os.ReadFile(filepath.Join(out, "benchmarks", "write.json"))
+	require.NoError(t, err)
+	require.Equal(t, string(text), string(saved))
+	require.FileExists(t, filepath.Join(out, "benchmarks.md"))
+	require.FileExists(t, filepath.Join(out, "benchmarks", "write.svg"))
+}
+
+func TestBenchEndsWithAllItHasStartedWhenItIsInterrupted(t *testing.T) {
+	t.Parallel()
+	cmd := command(t, "bench", "latency")
+	cmd.Stderr = nil
+	progress, err := cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	said := bufio.NewScanner(progress)
+	for said.Scan() && !strings.Contains(said.Text(), "round 0") {
+		continue
+	}
+	children := childrenOf(t, cmd.Process.Pid)
+	require.Len(t, children, 2, "PostgreSQL's and a server")
+
+	require.NoError(t, cmd.Process.Signal(os.Interrupt))
+	var last string
+	for said.Scan() {
+		last = said.Text()
+	}
+	require.Error(t, cmd.Wait())
+	require.Equal(t, 1, cmd.ProcessState.ExitCode(), "it has ended by itself")
+	require.Equal(t, "chatfeed: bench: interrupted; nothing is reported", last)
+	for _, child := range children {
+		require.ErrorIs(t, syscall.Kill(child, 0), syscall.ESRCH)
+	}
+}
+
+// childrenOf lists the processes that a process has started and that run.
+func childrenOf(t *testing.T, pid int) []int {
+	t.Helper()
+	processes, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	if len(processes) == 0 {
+		t.Skip("no /proc here that tells who has started a process")
+	}
+	var children []int
+	for _, process := range processes {
+		text, err := os.ReadFile(process)
+		if err != nil {
+			continue // it has ended
 		}
-	}()
-	return arrived
+		// The program's name is in parentheses and may hold anything; behind it are the state and the parent.
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if fields[1] == strconv.Itoa(pid) {
+			child, err := strconv.Atoi(filepath.Base(filepath.Dir(process)))
+			require.NoError(t, err)
+			children = append(children, child)
+		}
+	}
+	return children
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"chatfeed/cmd/internal/bench"
 )
 
 // CLI is the command line of chatfeed.
@@ -21,11 +23,14 @@ type CLI struct {
 	LogLevel  slog.Level `help:"Log this and worse: debug, info, warn or error." default:"info"`
 	LogFormat string     `help:"Log as text or json." enum:"text,json" default:"text"`
 
-	Serve   Serve   `cmd:"" help:"Serve the feed to clients."`
-	Worker  Worker  `cmd:"" help:"Serve the Temporal activities that record items."`
-	Migrate Migrate `cmd:"" help:"Create or change the schema."`
-	Tail    Tail    `cmd:"" help:"Follow workflows in the terminal."`
-	Send    Send    `cmd:"" help:"Send a message to a workflow, and start the workflow if it is not running."`
+	Serve    Serve          `cmd:"" help:"Serve the feed to clients."`
+	Worker   Worker         `cmd:"" help:"Serve the Temporal activities that record items."`
+	Migrate  Migrate        `cmd:"" help:"Create or change the schema."`
+	Tail     Tail           `cmd:"" help:"Follow workflows in the terminal."`
+	Send     Send           `cmd:"" help:"Send a message to a workflow, and start the workflow if it is not running."`
+	Audit    Audit          `cmd:"" help:"Follow workflows on every transport and compare with the table."`
+	Baseline bench.Baseline `cmd:"" hidden:"" help:"What bench compares a feed server with."`
+	Bench    Bench          `cmd:"" help:"Measure chatfeed against baselines on this machine."`
 }
 
 const description = `Streams what Temporal workflows record in PostgreSQL to browsers and terminals, live.

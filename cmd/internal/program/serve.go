@@ -94,7 +94,13 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Migrate {
 		running.Go(func() { migrateUntilDone(feeding, pool, log) })
 	}
-	defer func() { stopFeeding(); running.Wait() }()
+	defer func() {
+		stopFeeding()
+		running.Wait()
+		stats := items.Stats()
+		log.InfoContext(ctx, "stopped", "wakes", stats.Wakes, "topic_reads", stats.TopicReads, "page_reads", stats.PageReads,
+			"sweeps", stats.Sweeps, "lost", stats.Lost)
+	}()
 	log.InfoContext(ctx, "serving", "address", listener.Addr().String())
 	if c.Started != nil {
 		c.Started(listener.Addr())

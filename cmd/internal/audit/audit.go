@@ -1,0 +1,236 @@
+// Package audit follows live workflows as clients do, on every transport there is, and compares what each client was given
+// with what the table holds: every loss, repetition and disorder is a finding, with the cursor where it happened.
+//
+// It is a client and a reader of the table, and shares nothing with the server but the generated messages: it has its own
+// client loop, its own SQL and its own idea of when two items have the same contents.
+//
+//   - A client keeps its cursor, comes back with it whenever its stream ends, and remembers of each item when it was
+//     stamped, its name, and a sum of its contents. What is at or below the cursor is a repetition, or disorder.
+//   - Writers keep the number, workflow and sum of each item that they write; the number is in the item's id.
+//   - At the end each workflow's rows pass by once, in order, and every client's items with them: what only the table has
+//     is lost, what only a client has is unknown.
+package audit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Config says what to audit.
+type Config struct {
+	// Server is the base URL that clients call. It is required.
+	Server string
+	// Pool leads to the database that the server reads: the truth, and where Writers write. It is required, and stays the
+	// caller's.
+	Pool *pgxpool.Pool
+	// Workflows are followed from their first item. At least one is required, each once.
+	Workflows []string
+	// Transports are what each workflow is followed on; nil means all of [Transports].
+	Transports []Transport
+	// Streams is how many clients follow each workflow on each transport: 1.
+	Streams int
+	// Writers is how many goroutines write to the workflows while they are followed; 0 only watches. What a writer was told
+	// is written has to be in the table, once.
+	Writers int
+	// Items is how many items the writers write, besides those that they roll back; 0 means until Finish.
+	Items int
+	// Rate is how many items a second all writers write together; 0 means as many as they can.
+	Rate float64
+	// Silence is after how long without any frame a client takes its stream for dead and comes back with its cursor: 45 s.
+	Silence time.Duration
+	// Settle is how long, after the writing has ended, a client may take to have every item: 30 s. A write that fails when
+	// the writing ends is tried again for as long; what PostgreSQL is still at then
+	// may take another 30 s to end.
+	Settle time.Duration
+	// Log takes what happens on the way, such as findings and streams that break; the default is slog.Default().
+	Log *slog.Logger
+}
+
+func (c Config) withDefaults() (Config, error) {
+	c.Streams = cmp.Or(c.Streams, 1)
+	c.Silence = cmp.Or(c.Silence, 45*time.Second)
+	c.Settle = cmp.Or(c.Settle, 30*time.Second)
+	c.Log = cmp.Or(c.Log, slog.Default())
+	if len(c.Transports) == 0 {
+		c.Transports = Transports()
+	}
+	server, err := url.Parse(c.Server)
+	switch {
+	case err != nil || server.Host == "" || server.Scheme != "http" && server.Scheme != "https":
+		return c, fmt.Errorf("audit: Config.Server is %q; it must be a URL such as http://127.0.0.1:8080", c.Server)
+	case c.Pool == nil:
+		return c, errors.New("audit: Config.Pool is nil; it is required")
+	case len(c.Workflows) == 0:
+		return c, errors.New("audit: Config.Workflows is empty; it must name a workflow")
+	case c.Streams < 0:
+		return c, fmt.Errorf("audit: Config.Streams is %d; it must be positive", c.Streams)
+	case c.Writers < 0:
+		return c, fmt.Errorf("audit: Config.Writers is %d; it must be zero or more", c.Writers)
+	case c.Items < 0 || c.Items > 0 && c.Writers == 0:
+		return c, fmt.Errorf("audit: Config.Items is %d with %d writers; it must be zero or more, and zero without writers",
+			c.Items, c.Writers)
+	case !(c.Rate >= 0): // so that NaN fails
+		return c, fmt.Errorf("audit: Config.Rate is %v; it must be zero or more", c.Rate)
+	case c.Silence < 0:
+		return c, fmt.Errorf("audit: Config.Silence is %v; it must be positive", c.Silence)
+	case c.Settle < 0:
+		return c, fmt.Errorf("audit: Config.Settle is %v; it must be positive", c.Settle)
+	}
+	seen := make(map[string]bool, len(c.Workflows))
+	for _, workflow := range c.Workflows {
+		switch {
+		case workflow == "":
+			return c, errors.New("audit: Config.Workflows has an empty id")
+		case seen[workflow]:
+			return c, fmt.Errorf("audit: Config.Workflows names %q twice; each may stand there once", workflow)
+		}
+		seen[workflow] = true
+	}
+	return c, nil
+}
+
+// Audit is one that is under way. Its methods may be called from any goroutine.
+type Audit struct {
+	cfg      Config
+	sums     sums
+	findings findings
+	counts   counts
+	writing  *writing
+
+	ctx         context.Context // of the clients; ends with that of Start
+	endClients  context.CancelFunc
+	clients     [][]*client // by workflow
+	running     sync.WaitGroup
+	connections []*connections
+}
+
+// counts are what [Progress] tells.
+type counts struct {
+	written, delivered, streams, reconnects atomic.Int64
+}
+
+// Start begins to write and to follow and returns at once. The error names the field of cfg that is wrong. Where it is nil,
+// the caller must Finish the audit; ctx ends only the following and writing, not the comparison.
+func Start(ctx context.Context, cfg Config) (*Audit, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &Audit{cfg: cfg, sums: sums{maphash.MakeSeed()}, clients: make([][]*client, len(cfg.Workflows))}
+	a.ctx, a.endClients = context.WithCancel(ctx)
+	server, _ := url.Parse(cfg.Server) // withDefaults has done so, too
+	for _, transport := range cfg.Transports {
+		pool := newConnections(server, transport.http2, cfg.Silence)
+		a.connections = append(a.connections, pool)
+		at := &endpoint{http: pool.client(), server: cfg.Server, sums: a.sums, wait: min(longestWait, cfg.Silence/2)}
+		for i, workflow := range cfg.Workflows {
+			for stream := range cfg.Streams {
+				c := &client{
+					transport: transport, number: i*cfg.Streams + stream, workflow: workflow,
+					at: at, silence: cfg.Silence, counts: &a.counts, findings: &a.findings, log: cfg.Log,
+				}
+				a.clients[i] = append(a.clients[i], c)
+				a.running.Go(func() { c.run(a.ctx) })
+			}
+		}
+	}
+	a.writing = startWriting(ctx, &a.cfg, a.sums, &a.counts)
+	return a, nil
+}
+
+// Progress says how far an audit is.
+type Progress struct {
+	Written    int `json:"written"`    // items that writers were told are written
+	Delivered  int `json:"delivered"`  // items that clients were given
+	Streams    int `json:"streams"`    // streams that are open and have delivered a frame
+	Reconnects int `json:"reconnects"` // streams that were opened again
+}
+
+// Progress returns the counts of now.
+func (a *Audit) Progress() Progress {
+	return Progress{
+		Written:    int(a.counts.written.Load()),
+		Delivered:  int(a.counts.delivered.Load()),
+		Streams:    int(a.counts.streams.Load()),
+		Reconnects: int(a.counts.reconnects.Load()),
+	}
+}
+
+// Written returns a channel that is closed when the writers have ended: they have written Config.Items, or there are none,
+// or the audit is being finished.
+func (a *Audit) Written() <-chan struct{} { return a.writing.ended }
+
+// Finish ends the writing, waits until every client has what the table holds, ends the clients, and compares. Clients that
+// have not got there in Config.Settle are compared as they are; where the context of Start has ended, each client is
+// compared up to its cursor. The error is that the table could not be read. Finish may be called once.
+func (a *Audit) Finish(ctx context.Context) (*Report, error) {
+	a.writing.finish(ctx)
+	heads, err := a.settle(ctx)
+	report := &Report{Progress: a.Progress()}
+	a.endClients()
+	a.running.Wait()
+	for _, pool := range a.connections {
+		pool.close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, workflow := range a.cfg.Workflows {
+		report.Clients += len(a.clients[i])
+		items, err := a.compare(ctx, workflow, heads[workflow], a.clients[i])
+		if err != nil {
+			return nil, err
+		}
+		report.Items += items
+	}
+	a.writing.ledger.unwritten(&a.findings)
+	report.Findings, report.More = a.findings.all()
+	return report, nil
+}
+
+// settle waits until every client has been answered and has reached the head of its workflow, and returns the heads. Once
+// it has read them, it waits no longer than Config.Settle.
+func (a *Audit) settle(ctx context.Context) (map[string]int64, error) {
+	if a.ctx.Err() != nil {
+		return nil, nil
+	}
+	heads, err := a.heads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, a.cfg.Settle)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !a.settled(heads) {
+		select {
+		case <-tick.C:
+		case <-waiting.Done():
+			return heads, nil
+		case <-a.ctx.Done():
+			return nil, nil
+		}
+	}
+	return heads, nil
+}
+
+func (a *Audit) settled(heads map[string]int64) bool {
+	for i, workflow := range a.cfg.Workflows {
+		for _, c := range a.clients[i] {
+			if !c.answered.Load() || c.cursor.Load() < heads[workflow] {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,206 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// A client whose stream has ended comes back after this; half of it is chance, so that a thousand do not come at once.
+	shortestPause = 50 * time.Millisecond
+	longestPause  = time.Second
+	// warnAfter is how often in a row a client must fail before that is worth a warning.
+	warnAfter = 8
+)
+
+var errSilent = errors.New("nothing was heard, not even an empty frame")
+
+// client follows one workflow on one transport and remembers what it was given. Only run changes it; what others may read
+// meanwhile is atomic.
+type client struct {
+	transport Transport
+	number    int
+	workflow  string
+	at        *endpoint
+	silence   time.Duration
+	counts    *counts
+	findings  *findings
+	log       *slog.Logger
+
+	answered atomic.Bool  // has been given a frame
+	cursor   atomic.Int64 // of the newest item it has
+	had      []record     // in order, each item once
+	names    []byte       // of all records
+
+	compared int // records that the table's rows have passed, while comparing
+}
+
+// record is what a client keeps of an item: without pointers, so that millions of them cost the collector nothing.
+type record struct {
+	at   int64
+	sum  uint64
+	name uint32 // where it begins in names
+	kind uint8  // length of the type, which the id follows
+	id   uint16 // length of the id
+}
+
+// run follows until ctx ends.
+func (c *client) run(ctx context.Context) {
+	pause := shortestPause
+	for failures := 0; ; {
+		heard, err := c.stream(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		failures++
+		if heard {
+			pause, failures = shortestPause, 0
+		}
+		level := slog.LevelDebug
+		if failures == warnAfter {
+			level = slog.LevelWarn
+		}
+		c.log.Log(ctx, level, "stream ended; trying again", "transport", c.transport.Name, "client", c.number,
+			"workflow_id", c.workflow, "cursor", seconds(c.cursor.Load()), "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+		pause = min(2*pause, longestPause)
+		c.counts.reconnects.Add(1)
+	}
+}
+
+// stream follows until the stream ends, or is silent for too long, and reports whether it has delivered a frame.
+func (c *client) stream(ctx context.Context) (heard bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(c.silence, func() { cancel(errSilent) })
+	defer watchdog.Stop()
+	err = c.transport.follow(ctx, c.at, c.workflow, c.cursor.Load(), func(items []item) {
+		watchdog.Reset(c.silence)
+		if !heard {
+			heard = true
+			c.counts.streams.Add(1)
+		}
+		c.take(ctx, items)
+		c.answered.Store(true)
+	})
+	if heard {
+		c.counts.streams.Add(-1)
+	}
+	if errors.Is(context.Cause(ctx), errSilent) {
+		err = errSilent
+	}
+	return heard, err
+}
+
+// take remembers items and finds what is wrong with them already.
+func (c *client) take(ctx context.Context, items []item) {
+	for _, it := range items {
+		cursor := c.cursor.Load()
+		switch {
+		case it.workflow != c.workflow:
+			c.findNow(ctx, Unknown, it, cursor)
+		case it.at > cursor:
+			c.had = append(c.had, c.record(it))
+			c.cursor.Store(it.at)
+		case c.has(it):
+			c.findNow(ctx, Repeated, it, cursor)
+		default:
+			c.findNow(ctx, Disorder, it, cursor)
+			c.had = slices.Insert(c.had, c.after(it.at), c.record(it))
+		}
+	}
+	c.counts.delivered.Add(int64(len(items)))
+}
+
+func (c *client) record(it item) record {
+	r := record{at: it.at, sum: it.sum, name: uint32(len(c.names))} //nolint:gosec // 4 GiB of names are too many for all else
+	kind, id := it.kind[:min(len(it.kind), 1<<8-1)], it.id[:min(len(it.id), 1<<16-1)]
+	r.kind, r.id = uint8(len(kind)), uint16(len(id)) //nolint:gosec // bounded
+	c.names = append(append(c.names, kind...), id...)
+	return r
+}
+
+func (c *client) nameOf(r record) (kind, id []byte) {
+	name := c.names[r.name:]
+	return name[:r.kind], name[r.kind:][:r.id]
+}
+
+func (c *client) named(r record, it item) bool {
+	kind, id := c.nameOf(r)
+	return string(kind) == it.kind && string(id) == it.id
+}
+
+// after returns the place of the first record after a time.
+func (c *client) after(at int64) int {
+	return sort.Search(len(c.had), func(i int) bool { return c.had[i].at > at })
+}
+
+func (c *client) has(it item) bool {
+	for i := c.after(it.at) - 1; i >= 0 && c.had[i].at == it.at; i-- {
+		if c.named(c.had[i], it) {
+			return true
+		}
+	}
+	return false
+}
+
+// findNow finds what can be seen before the end, and says so.
+func (c *client) findNow(ctx context.Context, kind Kind, it item, cursor int64) {
+	c.find(kind, it, cursor)
+	c.log.WarnContext(ctx, "finding", "kind", kind, "transport", c.transport.Name, "client", c.number,
+		"workflow_id", c.workflow, "type", it.kind, "id", it.id, "created_at", seconds(it.at), "cursor", seconds(cursor))
+}
+
+func (c *client) find(kind Kind, it item, cursor int64) {
+	c.findings.add(Finding{
+		Kind: kind, Transport: c.transport.Name, Client: c.number, Workflow: c.workflow,
+		Type: it.kind, ID: strings.Clone(it.id), CreatedAt: seconds(it.at), Cursor: seconds(cursor),
+	})
+}
+
+// pass compares what the client has with the table's next row. The rows must come in order.
+func (c *client) pass(row item, head int64) {
+	c.passUnknown(row.at)
+	for i := c.compared; i < len(c.had) && c.had[i].at == row.at; i++ {
+		if !c.named(c.had[i], row) {
+			continue
+		}
+		if c.had[i].sum != row.sum {
+			c.find(Different, row, c.before())
+		}
+		c.had[i], c.had[c.compared] = c.had[c.compared], c.had[i]
+		c.compared++
+		return
+	}
+	if row.at <= max(head, c.cursor.Load()) { // later ones came while the audit ended
+		c.find(Lost, row, c.before())
+	}
+}
+
+// passUnknown passes the records before a time: the table does not have them.
+func (c *client) passUnknown(until int64) {
+	for ; c.compared < len(c.had) && c.had[c.compared].at < until; c.compared++ {
+		r := c.had[c.compared]
+		kind, id := c.nameOf(r)
+		c.find(Unknown, item{kind: string(kind), id: string(id), at: r.at}, c.before())
+	}
+}
+
+// before is the cursor that the client had before the record that is compared next.
+func (c *client) before() int64 {
+	if c.compared == 0 {
+		return 0
+	}
+	return c.had[c.compared-1].at
+}

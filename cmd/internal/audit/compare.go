@@ -1,0 +1,133 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// tries is how often in a row reading the table may fail: its server may just have restarted, and the pool may be full of
+// connections to the one before.
+const tries = 20
+
+// heads returns the newest item of each workflow in microseconds; one without items is absent.
+func (a *Audit) heads(ctx context.Context) (map[string]int64, error) {
+	heads := make(map[string]int64, len(a.cfg.Workflows))
+	err := a.persist(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
+		defer cancel()
+		rows, err := a.cfg.Pool.Query(ctx, `
+			select w.id, h.head
+			from unnest($1::text[]) w(id)
+			cross join lateral (select max(i."_createdAt") as head from chatfeed.items i where i.workflow_id = w.id) h
+			where h.head is not null`, a.cfg.Workflows)
+		if err != nil {
+			return err
+		}
+		var id string
+		var head time.Time
+		_, err = pgx.ForEachRow(rows, []any{&id, &head}, func() error {
+			heads[id] = head.UnixMicro()
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the heads of workflows: %w", err)
+	}
+	return heads, nil
+}
+
+// compare passes a workflow's rows by its clients and the ledger, and returns how many there are.
+func (a *Audit) compare(ctx context.Context, workflow string, head int64, clients []*client) (items int, err error) {
+	answered := clients[:0:0]
+	for _, c := range clients {
+		if c.answered.Load() {
+			answered = append(answered, c)
+		} else {
+			c.findings.add(Finding{Kind: Unanswered, Transport: c.transport.Name, Client: c.number, Workflow: workflow})
+		}
+	}
+	ledger := &a.writing.ledger
+	var last time.Time // of the rows that have passed; after a failure the rest is read
+	err = a.persist(ctx, func() error {
+		return a.rows(ctx, workflow, last, func(row item, at time.Time, body, metadata []byte) {
+			items++
+			last = at
+			if ledger.rolledBack(row, &a.findings) {
+				return // and who was given it was given what nobody wrote
+			}
+			ledger.pass(row, body, metadata, &a.findings)
+			for _, c := range answered {
+				c.pass(row, head)
+			}
+		})
+	})
+	if err != nil {
+		return items, fmt.Errorf("read the items of workflow %q: %w", workflow, err)
+	}
+	for _, c := range answered {
+		c.passUnknown(math.MaxInt64)
+	}
+	return items, nil
+}
+
+// rows reads a workflow's items after a time, in order.
+func (a *Audit) rows(
+	ctx context.Context, workflow string, after time.Time, pass func(row item, at time.Time, body, metadata []byte),
+) error {
+	rows, err := a.cfg.Pool.Query(ctx, `
+		select type, id, "_createdAt", body::text, metadata::text
+		from chatfeed.items where workflow_id = $1 and "_createdAt" > $2 order by "_createdAt"`, workflow, after)
+	if err != nil {
+		return err
+	}
+	row := item{workflow: workflow}
+	var at time.Time
+	var body, metadata []byte
+	_, err = pgx.ForEachRow(rows, []any{&row.kind, &row.id, &at, &body, &metadata}, func() error {
+		row.at = at.UnixMicro()
+		if row.sum, err = a.sums.row(row.kind, body, metadata); err != nil {
+			return fmt.Errorf("%s %s: %w", row.kind, row.id, err)
+		}
+		pass(row, at, body, metadata)
+		return nil
+	})
+	return err
+}
+
+// row is the sum of an item as the table has it.
+func (s sums) row(kind string, body, metadata []byte) (uint64, error) {
+	var fields map[string]any
+	if err := decodeJSON(body, &fields); err != nil {
+		return 0, err
+	}
+	var sum uint64
+	if metadata != nil {
+		var value any
+		if err := decodeJSON(metadata, &value); err != nil {
+			return 0, err
+		}
+		sum = s.jsonMetadata(value)
+	}
+	return s.contents(kind, s.object(fields), sum), nil
+}
+
+// persist calls read until it succeeds, ctx ends, or it has failed often in a row.
+func (a *Audit) persist(ctx context.Context, read func() error) error {
+	for try := 1; ; try++ {
+		err := read()
+		if err == nil || try == tries || ctx.Err() != nil {
+			return err
+		}
+		a.cfg.Log.DebugContext(ctx, "reading the table failed; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(min(time.Duration(try)*shortestPause, longestPause)):
+		}
+	}
+}

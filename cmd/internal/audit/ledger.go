@@ -1,0 +1,141 @@
+package audit
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// kinds are the types of items that writers write.
+func kinds() []string { return []string{"message", "log", "stat", "progress"} }
+
+// ledger is what became of each item that writers began to write. An item's number is in its id, and its contents name the
+// id, so that a copy of it is known whatever id it has.
+type ledger struct {
+	run       string // begins all ids, and is this audit's alone
+	workflows []string
+
+	mu      sync.Mutex
+	entries []entry // by number
+}
+
+type entry struct {
+	sum      uint64
+	workflow int32
+	kind     uint8
+	outcome  outcome
+	found    bool // the table has it
+}
+
+type outcome uint8
+
+const (
+	outcomeUnknown outcome = iota // it may be in the table, or not
+	outcomeWritten
+	outcomeRolledBack
+)
+
+func newRun() string {
+	var random [5]byte
+	_, _ = rand.Read(random[:]) // it never fails: see crypto/rand
+	return "audit_" + hex.EncodeToString(random[:]) + "_"
+}
+
+func (l *ledger) id(number int) string { return l.run + strconv.Itoa(number) }
+
+// number returns the number of an item with this id, or -1.
+func (l *ledger) number(id string) int {
+	digits, ok := strings.CutPrefix(id, l.run)
+	if !ok {
+		return -1
+	}
+	number, err := strconv.Atoi(digits)
+	if err != nil || number < 0 || number >= len(l.entries) {
+		return -1
+	}
+	return number
+}
+
+// copied returns the number of the item that contents name, or -1.
+func (l *ledger) copied(contents ...[]byte) int {
+	for _, text := range contents {
+		if i := bytes.Index(text, []byte(l.run)); i >= 0 {
+			id := text[i:]
+			end := len(l.run)
+			for end < len(id) && '0' <= id[end] && id[end] <= '9' {
+				end++
+			}
+			return l.number(string(id[:end]))
+		}
+	}
+	return -1
+}
+
+// begin returns the number of a new item; set says what it is.
+func (l *ledger) begin() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = append(l.entries, entry{})
+	return len(l.entries) - 1
+}
+
+func (l *ledger) set(number int, e entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries[number] = e
+}
+
+func (l *ledger) became(numbers []int, o outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, number := range numbers {
+		l.entries[number].outcome = o
+	}
+}
+
+// rolledBack reports whether a row is one that was rolled back, which is a finding.
+func (l *ledger) rolledBack(row item, found *findings) bool {
+	number := l.number(row.id)
+	if number < 0 || l.entries[number].outcome != outcomeRolledBack {
+		return false
+	}
+	found.add(about(Unknown, row))
+	return true
+}
+
+// pass compares a row with what was written.
+func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
+	number := l.number(row.id)
+	if number < 0 {
+		if number = l.copied(body, metadata); number >= 0 && l.entries[number].sum == row.sum {
+			found.add(about(Twice, row))
+		}
+		return
+	}
+	e := &l.entries[number]
+	switch {
+	case l.workflows[e.workflow] != row.workflow || kinds()[e.kind] != row.kind:
+		found.add(about(Twice, row))
+	case e.sum != row.sum:
+		found.add(about(Different, row))
+		e.found = true
+	default:
+		e.found = true
+	}
+}
+
+// unwritten finds what no row was found of.
+func (l *ledger) unwritten(found *findings) {
+	for number, e := range l.entries {
+		if e.outcome == outcomeWritten && !e.found {
+			found.add(Finding{Kind: Unwritten, Workflow: l.workflows[e.workflow], Type: kinds()[e.kind], ID: l.id(number)})
+		}
+	}
+}
+
+func about(kind Kind, row item) Finding {
+	return Finding{Kind: kind, Workflow: row.workflow, Type: row.kind, ID: row.id, CreatedAt: seconds(row.at)}
+}

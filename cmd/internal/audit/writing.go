@@ -1,0 +1,191 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/time/rate"
+
+	"chatfeed/db"
+)
+
+const (
+	// transactionItems is how many items a transaction has at the most.
+	transactionItems = 4
+	// transactionTimeout bounds a transaction on a database that no longer answers.
+	transactionTimeout = 30 * time.Second
+)
+
+// writing is the writers of an audit.
+type writing struct {
+	cfg    *Config
+	sums   sums
+	counts *counts
+	ledger ledger
+	writer *db.Writer
+	limit  *rate.Limiter
+
+	ctx    context.Context // of the writes
+	cancel context.CancelFunc
+	stop   context.Context // of what begins
+	end    context.CancelFunc
+	ended  chan struct{} // closed when all writers have ended
+
+	mu   sync.Mutex
+	left int // items to begin, where Config.Items says how many
+}
+
+func startWriting(ctx context.Context, cfg *Config, sums sums, counts *counts) *writing {
+	w := &writing{cfg: cfg, sums: sums, counts: counts, left: cfg.Items, ended: make(chan struct{})}
+	w.ledger.run, w.ledger.workflows = newRun(), cfg.Workflows
+	w.limit = rate.NewLimiter(rate.Inf, transactionItems)
+	if cfg.Rate > 0 {
+		w.limit.SetLimit(rate.Limit(cfg.Rate))
+	}
+	w.ctx, w.cancel = context.WithCancel(ctx)
+	w.stop, w.end = context.WithCancel(w.ctx)
+	if cfg.Writers == 0 {
+		close(w.ended)
+		return w
+	}
+	w.writer = db.NewWriter(cfg.Pool)
+	var running sync.WaitGroup
+	for range cfg.Writers {
+		running.Go(w.run)
+	}
+	go func() {
+		running.Wait()
+		w.writer.Close()
+		close(w.ended)
+	}()
+	return w
+}
+
+// finish lets no write begin, and waits until those that have begun are written; what is not by Config.Settle is given up.
+func (w *writing) finish(ctx context.Context) {
+	defer w.cancel()
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Settle)
+	defer cancel()
+	w.end()
+	select {
+	case <-w.ended:
+	case <-ctx.Done():
+		w.cancel()
+		<-w.ended
+	}
+}
+
+// run writes one transaction after the other.
+func (w *writing) run() {
+	for {
+		items := 1 + rand.N(transactionItems)
+		way := rand.N(10)
+		rollsBack := way == 0
+		if !rollsBack {
+			if items = w.reserve(items); items == 0 {
+				return
+			}
+		}
+		if w.limit.WaitN(w.stop, items) != nil {
+			return
+		}
+		numbers, batch := w.make(items)
+		switch {
+		case rollsBack:
+			w.ledger.became(numbers, outcomeRolledBack)
+			w.rollBack(batch)
+		case way <= 3:
+			w.write(numbers, batch, w.transact)
+		default:
+			w.write(numbers, batch, w.writer.Write)
+		}
+	}
+}
+
+// reserve returns how many items of those that are left may be written now, at the most n.
+func (w *writing) reserve(n int) int {
+	if w.cfg.Items == 0 {
+		return n
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n = min(n, w.left)
+	w.left -= n
+	return n
+}
+
+// make makes the items of a transaction, most of them of one workflow.
+func (w *writing) make(n int) (numbers []int, items []db.Item) {
+	workflow := rand.N(len(w.cfg.Workflows))
+	for range n {
+		if rand.N(4) == 0 {
+			workflow = rand.N(len(w.cfg.Workflows))
+		}
+		number := w.ledger.begin()
+		made, kind := randomItem(w.cfg.Workflows[workflow], w.ledger.id(number))
+		w.ledger.set(number, entry{sum: w.sums.written(kinds()[kind], made), workflow: int32(workflow), kind: uint8(kind)}) //nolint:gosec // bounded
+		numbers, items = append(numbers, number), append(items, made)
+	}
+	return numbers, items
+}
+
+// written is the sum of an item that is to be written. Its JSON names are those that clients see.
+func (s sums) written(kind string, made db.Item) uint64 {
+	text, err := json.Marshal(made)
+	if err != nil {
+		return 0
+	}
+	var fields map[string]any
+	if err := decodeJSON(text, &fields); err != nil {
+		return 0
+	}
+	var metadata uint64
+	if value, ok := fields["metadata"]; ok {
+		metadata = s.jsonMetadata(value)
+	}
+	for _, name := range []string{"workflowId", "id", "metadata"} {
+		delete(fields, name)
+	}
+	return s.contents(kind, s.object(fields), metadata)
+}
+
+// write writes items until they are known to be written, or the writes are given up.
+func (w *writing) write(numbers []int, items []db.Item, way func(context.Context, ...db.Item) error) {
+	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
+		err := way(w.ctx, items...)
+		if err == nil {
+			w.ledger.became(numbers, outcomeWritten)
+			w.counts.written.Add(int64(len(items)))
+			return
+		}
+		w.cfg.Log.DebugContext(w.ctx, "write failed; trying again", "items", len(items), "error", err)
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		}
+	}
+}
+
+// transact writes items in a transaction of their own.
+func (w *writing) transact(ctx context.Context, items ...db.Item) error {
+	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
+	defer cancel()
+	return pgx.BeginFunc(ctx, w.cfg.Pool, func(tx pgx.Tx) error { return db.Append(ctx, tx, items...) })
+}
+
+var errRollBack = errors.New("rolled back")
+
+// rollBack writes items in a transaction that never commits, so that it does not matter whether it fails.
+func (w *writing) rollBack(items []db.Item) {
+	ctx, cancel := context.WithTimeout(w.ctx, transactionTimeout)
+	defer cancel()
+	_ = pgx.BeginFunc(ctx, w.cfg.Pool, func(tx pgx.Tx) error {
+		return errors.Join(db.Append(ctx, tx, items...), errRollBack)
+	})
+}

@@ -1,0 +1,116 @@
+package bench
+
+import (
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/db"
+	v1 "chatfeed/rpc/chatfeedv1"
+)
+
+func TestReadingHistoryIsMeasuredWithFewRowsAndWithMany(t *testing.T) {
+	t.Parallel()
+	result := runShort(t, catchup(), "rows", "first_page_p50_ms", "first_page_p99_ms", "raw_page_p50_ms", "raw_page_p99_ms",
+		"growth_ratio", "raw_growth_ratio", "items_per_s", "raw_items_per_s", "items_vs_raw")
+	require.Len(t, result.Runs, 2)
+	require.Equal(t, Value{Key: "growth_ratio", Number: 1}, result.Runs[0].Values[5])
+	require.True(t, result.Runs[1].Headline)
+}
+
+func TestWhatIsFilledInIsReadBackWholeAndInOrder(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	h := history{rows: 4_000, long: 1_000, each: 100}
+	require.NoError(t, fill(t.Context(), lab.Pool, h))
+	server, err := lab.Serve(t.Context())
+	require.NoError(t, err)
+	defer server.Kill()
+	var wrong int
+	require.NoError(t, lab.Pool.QueryRow(t.Context(), `
+		select count(*) from chatfeed.workflows w where head_hour <> date_bin('1 hour', head, to_timestamp(0))
+			or head <> (select max("_createdAt") from chatfeed.items i where i.workflow_id = w.id)`).Scan(&wrong))
+	require.Zero(t, wrong, "workflows without the right head")
+
+	items := map[string]int{longWorkflow: h.long}
+	for i := range h.workflows() {
+		items[h.name(i)] = h.each
+	}
+	for workflow, n := range items {
+		_, err := wholeHistory(t.Context(), server.URL, workflow, n)
+		require.NoError(t, err)
+	}
+
+	types := make(map[string]int)
+	require.NoError(t, readHistory(t.Context(), server.URL, longWorkflow, func(response *v1.SubscribeResponse) (done bool) {
+		for _, item := range response.GetItems() {
+			switch {
+			case item.GetMessage() != nil:
+				types["message"]++
+				require.GreaterOrEqual(t, len(item.GetMessage().GetMessage()), 50)
+				require.LessOrEqual(t, len(item.GetMessage().GetMessage()), 300)
+			case item.GetLog() != nil:
+				types["log"]++
+			case item.GetStat() != nil:
+				types["stat"]++
+			case item.GetProgress() != nil:
+				types["progress"]++
+			}
+		}
+		return response.GetUpToDate()
+	}))
+	require.Equal(t, h.long, types["message"]+types["log"]+types["stat"]+types["progress"])
+	require.Len(t, types, 4)
+	require.Greater(t, types["message"]+types["log"], h.long/2)
+}
+
+func TestTenWorkflowsAreFilledInAtATime(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	require.NoError(t, fill(t.Context(), lab.Pool, history{rows: 4_000, long: 1_000, each: 100}))
+	for stretch, want := range map[int]int{0: 11, 100: 11, 3_000: 10, 3_500: 10} {
+		var active int
+		require.NoError(t, lab.Pool.QueryRow(t.Context(), `
+			select count(distinct workflow_id) from (
+				select workflow_id from chatfeed.items order by "_createdAt" limit 40 offset $1
+			) stretch`, stretch).Scan(&active))
+		require.Equal(t, want, active, "workflows active after %d rows", stretch)
+	}
+}
+
+func TestFillingLeavesTheSchemaAsItWas(t *testing.T) {
+	t.Parallel()
+	pool := newLab(t).Pool
+	before := schemaOf(t, pool)
+	require.NoError(t, fill(t.Context(), pool, history{rows: 400, long: 100, each: 10}))
+	require.ElementsMatch(t, before, schemaOf(t, pool))
+
+	writer := db.NewWriter(pool)
+	defer writer.Close()
+	require.NoError(t, writer.Write(t.Context(), db.Message{WorkflowID: longWorkflow, Message: "one more"}))
+	var newest string
+	require.NoError(t, pool.QueryRow(t.Context(), `
+		select body->>'message' from chatfeed.items i join chatfeed.workflows w on w.id = i.workflow_id and w.head = i."_createdAt"
+		where w.id = $1`, longWorkflow).Scan(&newest))
+	require.Equal(t, "one more", newest)
+}
+
+// schemaOf returns the definitions of indexes and constraints, and the triggers with whether they are on.
+func schemaOf(t *testing.T, pool *pgxpool.Pool) []string {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `
+		select indexdef from pg_indexes where schemaname = 'chatfeed'
+		union all
+		select conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+		from pg_constraint where connamespace = 'chatfeed'::regnamespace
+		union all
+		select tgrelid::regclass || ' ' || tgname || ' ' || tgenabled::text
+		from pg_trigger where not tgisinternal`)
+	require.NoError(t, err)
+	schema, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Greater(t, len(schema), 20)
+	return schema
+}

@@ -1,0 +1,130 @@
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	documentName = "benchmarks.md"
+	figuresName  = "benchmarks" // the folder beside it
+	intro        = "# Benchmarks\n\n" +
+		"`just bench` measures all of this anew and replaces what stands between the `measured` marks; what is written\n" +
+		"outside of them stays. Each figure has a baseline that was measured in turns with it, in the same run: the ratios\n" +
+		"are what to read.\n"
+)
+
+// Save writes what was measured into a folder, which it makes if need be: the document benchmarks.md, and in the folder
+// benchmarks the JSON and the plots of each scenario. In a document that is there already it replaces the sections of
+// what was measured and leaves everything else as it is.
+func (r *Report) Save(dir string) error {
+	figures := filepath.Join(dir, figuresName)
+	if err := os.MkdirAll(figures, 0o755); err != nil {
+		return fmt.Errorf("make the folder of the figures: %w", err)
+	}
+	for _, m := range r.Measured {
+		var text bytes.Buffer
+		if err := (&Report{r.Machine, []Measured{m}}).JSON(&text); err != nil {
+			return err
+		}
+		if err := save(filepath.Join(figures, m.Scenario.Name+".json"), text.Bytes()); err != nil {
+			return err
+		}
+		for _, plot := range m.Result.Plots {
+			picture, err := plot.svg()
+			if err != nil {
+				return fmt.Errorf("draw %s: %w", plot.Name, err)
+			}
+			if err := save(filepath.Join(figures, plot.Name+".svg"), picture); err != nil {
+				return err
+			}
+		}
+	}
+	file := filepath.Join(dir, documentName)
+	document, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read the document: %w", err)
+	}
+	text, err := r.document(string(document))
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return save(file, []byte(text))
+}
+
+// save writes a file that others may read.
+func save(file string, content []byte) error {
+	if err := os.WriteFile(file, content, 0o644); err != nil { //nolint:gosec // it is to be published
+		return fmt.Errorf("write the figures: %w", err)
+	}
+	return nil
+}
+
+// document puts what was measured into a document, which may be empty.
+func (r *Report) document(text string) (string, error) {
+	if strings.TrimSpace(text) == "" {
+		text = intro
+	}
+	text, err := replace(text, "machine", r.Machine.markdown())
+	if err != nil {
+		return "", err
+	}
+	for _, m := range r.Measured {
+		section, err := m.markdown(r.Machine.Date)
+		if err != nil {
+			return "", err
+		}
+		if text, err = replace(text, m.Scenario.Name, section); err != nil {
+			return "", err
+		}
+	}
+	return text, nil
+}
+
+// replace puts a section between its marks, or with them at the end where the text does not have them.
+func replace(text, name, section string) (string, error) {
+	const end = "<!-- end -->"
+	begin := fmt.Sprintf("<!-- measured: %s -->", name)
+	before, rest, found := strings.Cut(text, begin)
+	if !found {
+		return strings.TrimRight(text, "\n") + "\n\n" + begin + "\n" + section + end + "\n", nil
+	}
+	old, after, found := strings.Cut(rest, end)
+	if !found || strings.Contains(old, "<!-- measured:") {
+		return "", fmt.Errorf("%s has no %s", begin, end)
+	}
+	return before + begin + "\n" + section + end + after, nil
+}
+
+// markdown is the scenario's section of the document.
+func (m Measured) markdown(date string) (string, error) {
+	rows, err := m.table()
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	_, _ = fmt.Fprintf(&text, "## %s\n\n%s\n\n", m.Scenario.Title, strings.TrimSpace(m.Scenario.About))
+	for i, row := range rows {
+		bold := i > 0 && m.Result.Runs[i-1].Headline
+		for _, cell := range row {
+			if bold {
+				cell = "**" + cell + "**"
+			}
+			_, _ = fmt.Fprintf(&text, "| %s ", cell)
+		}
+		_, _ = text.WriteString("|\n")
+		if i == 0 {
+			_, _ = text.WriteString(strings.Repeat("|--:", len(row)) + "|\n")
+		}
+	}
+	_, _ = fmt.Fprintf(&text, "\nMeasured on %s: [as JSON](%s/%s.json).\n", date, figuresName, m.Scenario.Name)
+	for _, plot := range m.Result.Plots {
+		_, _ = fmt.Fprintf(&text, "\n![%s](%s/%s.svg)\n", plot.Title, figuresName, plot.Name)
+	}
+	return text.String(), nil
+}

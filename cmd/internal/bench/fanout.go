@@ -1,0 +1,183 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// fanout measures what it costs to deliver items to many streams.
+func fanout() Scenario {
+	return Scenario{
+		Name:  "fanout",
+		Title: "Deliveries to many streams",
+		About: fanoutAbout,
+		Run:   runFanout,
+	}
+}
+
+const fanoutAbout = "Streams of Connect over HTTP/1.1 are open on one workflow, or two on each of many, while items of 200 bytes " +
+	"are written at a fixed rate. The baseline is a bare net/http handler in a process of its own that writes and flushes the " +
+	"very same bytes to as many streams; it gets each frame by a POST and knows no database. Both have all their streams open " +
+	"during the whole run, and deliver in turns.\n\n" +
+	"`p50_ms`, `p99_ms` and `max_ms` are from the start of the insert (of the POST) to an item's receipt by one stream. " +
+	"`cpu_s_per_million` is the server process's processor time for a million deliveries. `kib_per_stream` is how much " +
+	"resident memory the server process grows by for each idle stream, garbage included."
+
+// crowd is the conditions of one run.
+type crowd struct {
+	streams, workflows int
+	format             format
+	items              float64 // written per second, over all workflows
+	headline           bool
+}
+
+func crowds(short bool) []crowd {
+	if short {
+		return []crowd{
+			{streams: 50, workflows: 1, format: protobuf, items: 400, headline: true},
+			{streams: 50, workflows: 1, format: asJSON, items: 400},
+			{streams: 50, workflows: 25, format: protobuf, items: 2000},
+		}
+	}
+	// Each stream has a file here for either server.
+	many := min(10_000, (openFiles()-500)/4*2)
+	return []crowd{
+		{streams: 1000, workflows: 1, format: protobuf, items: 20, headline: true},
+		{streams: 1000, workflows: 1, format: asJSON, items: 20},
+		{streams: many, workflows: 1, format: protobuf, items: 2},
+		{streams: many, workflows: 1, format: asJSON, items: 2},
+		{streams: many, workflows: many / 2, format: protobuf, items: 600},
+	}
+}
+
+// openFiles returns how many files this process may have open. Go has raised the limit as far as it may.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return int(min(limit.Cur, 1<<20))
+}
+
+func runFanout(ctx context.Context, lab *Lab) (*Result, error) {
+	result := &Result{}
+	for i, c := range crowds(lab.Short) {
+		lab.Progress("%d streams on %d workflows, %s", c.streams, c.workflows, c.format)
+		run, err := runCrowd(ctx, lab, c, fmt.Sprintf("fanout_%d", i))
+		if err != nil {
+			return nil, fmt.Errorf("%d streams on %d workflows, %s: %w", c.streams, c.workflows, c.format, err)
+		}
+		result.Runs = append(result.Runs, run)
+	}
+	result.Plots = fanoutPlots(result.Runs)
+	return result, nil
+}
+
+// stage is a server with its audience, and how items get there.
+type stage struct {
+	server   *Process
+	audience *audience
+	publish  func(ctx context.Context, workflows []string) error
+	resident float64 // KiB per stream, idle
+
+	closeWriter func() // nil where there is none
+	next        int    // which workflow has its turn
+
+	published int // deliveries that are due, from the first
+	counted   int // deliveries whose processor time was measured
+	cpu       time.Duration
+	busy      time.Duration
+}
+
+func runCrowd(ctx context.Context, lab *Lab, c crowd, prefix string) (run Run, err error) {
+	began := time.Now()
+	workflows := make([]string, c.workflows)
+	for i := range workflows {
+		workflows[i] = prefix + "_" + strconv.Itoa(i)
+	}
+	feed, err := feedStage(ctx, lab, began)
+	if err != nil {
+		return Run{}, err
+	}
+	defer func() { err = errors.Join(err, feed.end()) }()
+	base, err := baselineStage(ctx, lab, began, c.format, workflows)
+	if err != nil {
+		return Run{}, err
+	}
+	defer func() { err = errors.Join(err, base.end()) }()
+	for _, s := range []*stage{feed, base} {
+		if err := s.open(ctx, began, c, workflows); err != nil {
+			return Run{}, err
+		}
+	}
+	// Short turns, many of them, so that what else the machine does falls on both.
+	block, turns := 1500*time.Millisecond, 8
+	if lab.Short {
+		block, turns = 150*time.Millisecond, 2
+	}
+	if err := errors.Join(feed.deliver(ctx, c, workflows, block), base.deliver(ctx, c, workflows, block)); err != nil {
+		return Run{}, fmt.Errorf("warm up: %w", err)
+	}
+	feed.forget()
+	base.forget()
+	for range turns {
+		if err := errors.Join(feed.deliver(ctx, c, workflows, block), base.deliver(ctx, c, workflows, block)); err != nil {
+			return Run{}, err
+		}
+	}
+	return crowdRun(c, feed, base), nil
+}
+
+func crowdRun(c crowd, feed, base *stage) Run {
+	million := func(s *stage) float64 { return s.cpu.Seconds() / float64(s.counted) * 1e6 }
+	return Run{Headline: c.headline, Values: []Value{
+		{Key: "streams", Number: float64(c.streams)},
+		{Key: "workflows", Number: float64(c.workflows)},
+		{Key: "format", Text: string(c.format)},
+		{Key: "deliveries_per_s", Number: float64(feed.counted) / feed.busy.Seconds()},
+		{Key: "p50_ms", Number: feed.audience.ages.ms(50)},
+		{Key: "p99_ms", Number: feed.audience.ages.ms(99)},
+		{Key: "max_ms", Number: feed.audience.ages.ms(100)},
+		{Key: "baseline_p50_ms", Number: base.audience.ages.ms(50)},
+		{Key: "baseline_p99_ms", Number: base.audience.ages.ms(99)},
+		{Key: "p99_ratio", Number: feed.audience.ages.ms(99) / base.audience.ages.ms(99)},
+		{Key: "cpu_s_per_million", Number: million(feed)},
+		{Key: "baseline_cpu_s_per_million", Number: million(base)},
+		{Key: "cpu_ratio", Number: million(feed) / million(base)},
+		{Key: "kib_per_stream", Number: feed.resident},
+		{Key: "baseline_kib_per_stream", Number: base.resident},
+		{Key: "mem_ratio", Number: feed.resident / base.resident},
+	}}
+}
+
+func fanoutPlots(runs []Run) []Plot {
+	column := func(key string) []float64 {
+		var values []float64
+		for _, run := range runs {
+			for _, value := range run.Values {
+				if value.Key == key {
+					values = append(values, value.Number)
+				}
+			}
+		}
+		return values
+	}
+	var labels []string
+	for _, run := range runs {
+		labels = append(labels, fmt.Sprintf("%.0f on %.0f, %s", run.Values[0].Number, run.Values[1].Number, run.Values[2].Text))
+	}
+	plot := func(name, title, y, key string) Plot {
+		return Plot{
+			Name: name, Title: title, X: "streams on workflows, format", Y: y, Bars: true, Labels: labels,
+			Series: []Series{{"chatfeed", column(key)}, {"net/http", column("baseline_" + key)}},
+		}
+	}
+	return []Plot{
+		plot("fanout_cpu", "Processor time of the server", "s per million deliveries", "cpu_s_per_million"),
+		plot("fanout_memory", "Resident memory of the server", "KiB per idle stream", "kib_per_stream"),
+	}
+}

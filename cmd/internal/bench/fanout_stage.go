@@ -1,0 +1,152 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"chatfeed/db"
+	v1 "chatfeed/rpc/chatfeedv1"
+)
+
+const textSize = 200 // bytes of an item's text
+
+func feedStage(ctx context.Context, lab *Lab, began time.Time) (*stage, error) {
+	server, err := lab.Serve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	writer := db.NewWriter(lab.Pool)
+	publish := func(ctx context.Context, workflows []string) error {
+		items := make([]db.Item, len(workflows))
+		for i, workflow := range workflows {
+			items[i] = db.Message{WorkflowID: workflow, Role: "assistant", Message: stampedNow(began)}
+		}
+		return writer.Write(ctx, items...)
+	}
+	return &stage{server: server, publish: publish, closeWriter: writer.Close}, nil
+}
+
+func baselineStage(ctx context.Context, lab *Lab, began time.Time, format format, workflows []string) (*stage, error) {
+	server, err := lab.Start(ctx, "baseline")
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{server: server}
+	upToDate, err := format.frame(&v1.SubscribeResponse{UpToDate: true})
+	if err == nil {
+		var frames []byte
+		for _, workflow := range workflows {
+			frames = appendFrame(frames, workflow, upToDate)
+		}
+		err = publishFrames(ctx, server, frames)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	s.publish = func(ctx context.Context, workflows []string) error {
+		var frames []byte
+		for _, workflow := range workflows {
+			frame, err := format.frame(&v1.SubscribeResponse{Items: []*v1.Item{message(workflow, sampleID, stampedNow(began))}, UpToDate: true})
+			if err != nil {
+				return err
+			}
+			frames = appendFrame(frames, workflow, frame)
+		}
+		return publishFrames(ctx, server, frames)
+	}
+	return s, nil
+}
+
+// sampleID is as long as the ids that PostgreSQL makes.
+const sampleID = "msg_0123456789abcdef0123456789abcdef"
+
+// stampedNow is a text that tells when it was made.
+func stampedNow(began time.Time) string { return stamped(time.Since(began).Nanoseconds()) }
+
+// message is an item as a feed server sends it.
+func message(workflow, id, text string) *v1.Item {
+	return &v1.Item{
+		WorkflowId: workflow,
+		Id:         id,
+		CreatedAt:  timestamppb.New(time.Now().Truncate(time.Microsecond)),
+		Item:       &v1.Item_Message{Message: &v1.Message{Role: "assistant", Message: text}},
+	}
+}
+
+// open opens the streams and measures what they take while they are idle.
+func (s *stage) open(ctx context.Context, began time.Time, c crowd, workflows []string) error {
+	before, err := s.server.Resident()
+	if err != nil {
+		return err
+	}
+	each := make([]string, c.streams)
+	for i := range each {
+		each[i] = workflows[i%len(workflows)]
+	}
+	if s.audience, err = listenTo(ctx, s.server, began, c.format, each); err != nil {
+		return err
+	}
+	after, err := s.server.Resident()
+	s.resident = float64(after-before) / float64(c.streams)
+	return err
+}
+
+// deliver writes items at a fixed rate, whether earlier ones have arrived or not, and waits until all have.
+func (s *stage) deliver(ctx context.Context, c crowd, workflows []string, during time.Duration) error {
+	before, err := s.server.CPU()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	const most = 100 // writes per second
+	batch := max(1, int(c.items/most))
+	tick := time.NewTicker(time.Duration(float64(batch) / c.items * float64(time.Second)))
+	defer tick.Stop()
+	writing, writeCtx := errgroup.WithContext(ctx)
+	perItem := c.streams / c.workflows
+	for ctx.Err() == nil && time.Since(began) < during {
+		group := make([]string, batch)
+		for i := range group {
+			group[i] = workflows[(s.next+i)%len(workflows)]
+		}
+		s.next += batch
+		s.published += batch * perItem
+		s.counted += batch * perItem
+		writing.Go(func() error { return s.publish(writeCtx, group) })
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	if err := writing.Wait(); err != nil {
+		return err
+	}
+	if err := s.audience.await(ctx, s.published); err != nil {
+		return err
+	}
+	s.busy += time.Since(began)
+	after, err := s.server.CPU()
+	s.cpu += after - before
+	return err
+}
+
+// forget drops what was measured.
+func (s *stage) forget() {
+	s.counted, s.cpu, s.busy = 0, 0, 0
+	s.audience.forget()
+}
+
+func (s *stage) end() error {
+	if s.audience != nil {
+		s.audience.close()
+	}
+	if s.closeWriter != nil {
+		s.closeWriter()
+	}
+	_, err := s.server.Stop()
+	return err
+}

@@ -1,0 +1,223 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	v1 "chatfeed/rpc/chatfeedv1"
+)
+
+// A stamp is a number in the text of an item, of a fixed width after a mark, so that whoever receives the item in any format
+// finds it without decoding.
+const (
+	stampMark   = "stamp="
+	stampDigits = 16
+)
+
+// stamped returns a text of textSize bytes with a number that is not negative.
+func stamped(number int64) string {
+	text := fmt.Sprintf("%s%0*d ", stampMark, stampDigits, number)
+	const words = "the quick brown fox jumps over the lazy dog "
+	return (text + strings.Repeat(words, textSize/len(words)+1))[:textSize]
+}
+
+// stamps gives the numbers in a frame's texts.
+func stamps(frame []byte, give func(int64)) {
+	for {
+		_, rest, found := bytes.Cut(frame, []byte(stampMark))
+		if !found || len(rest) < stampDigits {
+			return
+		}
+		if number, err := strconv.ParseInt(string(rest[:stampDigits]), 10, 64); err == nil {
+			give(number)
+		}
+		frame = rest[stampDigits:]
+	}
+}
+
+// audience is open streams of one server, each on a connection of its own with a goroutine that reads it. It is as cheap as
+// it can be, so that what it costs leaves the processor to the server.
+type audience struct {
+	began   time.Time // what stamps are the nanoseconds since
+	conns   []net.Conn
+	reading sync.WaitGroup
+
+	mu       sync.Mutex
+	ages     *histogram // from stamp to receipt
+	received int
+	arrived  chan struct{} // of capacity one: received has grown, or failed is set
+	failed   error
+	closing  bool
+}
+
+// listenTo opens streams, one for each of the workflows, and waits until each has its first frame. The caller must close
+// the audience.
+func listenTo(ctx context.Context, server *Process, began time.Time, format format, workflows []string) (*audience, error) {
+	a := &audience{
+		began:   began,
+		conns:   make([]net.Conn, len(workflows)),
+		ages:    newHistogram(),
+		arrived: make(chan struct{}, 1),
+	}
+	opening, ctx := errgroup.WithContext(ctx)
+	opening.SetLimit(32)
+	for i, workflow := range workflows {
+		opening.Go(func() error {
+			conn, stream, err := openStream(ctx, server.URL, format, &v1.Cursor{WorkflowId: workflow}, workflow)
+			if err != nil {
+				return err
+			}
+			a.conns[i] = conn
+			if _, err := nextFrame(stream, nil); err != nil {
+				return err
+			}
+			a.reading.Go(func() { a.read(stream) })
+			return nil
+		})
+	}
+	if err := opening.Wait(); err != nil {
+		a.close()
+		return nil, fmt.Errorf("open streams: %w", err)
+	}
+	return a, nil
+}
+
+// openStream asks for a stream and returns when the server has sent its headers. A feed server goes by the cursor, a
+// baseline by the topic.
+func openStream(
+	ctx context.Context, server string, format format, cursor *v1.Cursor, topic string,
+) (conn net.Conn, stream io.Reader, err error) {
+	conn, err = new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(server, "http://"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if stream, err = askForStream(ctx, conn, server, format, cursor, topic); err != nil {
+		_ = conn.Close()
+		return nil, nil, err
+	}
+	return conn, stream, nil
+}
+
+func askForStream(
+	ctx context.Context, conn net.Conn, server string, format format, cursor *v1.Cursor, topic string,
+) (io.Reader, error) {
+	asked, err := format.frame(&v1.SubscribeRequest{Cursors: []*v1.Cursor{cursor}})
+	if err != nil {
+		return nil, err
+	}
+	address := server + subscribePath + "?topic=" + url.QueryEscape(topic)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(asked))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", format.contentType())
+	request.Header.Set("Connect-Protocol-Version", "1")
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
+	if err := request.Write(conn); err != nil {
+		return nil, err
+	}
+	response, err := http.ReadResponse(bufio.NewReaderSize(conn, 1<<10), request) //nolint:bodyclose // it ends with conn
+	switch {
+	case err != nil:
+		return nil, err
+	case response.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("the server answers %s", response.Status)
+	}
+	return response.Body, nil
+}
+
+func (a *audience) read(stream io.Reader) {
+	buffer := make([]byte, 512)
+	for {
+		frame, err := nextFrame(stream, buffer)
+		if err != nil {
+			a.fail(err)
+			return
+		}
+		a.take(frame)
+	}
+}
+
+func (a *audience) take(frame []byte) {
+	now := time.Since(a.began)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	stamps(frame, func(sent int64) {
+		a.ages.record(now - time.Duration(sent))
+		a.received++
+	})
+	a.tell()
+}
+
+func (a *audience) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.closing && a.failed == nil {
+		a.failed = err
+	}
+	a.tell()
+}
+
+func (a *audience) tell() {
+	select {
+	case a.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// await blocks until so many deliveries have come in all.
+func (a *audience) await(ctx context.Context, deliveries int) error {
+	patience := time.NewTimer(time.Minute)
+	defer patience.Stop()
+	for {
+		a.mu.Lock()
+		received, failed := a.received, a.failed
+		a.mu.Unlock()
+		switch {
+		case failed != nil:
+			return fmt.Errorf("a stream has broken: %w", failed)
+		case received > deliveries:
+			return fmt.Errorf("%d deliveries came where %d were due", received, deliveries)
+		case received == deliveries:
+			return nil
+		}
+		select {
+		case <-a.arrived:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-patience.C:
+			return fmt.Errorf("%d of %d deliveries came", received, deliveries)
+		}
+	}
+}
+
+// forget drops the times that were measured.
+func (a *audience) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ages = newHistogram()
+}
+
+func (a *audience) close() {
+	a.mu.Lock()
+	a.closing = true
+	a.mu.Unlock()
+	for _, conn := range a.conns {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+	a.reading.Wait()
+}

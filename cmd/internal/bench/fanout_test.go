@@ -1,0 +1,70 @@
+package bench
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	v1 "chatfeed/rpc/chatfeedv1"
+)
+
+func TestFanoutComparesDeliveriesWithTheBareHandler(t *testing.T) {
+	t.Parallel()
+	result := runShort(t, fanout(), "streams", "workflows", "format", "deliveries_per_s", "p50_ms", "p99_ms", "max_ms",
+		"baseline_p50_ms", "baseline_p99_ms", "p99_ratio", "cpu_s_per_million", "baseline_cpu_s_per_million", "cpu_ratio",
+		"kib_per_stream", "baseline_kib_per_stream", "mem_ratio")
+	require.True(t, result.Runs[0].Headline)
+	require.Len(t, result.Runs, len(crowds(true)))
+}
+
+func TestAStampIsFoundInEveryFormat(t *testing.T) {
+	t.Parallel()
+	for _, format := range []format{protobuf, asJSON} {
+		frame, err := format.frame(&v1.SubscribeResponse{Items: []*v1.Item{
+			message("w", sampleID, stamped(0)),
+			message("w", sampleID, stamped(1_234_567_890)),
+		}})
+		require.NoError(t, err)
+		var found []int64
+		stamps(frame, func(n int64) { found = append(found, n) })
+		require.Equal(t, []int64{0, 1_234_567_890}, found, format)
+	}
+	require.Len(t, stamped(7), textSize)
+}
+
+func TestTheBaselineStreamsWhatIsPublishedFromTheFirstFrameOn(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	server, err := lab.Start(t.Context(), "baseline")
+	require.NoError(t, err)
+	defer server.Kill()
+	hello, err := protobuf.frame(&v1.SubscribeResponse{UpToDate: true})
+	require.NoError(t, err)
+	require.NoError(t, publishFrames(t.Context(), server, appendFrame(nil, "w", hello)))
+
+	began := time.Now()
+	a, err := listenTo(t.Context(), server, began, protobuf, slices.Repeat([]string{"w"}, 10))
+	require.NoError(t, err)
+	defer a.close()
+	item, err := protobuf.frame(&v1.SubscribeResponse{Items: []*v1.Item{message("w", sampleID, stampedNow(began))}})
+	require.NoError(t, err)
+	require.NoError(t, publishFrames(t.Context(), server, appendFrame(appendFrame(nil, "w", item), "v", item)))
+	require.NoError(t, a.await(t.Context(), 10))
+	require.ErrorContains(t, a.await(t.Context(), 9), "10 deliveries came where 9 were due")
+
+	require.Error(t, publishFrames(t.Context(), server, []byte("w five\nxxxxx")))
+}
+
+func TestAnAudienceTellsThatItsServerHasGone(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	server, err := lab.Serve(t.Context())
+	require.NoError(t, err)
+	a, err := listenTo(t.Context(), server, time.Now(), asJSON, []string{"w"})
+	require.NoError(t, err)
+	defer a.close()
+	server.Kill()
+	require.ErrorContains(t, a.await(t.Context(), 1), "a stream has broken")
+}

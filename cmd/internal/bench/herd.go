@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// herd measures how soon all clients of a server that was killed are up to date again.
+func herd() Scenario {
+	return Scenario{
+		Name:  "herd",
+		Title: "All streams return at once",
+		About: herdAbout,
+		Run:   runHerd,
+	}
+}
+
+const herdAbout = "Five streams are open on each workflow, of which each has a history of 300 items: three with all of it (in " +
+	"every tenth workflow one of them has nothing yet), one 5 items behind and one 40. The server process is killed, three more " +
+	"items are written to each workflow, and a new server starts on the same port. Each client returns by itself with the cursor " +
+	"of its last item, after up to 100 ms by chance, after up to twice that when it fails again, and so on up to 800 ms; it " +
+	"checks that each item after its cursor comes, once and in order. The baseline is the same herd on a bare net/http handler " +
+	"that has the very same bytes in memory.\n\n" +
+	"All times begin when the new server accepts the first connection: `seconds` is until the last stream is up to date, " +
+	"`p50_ms`, `p99_ms` and `max_ms` are over the streams. `items` is how many were delivered, `catchup_queries` how many " +
+	"queries for items that took."
+
+// herdSize is the size of a herd.
+type herdSize struct {
+	workflows int
+	history   int // items of each workflow that are there from the start
+	missed    int // items written to each while the server is down
+}
+
+const herdStreams = 5 // of each workflow
+
+func sizeOfHerd(short bool) herdSize {
+	if short {
+		return herdSize{workflows: 10, history: 300, missed: 3}
+	}
+	return herdSize{workflows: 1000, history: 300, missed: 3}
+}
+
+// behind says how many items of the history the streams of the nth workflow lack.
+func (f herdSize) behind(workflow int) [herdStreams]int {
+	far := 0
+	if workflow%10 == 0 {
+		far = f.history
+	}
+	return [herdStreams]int{0, 0, far, 5, 40}
+}
+
+func runHerd(ctx context.Context, lab *Lab) (*Result, error) {
+	size := sizeOfHerd(lab.Short)
+	lab.Progress("%d items for the histories of %d workflows", size.workflows*size.history, size.workflows)
+	h := &herded{lab: lab, size: size, prefix: "herd_" + time.Now().UTC().Format("20060102150405.000000")}
+	if err := h.writeHistories(ctx); err != nil {
+		return nil, err
+	}
+	lab.Progress("%d streams lose their server", size.workflows*herdStreams)
+	feed, queries, err := h.loseServer(ctx, func(ctx context.Context, flags ...string) (*Process, error) {
+		return lab.Serve(ctx, flags...)
+	}, h.write)
+	if err != nil {
+		return nil, err
+	}
+	lab.Progress("%d streams lose their baseline", size.workflows*herdStreams)
+	base, err := h.baseline(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{
+		Runs: []Run{{Headline: true, Values: []Value{
+			{Key: "streams", Number: float64(size.workflows * herdStreams)},
+			{Key: "workflows", Number: float64(size.workflows)},
+			{Key: "seconds", Number: feed.seconds()},
+			{Key: "baseline_seconds", Number: base.seconds()},
+			{Key: "seconds_ratio", Number: feed.seconds() / base.seconds()},
+			{Key: "catchup_queries", Number: float64(queries.Topics + queries.Pages)},
+			{Key: "items", Number: float64(feed.items)},
+			{Key: "p50_ms", Number: feed.times.ms(50)},
+			{Key: "p99_ms", Number: feed.times.ms(99)},
+			{Key: "max_ms", Number: feed.times.ms(100)},
+		}}},
+		Plots: []Plot{{
+			Name: "herd", Title: "Streams up to date after the new server's first connection",
+			X: "share of the streams", Y: "s",
+			Labels: []string{"50 %", "90 %", "99 %", "all"},
+			Series: []Series{{"chatfeed", feed.quantiles()}, {"net/http", base.quantiles()}},
+		}},
+	}, nil
+}
+
+// baseline is the same herd on the bare handler. It has what the clients lack from its start.
+func (h *herded) baseline(ctx context.Context) (r *returned, err error) {
+	dir, err := os.MkdirTemp("", "chatfeed-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	name := filepath.Join(dir, "frames")
+	frames, err := h.frames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(name, frames, 0o600); err != nil {
+		return nil, err
+	}
+	r, _, err = h.loseServer(ctx, func(ctx context.Context, flags ...string) (*Process, error) {
+		return h.lab.Start(ctx, append([]string{"baseline", "--frames=" + name}, flags...)...)
+	}, func(context.Context) error { return nil })
+	return r, err
+}
+
+// loseServer opens the streams, kills their server, writes, starts another on the same port, and waits until every stream is
+// up to date.
+func (h *herded) loseServer(
+	ctx context.Context, serve func(context.Context, ...string) (*Process, error), write func(context.Context) error,
+) (r *returned, queries Queries, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	old, err := serve(ctx)
+	if err != nil {
+		return nil, queries, err
+	}
+	clients, err := h.open(ctx, old)
+	if err != nil {
+		old.Kill()
+		return nil, queries, err
+	}
+	old.Kill()
+	killed := time.Now()
+	if err := write(ctx); err != nil {
+		return nil, queries, err
+	}
+	// The clients notice only now, as thousands of them on one machine would leave the writer no processor.
+	r = newReturned()
+	back := make(chan error, 1)
+	go func() { back <- r.await(ctx, old.URL, clients) }()
+	server, err := serve(ctx, "--listen="+strings.TrimPrefix(old.URL, "http://"))
+	if err != nil {
+		cancel()
+		return nil, queries, errors.Join(fmt.Errorf("restart the server: %w", err), <-back)
+	}
+	err = <-back
+	h.lab.Progress("the server was away for %v", r.accepted.Sub(killed).Round(time.Millisecond))
+	queries, stopErr := server.Stop()
+	return r, queries, errors.Join(err, stopErr)
+}

@@ -1,0 +1,210 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+)
+
+// latency measures from an insert to its item in a client's hands.
+func latency() Scenario {
+	return Scenario{
+		Name:  "latency",
+		Title: "Latency",
+		About: `Milliseconds from the start of an insert to its item, decoded, in the hands of a Connect client that follows the
+workflow with a stream of its own. The server is a process of its own. The **floor** is the least that PostgreSQL and pgx
+allow: insert, notification on a bare connection that listens, the same catch-up query. They take turns of two seconds;
+in the floor's turns the server follows other workflows, in its own nothing else listens.
+Inserts follow a schedule, the given number per second over all workflows, and their time counts from when they were
+due; a slow one delays no other. So nothing is left out: what had to wait for the load itself counts as well.`,
+		Run: runLatency,
+	}
+}
+
+// latencyLoad is a number of workflows and how many items they get, each second, together.
+type latencyLoad struct{ workflows, rate int }
+
+// arrivals is told of the text of each message when it arrives.
+type arrivals func(text string)
+
+func runLatency(ctx context.Context, lab *Lab) (*Result, error) {
+	loads := []latencyLoad{{1, 100}, {10, 200}, {100, 400}, {1000, 500}}
+	if lab.Short {
+		loads = []latencyLoad{{1, 100}, {3, 100}}
+	}
+	server, err := lab.Serve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer server.Kill()
+	result := &Result{}
+	chart := Plot{
+		Name: "latency", Title: "From insert to client", X: "active workflows", Y: "milliseconds", Log: true,
+		Series: []Series{{Name: "chatfeed p50"}, {Name: "floor p50"}, {Name: "chatfeed p99"}, {Name: "floor p99"}},
+	}
+	for i, load := range loads {
+		ours, floor, err := lab.compareLatency(ctx, server.URL, load, i == 0)
+		if err != nil {
+			return nil, fmt.Errorf("%d workflows: %w", load.workflows, err)
+		}
+		result.Runs = append(result.Runs, Run{Headline: i == 0, Values: []Value{
+			{Key: "workflows", Number: float64(load.workflows)},
+			{Key: "rate_per_s", Number: float64(load.rate)},
+			{Key: "p50_ms", Number: ours.ms(50)},
+			{Key: "p99_ms", Number: ours.ms(99)},
+			{Key: "max_ms", Number: ours.ms(100)},
+			{Key: "floor_p50_ms", Number: floor.ms(50)},
+			{Key: "floor_p99_ms", Number: floor.ms(99)},
+			{Key: "floor_max_ms", Number: floor.ms(100)},
+			{Key: "p50_ratio", Number: ours.ms(50) / floor.ms(50)},
+			{Key: "p99_ratio", Number: ours.ms(99) / floor.ms(99)},
+		}})
+		chart.Labels = append(chart.Labels, readable(float64(load.workflows)))
+		for i, ms := range []float64{ours.ms(50), floor.ms(50), ours.ms(99), floor.ms(99)} {
+			chart.Series[i].Values = append(chart.Series[i].Values, ms)
+		}
+	}
+	result.Plots = []Plot{chart}
+	return result, nil
+}
+
+// compareLatency lets the server's streams and the floor take turns under one load.
+func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoad, headline bool) (ours, floor *histogram, err error) {
+	turn, rounds := 2*time.Second, 3
+	if headline {
+		rounds = 6
+	}
+	if l.Short {
+		turn, rounds = 200*time.Millisecond, 1
+	}
+	run := &latencyRun{load: load, epoch: time.Now()}
+	if run.inserts, err = l.pool(ctx, 16); err != nil {
+		return nil, nil, err
+	}
+	defer run.inserts.Close()
+	following, err := openFollower(ctx, server, run.workflowsOf("streams"), run.arrived)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer following.close()
+	hearing, err := l.openFloor(ctx, load.workflows, run.arrived)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer hearing.close()
+
+	ours, floor = newHistogram(), newHistogram()
+	for round := range rounds + 1 {
+		into := [2]*histogram{ours, floor}
+		if round == 0 { // to warm up
+			into = [2]*histogram{newHistogram(), newHistogram()}
+		}
+		if err := run.turn(ctx, turn, run.workflowsOf("streams"), into[0], following.failed); err != nil {
+			return nil, nil, fmt.Errorf("streams: %w", err)
+		}
+		if err := hearing.listen(ctx); err != nil {
+			return nil, nil, err
+		}
+		err := run.turn(ctx, turn, run.workflowsOf("floor"), into[1], hearing.failed)
+		if err := errors.Join(err, hearing.unlisten(ctx)); err != nil {
+			return nil, nil, fmt.Errorf("floor: %w", err)
+		}
+		l.Progress("latency: %d workflows, round %d of %d", load.workflows, round, rounds)
+	}
+	return ours, floor, nil
+}
+
+// latencyRun is a load on its way.
+type latencyRun struct {
+	load    latencyLoad
+	inserts *pgxpool.Pool
+	epoch   time.Time
+
+	now atomic.Pointer[latencyTurn]
+}
+
+// latencyTurn is what of one turn has arrived.
+type latencyTurn struct {
+	times    *histogram
+	missing  atomic.Int64
+	complete chan struct{}
+}
+
+func (r *latencyRun) workflowsOf(whom string) []string {
+	workflows := make([]string, r.load.workflows)
+	for i := range workflows {
+		workflows[i] = fmt.Sprintf("wf_%s_%d_%d", whom, r.epoch.UnixNano(), i)
+	}
+	return workflows
+}
+
+// arrived takes the time of a message whose text says when it was due.
+func (r *latencyRun) arrived(text string) {
+	now := time.Since(r.epoch)
+	due, _, _ := strings.Cut(text, " ")
+	nanoseconds, err := strconv.ParseInt(due, 10, 64)
+	turn := r.now.Load()
+	if err != nil || turn == nil {
+		return
+	}
+	turn.times.record(now - time.Duration(nanoseconds))
+	if turn.missing.Add(-1) == 0 {
+		close(turn.complete)
+	}
+}
+
+// turn inserts on schedule and returns when everything has arrived.
+func (r *latencyRun) turn(ctx context.Context, length time.Duration, workflows []string, times *histogram, failed <-chan error) error {
+	interval := time.Second / time.Duration(r.load.rate)
+	total := int64(length / interval)
+	turn := &latencyTurn{times: times, complete: make(chan struct{})}
+	turn.missing.Store(total)
+	r.now.Store(turn)
+	start := time.Now().Add(10 * time.Millisecond)
+	var next atomic.Int64
+	inserting, inserts := errgroup.WithContext(ctx)
+	for range r.inserts.Config().MaxConns {
+		inserting.Go(func() error {
+			conn, err := r.inserts.Acquire(inserts)
+			if err != nil {
+				return err
+			}
+			defer conn.Release()
+			// Whoever is free waits for the next insert that nobody waits for, so all are made in time while one inserter is free.
+			for i := next.Add(1) - 1; i < total; i = next.Add(1) - 1 {
+				due := start.Add(time.Duration(i) * interval)
+				select {
+				case <-time.After(time.Until(due)):
+				case <-inserts.Done():
+					return context.Cause(inserts)
+				}
+				text := strconv.FormatInt(int64(due.Sub(r.epoch)), 10) + " and a word or two"
+				if _, err := conn.Exec(inserts, `insert into chatfeed.messages (workflow_id, message) values ($1, $2)`,
+					workflows[int(i)%len(workflows)], text); err != nil {
+					return fmt.Errorf("insert: %w", err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := inserting.Wait(); err != nil {
+		return err
+	}
+	select {
+	case <-turn.complete:
+		return nil
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("%d of %d items have not arrived", turn.missing.Load(), total)
+	}
+}

@@ -1,0 +1,216 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"chatfeed/db"
+	"chatfeed/feed"
+	v1 "chatfeed/rpc/chatfeedv1"
+	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
+)
+
+// follower is Connect clients with a stream for each workflow.
+type follower struct {
+	failed  chan error // of one stream or more
+	end     context.CancelFunc
+	reading sync.WaitGroup
+	idle    func()
+}
+
+// openFollower opens the streams, over HTTP/1.1, and returns when each is up to date. The caller must close the follower.
+func openFollower(ctx context.Context, server string, workflows []string, arrived arrivals) (*follower, error) {
+	transport := &http.Transport{DisableCompression: true}
+	client := chatfeedv1connect.NewFeedServiceClient(&http.Client{Transport: transport}, server)
+	ctx, end := context.WithCancel(ctx)
+	f := &follower{failed: make(chan error, len(workflows)), end: end, idle: transport.CloseIdleConnections}
+	opened := make(chan error, len(workflows))
+	for _, workflow := range workflows {
+		f.reading.Go(func() {
+			stream, err := client.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: workflow}}})
+			if err != nil {
+				opened <- err
+				return
+			}
+			defer func() { _ = stream.Close() }()
+			if err := awaitUpToDate(stream); err != nil {
+				opened <- err
+				return
+			}
+			opened <- nil
+			for stream.Receive() {
+				for _, item := range stream.Msg().GetItems() {
+					arrived(item.GetMessage().GetMessage())
+				}
+			}
+			f.failed <- fmt.Errorf("a stream has ended: %w", errors.Join(stream.Err(), ctx.Err()))
+		})
+	}
+	for range workflows {
+		if err := <-opened; err != nil {
+			f.close()
+			return nil, fmt.Errorf("open a stream: %w", err)
+		}
+	}
+	return f, nil
+}
+
+func awaitUpToDate(stream *connect.ServerStreamForClient[v1.SubscribeResponse]) error {
+	for stream.Receive() {
+		if stream.Msg().GetUpToDate() {
+			return nil
+		}
+	}
+	return errors.Join(stream.Err(), errors.New("it has ended before it was up to date"))
+}
+
+func (f *follower) close() {
+	f.end()
+	f.reading.Wait()
+	f.idle()
+}
+
+// floor is the least that it takes to hear of an item and to read it. Its methods are called by one goroutine.
+type floor struct {
+	failed chan error
+
+	pool    *pgxpool.Pool
+	source  *db.Source
+	arrived arrivals
+	readers []floorReader
+	seed    maphash.Seed // by which workflows are shared out to them
+
+	conn    *pgx.Conn // that listens
+	silence context.CancelFunc
+	hearing sync.WaitGroup
+}
+
+// floorReader reads some of the workflows, those of one hash.
+type floorReader struct {
+	cursors map[string]feed.Cursor
+	heard   chan feed.Position
+}
+
+// openFloor makes a floor that does not listen yet. One workflow is read where it is heard of; several are shared out to
+// four readers, so that none has to wait for what is read of another. The caller must close the floor.
+func (l *Lab) openFloor(ctx context.Context, workflows int, arrived arrivals) (*floor, error) {
+	pool, err := l.pool(ctx, 4)
+	if err != nil {
+		return nil, err
+	}
+	f := &floor{failed: make(chan error, 8), pool: pool, arrived: arrived, seed: maphash.MakeSeed()}
+	for range min(workflows, 4) {
+		f.readers = append(f.readers, floorReader{cursors: make(map[string]feed.Cursor)})
+	}
+	if f.source, err = db.NewSource(pool, db.SourceConfig{}); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// listen hears and reads what commits from now on, until unlisten.
+func (f *floor) listen(ctx context.Context) (err error) {
+	if f.conn, err = pgx.ConnectConfig(ctx, f.pool.Config().ConnConfig); err != nil {
+		return fmt.Errorf("connect to listen: %w", err)
+	}
+	if _, err := f.conn.Exec(ctx, "listen chatfeed"); err != nil {
+		return errors.Join(fmt.Errorf("listen: %w", err), f.unlisten(ctx))
+	}
+	ctx, f.silence = context.WithCancel(ctx)
+	if len(f.readers) > 1 {
+		for i := range f.readers {
+			reader := &f.readers[i]
+			reader.heard = make(chan feed.Position, 1024)
+			f.hearing.Go(func() {
+				for at := range reader.heard {
+					f.read(ctx, reader, at)
+				}
+			})
+		}
+	}
+	f.hearing.Go(func() { f.hear(ctx) })
+	return nil
+}
+
+// unlisten returns when nothing of the floor runs any more.
+func (f *floor) unlisten(ctx context.Context) error {
+	if f.silence != nil {
+		f.silence()
+	}
+	f.hearing.Wait()
+	return f.conn.Close(context.WithoutCancel(ctx))
+}
+
+func (f *floor) hear(ctx context.Context) {
+	defer func() {
+		for _, reader := range f.readers {
+			if reader.heard != nil {
+				close(reader.heard)
+			}
+		}
+	}()
+	for {
+		n, err := f.conn.WaitForNotification(ctx)
+		if err != nil {
+			f.fail(ctx, err)
+			return
+		}
+		micros, workflow, _ := strings.Cut(n.Payload, " ")
+		head, _ := strconv.ParseInt(micros, 10, 64)
+		at := feed.Position{WorkflowID: workflow, Cursor: feed.Cursor(head)}
+		if len(f.readers) == 1 {
+			f.read(ctx, &f.readers[0], at)
+		} else {
+			f.readers[maphash.String(f.seed, workflow)%uint64(len(f.readers))].heard <- at
+		}
+	}
+}
+
+// read reads what is new of a workflow up to the head that was heard, unless it has been read with an earlier one.
+func (f *floor) read(ctx context.Context, reader *floorReader, head feed.Position) {
+	at := feed.Position{WorkflowID: head.WorkflowID, Cursor: reader.cursors[head.WorkflowID]}
+	if at.Cursor >= head.Cursor {
+		return
+	}
+	pages, err := f.source.After(ctx, []feed.Position{at}, feed.Window{Items: 256, Bytes: 256 << 10})
+	if err != nil {
+		f.fail(ctx, err)
+		return
+	}
+	for _, item := range pages[0].Items {
+		reader.cursors[at.WorkflowID] = item.CreatedAt
+		var body struct {
+			Message string `json:"message"`
+		}
+		if err := json.Unmarshal(item.Body, &body); err != nil {
+			f.fail(ctx, err)
+			return
+		}
+		f.arrived(body.Message)
+	}
+}
+
+// fail reports what has ended the floor, unless it was to end.
+func (f *floor) fail(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case f.failed <- fmt.Errorf("the floor: %w", err):
+	default: // there is an error already
+	}
+}
+
+func (f *floor) close() { f.pool.Close() }

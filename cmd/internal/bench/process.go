@@ -1,0 +1,188 @@
+package bench
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Process is a program that runs beside the benchmark, so that what it uses can be told from what the load costs.
+type Process struct {
+	URL string // where it serves
+
+	cmd    *exec.Cmd
+	last   logLine // the last line that it logged
+	words  string  // the first line that is no log: what is wrong with a flag, or a panic
+	exited chan struct{}
+	err    error // of the process; set when exited is closed
+}
+
+// logLine is what the programs log as JSON, as far as benchmarks read it.
+type logLine struct {
+	Message    string `json:"msg"`
+	Address    string `json:"address"`
+	TopicReads int    `json:"topic_reads"`
+	PageReads  int    `json:"page_reads"`
+}
+
+// Start runs this program with a command of its own and returns when it serves. The caller must Stop or Kill it; it is
+// killed when ctx ends.
+func (l *Lab) Start(ctx context.Context, args ...string) (*Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	p := &Process{exited: make(chan struct{})}
+	p.cmd = exec.CommandContext(ctx, self, append([]string{"--log-format=json"}, args...)...)
+	p.cmd.Env = append(os.Environ(), l.env...)
+	logged, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", args[0], err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("run %s: %w", args[0], err)
+	}
+	serving := make(chan string, 1)
+	go func() {
+		defer close(p.exited)
+		p.read(logged, serving)
+		p.err = p.cmd.Wait()
+	}()
+	select {
+	case address := <-serving:
+		p.URL = "http://" + address
+	case <-p.exited:
+		return nil, fmt.Errorf("%s does not serve: %w: %s", args[0], p.err, p.lastWords())
+	}
+	if err := p.awaitReady(ctx); err != nil {
+		p.Kill()
+		return nil, fmt.Errorf("%s is not ready: %w", args[0], err)
+	}
+	return p, nil
+}
+
+// Serve runs a feed server on the lab's database. Its heartbeats are too rare to be measured.
+func (l *Lab) Serve(ctx context.Context, flags ...string) (*Process, error) {
+	return l.Start(ctx, append([]string{
+		"serve", "--no-chat", "--listen=127.0.0.1:0", "--heartbeat=10m", "--database-url=" + l.DatabaseURL,
+	}, flags...)...)
+}
+
+func (p *Process) read(logged io.Reader, serving chan<- string) {
+	lines := bufio.NewScanner(logged)
+	for lines.Scan() {
+		var line logLine
+		if json.Unmarshal(lines.Bytes(), &line) != nil {
+			p.words = cmp.Or(p.words, lines.Text())
+			continue
+		}
+		p.last = line
+		if line.Message == "serving" {
+			serving <- line.Address
+		}
+	}
+	_, _ = io.Copy(io.Discard, logged) // a line was too long for the scanner
+}
+
+// lastWords are what a process that has ended left behind of its reasons.
+func (p *Process) lastWords() string { return cmp.Or(p.words, p.last.Message) }
+
+func (p *Process) awaitReady(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		request.Close = true
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-p.exited:
+			return errors.New("it has ended")
+		case <-tick.C:
+		}
+	}
+}
+
+// Queries is how many queries for items a feed server has made until it was stopped.
+type Queries struct{ Topics, Pages int }
+
+// Stop asks the process to end and waits until it has. A feed server tells how many queries it has made.
+func (p *Process) Stop() (Queries, error) {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return Queries{}, fmt.Errorf("stop a program: %w", err)
+	}
+	<-p.exited
+	if p.err != nil {
+		return Queries{}, fmt.Errorf("a program failed: %w: %s", p.err, p.lastWords())
+	}
+	return Queries{p.last.TopicReads, p.last.PageReads}, nil
+}
+
+// Kill ends the process at once.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.exited
+}
+
+// CPU returns the processor time that the process has used, in steps of 10 ms. It needs Linux.
+func (p *Process) CPU() (time.Duration, error) {
+	stat, err := p.proc("stat")
+	if err != nil {
+		return 0, err
+	}
+	// The second field is the program's name in parentheses and may hold anything; utime and stime are the 14th and 15th,
+	// in ticks, of which Linux has 100 a second: proc(5).
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("read the processor time: %q is not as proc(5) has it", stat)
+	}
+	user, userErr := strconv.Atoi(fields[11])
+	system, systemErr := strconv.Atoi(fields[12])
+	if err := errors.Join(userErr, systemErr); err != nil {
+		return 0, fmt.Errorf("read the processor time: %w", err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond, nil
+}
+
+// Resident returns how much memory the process holds, in KiB. It needs Linux.
+func (p *Process) Resident() (int, error) {
+	status, err := p.proc("status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(status) {
+		if size, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			return strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(size), " kB"))
+		}
+	}
+	return 0, errors.New("read the memory of a process: it has ended")
+}
+
+func (p *Process) proc(name string) (string, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), name))
+	if err != nil {
+		return "", fmt.Errorf("measure a process, which needs Linux: %w", err)
+	}
+	return string(text), nil
+}

@@ -1,0 +1,163 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"chatfeed/cmd/internal/bench"
+	"chatfeed/db"
+	"chatfeed/db/embedded"
+)
+
+// Bench is the command that measures chatfeed against baselines, all of it on this machine.
+type Bench struct {
+	Scenarios   []string `arg:"" name:"scenario" optional:"" help:"What to measure: latency, fanout, write, catchup, herd or all, which is the default."`
+	DatabaseURL string   `help:"PostgreSQL to measure with, as a URL; it is written to and its schema brought up to date, so the environment does not name it. Without it, a temporary one is started." env:"-" placeholder:"URL"`
+	PgBin       string   `help:"Folder with the programs of PostgreSQL; without it, they are searched for." placeholder:"DIR" type:"existingdir"`
+	JSON        bool     `help:"Print one JSON object." name:"json"`
+	Out         string   `help:"Write benchmarks.md, and JSON and plots for it, into this folder." placeholder:"DIR" type:"path"`
+	Short       bool     `help:"Measure for an instant, to see that it works." hidden:""`
+}
+
+// all stands for every scenario.
+const all = "all"
+
+// Run measures and prints. What goes on is shown on standard error.
+func (c *Bench) Run(ctx context.Context, _ *slog.Logger) error {
+	scenarios, err := c.scenarios()
+	if err != nil {
+		return err
+	}
+	if c.Out != "" {
+		if err := os.MkdirAll(c.Out, 0o755); err != nil {
+			return usagef("--out: %v", err)
+		}
+	}
+	progress := newProgress(os.Stderr)
+	defer progress.clear()
+	lab, closeLab, err := c.lab(ctx, progress.show)
+	if err != nil {
+		return err
+	}
+	defer closeLab()
+	machine, err := bench.Describe(ctx, lab.Pool)
+	if err != nil {
+		return err
+	}
+	report := &bench.Report{Machine: machine}
+	for _, scenario := range scenarios {
+		progress.show("%s: starting", scenario.Name)
+		result, err := scenario.Run(ctx, lab)
+		switch {
+		case ctx.Err() != nil:
+			return errors.New("bench: interrupted; nothing is reported")
+		case err != nil:
+			return fmt.Errorf("bench %s: %w", scenario.Name, err)
+		}
+		report.Measured = append(report.Measured, bench.Measured{Scenario: scenario, Result: result})
+	}
+	progress.clear()
+	if c.Out != "" {
+		if err := report.Save(c.Out); err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+	}
+	if c.JSON {
+		return report.JSON(os.Stdout)
+	}
+	return report.Tables(os.Stdout)
+}
+
+// scenarios are those that were asked for, in their own order.
+func (c *Bench) scenarios() ([]bench.Scenario, error) {
+	known := bench.Scenarios()
+	for _, name := range c.Scenarios {
+		if name != all && !slices.ContainsFunc(known, func(s bench.Scenario) bool { return s.Name == name }) {
+			return nil, usagef("SCENARIO: %q is unknown; accepted are %s and %s", name, scenarioNames(), all)
+		}
+	}
+	if len(c.Scenarios) == 0 || slices.Contains(c.Scenarios, all) {
+		return known, nil
+	}
+	return slices.DeleteFunc(known, func(s bench.Scenario) bool { return !slices.Contains(c.Scenarios, s.Name) }), nil
+}
+
+func scenarioNames() string {
+	var names []string
+	for _, s := range bench.Scenarios() {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// lab makes a database ready to be measured with. The caller must call closeLab.
+func (c *Bench) lab(ctx context.Context, progress func(string, ...any)) (lab *bench.Lab, closeLab func(), err error) {
+	if c.DatabaseURL != "" {
+		pool, err := benchPool(ctx, c.DatabaseURL)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--database-url: %w", err)
+		}
+		return &bench.Lab{DatabaseURL: c.DatabaseURL, Pool: pool, Short: c.Short, Progress: progress}, pool.Close, nil
+	}
+	progress("starting PostgreSQL")
+	// Further settings are its own, so a commit is durable when it returns.
+	server, err := embedded.Start(ctx, embedded.Config{Bin: c.PgBin, Settings: map[string]string{"max_connections": "300"}})
+	switch {
+	case err != nil && c.PgBin != "":
+		return nil, nil, fmt.Errorf("--pg-bin: %w", err)
+	case err != nil:
+		return nil, nil, fmt.Errorf("start PostgreSQL: %w", err)
+	}
+	pool, err := benchPool(ctx, server.URL())
+	if err != nil {
+		return nil, nil, errors.Join(err, server.Stop())
+	}
+	closeLab = func() { pool.Close(); _ = server.Stop() }
+	return &bench.Lab{DatabaseURL: server.URL(), Pool: pool, Short: c.Short, Progress: progress}, closeLab, nil
+}
+
+// benchPool opens a pool on a database and brings its schema up to date. The caller closes the pool.
+func benchPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
+	pool, err := db.Open(ctx, url)
+	if err != nil {
+		return nil, usageError{err.Error()}
+	}
+	if err := migrateUp(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
+
+// progress shows what goes on: in one line that changes on a terminal, else in a line for each.
+type progress struct {
+	w        io.Writer
+	terminal bool
+}
+
+func newProgress(file *os.File) *progress {
+	info, err := file.Stat()
+	return &progress{w: file, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
+}
+
+func (p *progress) show(format string, args ...any) {
+	if p.terminal {
+		_, _ = fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
+		return
+	}
+	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
+}
+
+func (p *progress) clear() {
+	if p.terminal {
+		_, _ = io.WriteString(p.w, "\r\x1b[K")
+	}
+}
