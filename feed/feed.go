@@ -101,7 +101,16 @@ func (f *Feed) Run(ctx context.Context) {
 
 // Drain ends every subscription, now and later, with [ErrDraining]. It does not wait for them. Single reads go on.
 func (f *Feed) Drain() {
-	f.drain.Do(func() { close(f.draining) })
+	f.drain.Do(func() {
+		close(f.draining)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, t := range f.topics {
+			t.mu.Lock()
+			t.tell()
+			t.mu.Unlock()
+		}
+	})
 }
 
 // Read says which page to read.

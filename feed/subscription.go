@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,14 +39,17 @@ type Subscription struct {
 	follows []*follow
 	ready   chan struct{} // a topic has news; written by topics
 	idle    time.Duration
-	timer   *time.Timer
-	turn    int       // the follow that is asked first, so that a busy workflow does not starve the others
-	waiting *pageCall // a page that has been asked for
-	reading *follow   // whose page that is
-	refused bool      // a follow needs a page and has to let another have its own first
-	head    Cursor    // what reading's topic had read when the page was asked for
-	told    bool      // the last batch said that it was up to date
-	close   sync.Once
+	opened  time.Time
+	asked   atomic.Int64 // how long after opened Next was called
+	turn    int          // the follow that is asked first, so that a busy workflow does not starve the others
+	waiting *pageCall    // a page that has been asked for
+	reading *follow      // whose page that is
+	refused bool         // a follow needs a page and has to let another have its own first
+	head    Cursor       // what reading's topic had read when the page was asked for
+	told    bool         // the last batch said that it was up to date
+
+	mu    sync.Mutex
+	alarm *time.Timer // rings while Next waits for longer than idle; nil when the subscription is closed
 }
 
 // follow is a subscription's place in one workflow.
@@ -71,6 +75,7 @@ func (f *Feed) Subscribe(options Options) (*Subscription, error) {
 		follows: make([]*follow, len(options.From)),
 		ready:   make(chan struct{}, 1),
 		idle:    cmp.Or(options.Idle, 15*time.Second),
+		opened:  time.Now(),
 	}
 	seen := make(map[string]bool, len(options.From))
 	for i, start := range options.From {
@@ -88,7 +93,9 @@ func (f *Feed) Subscribe(options Options) (*Subscription, error) {
 		s.follows[i].topic = f.join(start.WorkflowID, s)
 	}
 	f.stats.subscriptions.Add(1)
-	s.timer = time.NewTimer(s.idle)
+	s.mu.Lock()
+	s.alarm = time.AfterFunc(s.idle, s.ring)
+	s.mu.Unlock()
 	return s, nil
 }
 
@@ -113,28 +120,53 @@ func (f *Feed) join(workflowID string, s *Subscription) *topic {
 
 // Close ends the subscription. It may be called more than once, but not during Next.
 func (s *Subscription) Close() {
-	s.close.Do(func() {
-		s.timer.Stop()
-		s.feed.mu.Lock()
-		defer s.feed.mu.Unlock()
-		for _, f := range s.follows {
-			f.topic.mu.Lock()
-			delete(f.topic.subscriptions, s)
-			if len(f.topic.subscriptions) == 0 {
-				f.topic.idleSince = time.Now()
-			}
-			f.topic.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.alarm == nil {
+		return
+	}
+	s.alarm.Stop()
+	s.alarm = nil
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	for _, f := range s.follows {
+		f.topic.mu.Lock()
+		delete(f.topic.subscriptions, s)
+		if len(f.topic.subscriptions) == 0 {
+			f.topic.idleSince = time.Now()
 		}
-		s.feed.stats.subscriptions.Add(-1)
-	})
+		f.topic.mu.Unlock()
+	}
+	s.feed.stats.subscriptions.Add(-1)
+}
+
+// ring wakes Next when it has waited for long enough. It comes back for the next time by itself, because setting a timer
+// anew for each item costs more than the rest of Next.
+func (s *Subscription) ring() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.alarm == nil {
+		return
+	}
+	left := s.idle - s.waited()
+	if left <= 0 {
+		signal(s.ready)
+		left = s.idle
+	}
+	s.alarm.Reset(left)
+}
+
+// waited is for how long Next has been waiting.
+func (s *Subscription) waited() time.Duration {
+	return time.Since(s.opened) - time.Duration(s.asked.Load())
 }
 
 // Next blocks until there are items after the subscription's position and returns them; its position is then after
 // them. It returns a batch without items when the subscription has just become up to date, and when nothing has come
 // for Options.Idle. A source that is away makes it wait, not fail. The error is [ErrDraining] or ctx's.
 func (s *Subscription) Next(ctx context.Context) (Batch, error) {
-	s.timer.Reset(s.idle)
-	for idle := false; ; {
+	s.asked.Store(int64(time.Since(s.opened)))
+	for idle := false; ; idle = s.waited() >= s.idle {
 		select {
 		case <-s.feed.draining:
 			return Batch{}, ErrDraining
@@ -153,11 +185,8 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 			paged = s.waiting.done
 		}
 		select {
-		case <-s.ready:
+		case <-s.ready: // items, the end of the feed, or the alarm
 		case <-paged:
-		case <-s.feed.draining:
-		case <-s.timer.C:
-			idle = true
 		case <-ctx.Done():
 			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(ctx))
 		}

@@ -13,7 +13,7 @@ type topic struct {
 	queued     bool      // on the dirty list; guarded by Feed.mu
 	idleSince  time.Time // when the last subscription left; guarded by Feed.mu
 
-	mu            sync.Mutex
+	mu            sync.RWMutex
 	subscriptions map[*Subscription]struct{}
 	loaded        bool    // the first read is done; until then nothing below but wanted and heard means anything
 	items         []*Item // the tail: every item after floor, up to read
@@ -154,8 +154,8 @@ type view struct {
 // after returns the next items after the cursor, if the tail reaches back to it. They are no more than a window, as the
 // tail is not.
 func (t *topic) after(at Cursor) view {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	v := view{loaded: t.loaded, tail: t.loaded && at >= t.floor, read: t.read}
 	if !v.tail || at >= t.read {
 		return v
@@ -167,15 +167,15 @@ func (t *topic) after(at Cursor) view {
 
 // reached reports whether nothing that the topic knows of comes after the cursor.
 func (t *topic) reached(at Cursor) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	return t.loaded && at >= t.read && at >= t.wanted
 }
 
 // newest returns the position before the newest n items of the given types, if the tail holds that many or everything.
 func (t *topic) newest(n int, types []string) (at Cursor, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	if !t.loaded {
 		return 0, false
 	}

@@ -10,7 +10,9 @@ import (
 // has nothing to send may be silent for as long as it likes.
 func limitWrites(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		limited := &limitedWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
+		limited := &limitedWriter{
+			ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout, lasting: r.ProtoMajor == 1,
+		}
 		limited.clear() // HTTP/1.1 has kept that of the request before
 		defer limited.limit()
 		next.ServeHTTP(limited, r)
@@ -24,12 +26,19 @@ type limitedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	timeout time.Duration
+	lasting bool      // a deadline may pass while nothing is written, so it need not be taken away
+	until   time.Time // the deadline; zero when there is none
+	since   int       // bytes written since it was looked at
 }
 
 // Write writes piece by piece. The last piece's deadline stays for the flush that follows.
 func (w *limitedWriter) Write(b []byte) (written int, err error) {
 	for {
-		w.limit()
+		if w.since == 0 || w.since >= piece {
+			w.limit()
+			w.since = 0
+		}
+		w.since += min(len(b)-written, piece)
 		n, err := w.ResponseWriter.Write(b[written:min(len(b), written+piece)])
 		written += n
 		if err != nil || written == len(b) {
@@ -41,16 +50,27 @@ func (w *limitedWriter) Write(b []byte) (written int, err error) {
 // Flush implements [http.Flusher], which Connect asks for.
 func (w *limitedWriter) Flush() {
 	_ = w.control.Flush()
-	w.clear()
+	w.since = 0
+	if !w.lasting {
+		w.clear()
+	}
 }
 
+// limit gives what is written next its time, up to a quarter less: moving the deadline costs more than many a write, so it
+// is moved for all writes of a while at once.
 func (w *limitedWriter) limit() {
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) // a writer without deadlines blocks as it would anyway
+	now := time.Now()
+	if w.until.Sub(now) < w.timeout-w.timeout/4 {
+		w.set(now.Add(w.timeout))
+	}
 }
 
 // clear takes the deadline away: HTTP/2 resets a stream when it passes, even where nothing is being written.
-func (w *limitedWriter) clear() {
-	_ = w.control.SetWriteDeadline(time.Time{})
+func (w *limitedWriter) clear() { w.set(time.Time{}) }
+
+func (w *limitedWriter) set(until time.Time) {
+	w.until = until
+	_ = w.control.SetWriteDeadline(until) // a writer without deadlines blocks as it would anyway
 }
 
 // Unwrap is for [http.ResponseController].
