@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -130,6 +131,7 @@ func (w *Writer) Close() {
 func (w *Writer) flush() {
 	for group := w.take(); group != nil; group = w.take() {
 		w.commit(group)
+		runtime.Gosched() // callers that have just been answered and write again join the next group
 	}
 }
 

@@ -43,8 +43,12 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// batchSize is how many topics or pages one query reads at the most.
-const batchSize = 256
+const (
+	// batchSize is how many topics or pages one query reads at the most.
+	batchSize = 256
+	// readAhead is how many windows of items a page has at the most that is read ahead.
+	readAhead = 4
+)
 
 // Feed follows the workflows that its subscriptions ask for. Its methods may be called from any goroutine.
 type Feed struct {
@@ -106,11 +110,18 @@ func (f *Feed) Drain() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		for _, t := range f.topics {
-			t.mu.Lock()
 			t.tell()
-			t.mu.Unlock()
 		}
 	})
+}
+
+func (f *Feed) drained() bool {
+	select {
+	case <-f.draining:
+		return true
+	default:
+		return false
+	}
 }
 
 // Read says which page to read.

@@ -41,12 +41,13 @@ type Subscription struct {
 	idle    time.Duration
 	opened  time.Time
 	asked   atomic.Int64 // how long after opened Next was called
+	rang    atomic.Bool  // the alarm has rung
 	turn    int          // the follow that is asked first, so that a busy workflow does not starve the others
 	waiting *pageCall    // a page that has been asked for
 	reading *follow      // whose page that is
 	refused bool         // a follow needs a page and has to let another have its own first
 	head    Cursor       // what reading's topic had read when the page was asked for
-	told    bool         // the last batch said that it was up to date
+	told    bool         // the last batch said that it was up to date; until a topic has news there is nothing to look for
 
 	mu    sync.Mutex
 	alarm *time.Timer // rings while Next waits for longer than idle; nil when the subscription is closed
@@ -148,17 +149,13 @@ func (s *Subscription) ring() {
 	if s.alarm == nil {
 		return
 	}
-	left := s.idle - s.waited()
+	left := s.idle - (time.Since(s.opened) - time.Duration(s.asked.Load()))
 	if left <= 0 {
+		s.rang.Store(true)
 		signal(s.ready)
 		left = s.idle
 	}
 	s.alarm.Reset(left)
-}
-
-// waited is for how long Next has been waiting.
-func (s *Subscription) waited() time.Duration {
-	return time.Since(s.opened) - time.Duration(s.asked.Load())
 }
 
 // Next blocks until there are items after the subscription's position and returns them; its position is then after
@@ -166,19 +163,17 @@ func (s *Subscription) waited() time.Duration {
 // for Options.Idle. A source that is away makes it wait, not fail. The error is [ErrDraining] or ctx's.
 func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 	s.asked.Store(int64(time.Since(s.opened)))
-	for idle := false; ; idle = s.waited() >= s.idle {
-		select {
-		case <-s.feed.draining:
+	s.rang.Store(false)
+	for look := !s.told; ; look = true {
+		if s.feed.drained() {
 			return Batch{}, ErrDraining
-		default:
 		}
-		items, upToDate := s.poll()
-		for len(items) == 0 && s.refused && s.waiting == nil { // the page that was in the way has come, with nothing
-			items, upToDate = s.poll()
-		}
-		if len(items) > 0 || upToDate && !s.told || idle {
-			s.told = upToDate
-			return Batch{Items: items, UpToDate: upToDate}, nil
+		if look {
+			items, upToDate := s.poll()
+			if len(items) > 0 || upToDate && !s.told || s.rang.Load() {
+				s.told = upToDate
+				return Batch{Items: items, UpToDate: upToDate}, nil
+			}
 		}
 		var paged <-chan struct{}
 		if s.waiting != nil {
@@ -193,51 +188,64 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 	}
 }
 
-// poll returns the next items of the first workflow that has any, and whether nothing is left after them. It never
-// blocks; where only the source can tell, it asks for a page.
+// poll is [Subscription.look], again where a page has come with nothing in it and another follow needs one.
 func (s *Subscription) poll() (items []*Item, upToDate bool) {
+	items, upToDate = s.look()
+	for len(items) == 0 && s.refused && s.waiting == nil {
+		items, upToDate = s.look()
+	}
+	return items, upToDate
+}
+
+// look returns the next items of the first workflow that has any, and whether nothing is left after them. It never
+// blocks; where only the source can tell, it asks for a page.
+func (s *Subscription) look() (items []*Item, upToDate bool) {
 	upToDate = true
 	s.refused = false
 	first := s.turn
 	for i := range s.follows {
 		turn := (first + i) % len(s.follows)
 		f := s.follows[turn]
+		reached := false
 		if len(items) == 0 {
-			items = s.advance(f)
+			items, reached = s.advance(f)
 			s.turn = turn + 1
+		} else {
+			reached = f.last < 0 && f.topic.reached(f.at)
 		}
-		upToDate = upToDate && f.last < 0 && f.topic.reached(f.at)
+		upToDate = upToDate && reached
 	}
 	return items, upToDate
 }
 
-// advance moves a follow along and returns the items that it has passed, if it takes any of them.
-func (s *Subscription) advance(f *follow) []*Item {
+// advance moves a follow along and returns the items that it has passed, if it takes any of them, and whether it has
+// reached all that its topic knows of.
+func (s *Subscription) advance(f *follow) (items []*Item, reached bool) {
 	for {
 		if s.reading == f {
 			items, done := s.collect(f)
 			if !done || len(items) > 0 {
-				return items
+				return items, f.last < 0 && f.topic.reached(f.at)
 			}
 		}
 		v := f.topic.after(f.at)
 		switch {
 		case !v.loaded:
-			return nil
+			return nil, false
 		case f.last >= 0:
 			if !s.findStart(f, v) {
-				return nil
+				return nil, false
 			}
 		case !v.tail:
-			s.request(f, Position{f.topic.workflowID, f.at}, false, 0, v)
-			return nil
+			s.request(f, Position{f.topic.workflowID, f.at}, false, s.feed.cfg.Window.Items, v)
+			return nil, false
 		case len(v.items) == 0:
 			f.at = max(f.at, v.read)
-			return nil
+			return nil, v.current
 		default:
 			f.at = v.items[len(v.items)-1].CreatedAt
 			if items := s.taken(v.items); len(items) > 0 {
-				return items
+				return items, v.current && f.at >= v.read
 			}
 		}
 	}
@@ -255,7 +263,7 @@ func (s *Subscription) findStart(f *follow, v view) bool {
 		}
 		f.seen = v.read + 1
 	}
-	s.request(f, Position{f.topic.workflowID, f.seen}, true, f.last, v)
+	s.request(f, Position{f.topic.workflowID, f.seen}, true, s.feed.limit(f.last), v)
 	return false
 }
 
@@ -265,7 +273,7 @@ func (s *Subscription) request(f *follow, from Position, backwards bool, items i
 		s.refused = true
 		return
 	}
-	s.waiting = s.feed.pages.request(from, backwards, s.feed.limit(items), s.types)
+	s.waiting = s.feed.pages.request(from, backwards, items, s.types)
 	s.reading = f
 	s.head = v.read
 }
@@ -305,10 +313,11 @@ func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 	return page.Items, true
 }
 
-// readAhead asks for the page that comes next, so that it is read while the one before is on its way to the client.
+// readAhead asks for the page that comes next, so that it is read while the one before is on its way to the client. As
+// that takes a while, the page may have more items than one that somebody waits for, though not more bytes.
 func (s *Subscription) readAhead(f *follow) {
 	if v := f.topic.after(f.at); v.loaded && !v.tail {
-		s.request(f, Position{f.topic.workflowID, f.at}, false, 0, v)
+		s.request(f, Position{f.topic.workflowID, f.at}, false, readAhead*s.feed.cfg.Window.Items, v)
 	}
 }
 

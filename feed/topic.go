@@ -85,6 +85,7 @@ func (t *topic) failed() {
 
 // load takes the newest items as the topic's tail.
 func (t *topic) load(page Page, proven Cursor, bound Window) (behind bool) {
+	defer t.tell()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.loaded = true
@@ -98,6 +99,7 @@ func (t *topic) load(page Page, proven Cursor, bound Window) (behind bool) {
 
 // grow appends a page that was read after t.read and reports whether there is still more to read.
 func (t *topic) grow(page Page, proven Cursor, bound Window) (behind bool) {
+	defer t.tell()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := len(page.Items); n > 0 && t.swept && page.Items[n-1].CreatedAt > t.heard {
@@ -129,12 +131,13 @@ func (t *topic) extend(items []*Item, proven Cursor, bound Window) (behind bool)
 	if !t.stale {
 		t.wanted = t.read // all that there was has been read, whatever a wake had promised
 	}
-	t.tell()
 	return t.stale
 }
 
-// tell wakes every subscription, without waiting for any.
+// tell wakes every subscription, without waiting for any. Those that wake look at the topic while others are being told.
 func (t *topic) tell() {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	for s := range t.subscriptions {
 		select {
 		case s.ready <- struct{}{}:
@@ -145,10 +148,11 @@ func (t *topic) tell() {
 
 // view is what a topic offers to a subscription at one position.
 type view struct {
-	loaded bool
-	tail   bool    // the position is at or above the floor: items is all there is to read next
-	items  []*Item // from the tail; shared, not to be changed
-	read   Cursor  // the topic has read up to here
+	loaded  bool
+	tail    bool    // the position is at or above the floor: items is all there is to read next
+	items   []*Item // from the tail; shared, not to be changed
+	read    Cursor  // the topic has read up to here
+	current bool    // nobody has told of anything after read, or after the position if that is later
 }
 
 // after returns the next items after the cursor, if the tail reaches back to it. They are no more than a window, as the
@@ -156,7 +160,7 @@ type view struct {
 func (t *topic) after(at Cursor) view {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	v := view{loaded: t.loaded, tail: t.loaded && at >= t.floor, read: t.read}
+	v := view{loaded: t.loaded, tail: t.loaded && at >= t.floor, read: t.read, current: max(at, t.read) >= t.wanted}
 	if !v.tail || at >= t.read {
 		return v
 	}
