@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 )
 
@@ -93,7 +94,7 @@ func (f *Feed) readPages(ctx context.Context) {
 			return
 		case <-f.pages.work:
 		}
-		for calls := f.pages.take(pace.batch); len(calls) > 0; calls = f.pages.take(pace.batch) {
+		for calls := f.takePages(pace.batch); len(calls) > 0; calls = f.takePages(pace.batch) {
 			err := f.readBatch(ctx, calls)
 			switch {
 			case ctx.Err() != nil:
@@ -106,6 +107,12 @@ func (f *Feed) readPages(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// takePages lets those that were woken together ask together, so that one query serves them.
+func (f *Feed) takePages(limit int) []*pageCall {
+	runtime.Gosched()
+	return f.pages.take(limit)
 }
 
 func (f *Feed) readBatch(ctx context.Context, calls []*pageCall) error {
