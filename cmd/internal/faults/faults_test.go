@@ -1,0 +1,61 @@
+package faults_test
+
+import (
+	"testing"
+	"time"
+
+	"chatfeed/cmd/internal/audit"
+	"chatfeed/db/embedded"
+)
+
+// fault is something bad that happens to a world. It happens and is over when inflict returns, and inflict requires that it
+// really took place.
+type fault struct {
+	name    string
+	setup   setup
+	inflict func(w *world)
+}
+
+func faults() []fault {
+	impatient := setup{audit: audit.Config{Silence: time.Second}}
+	return []fault{
+		{"listeners are terminated", setup{}, terminateListeners},
+		{"PostgreSQL is stopped fast", setup{}, stopPostgres(embedded.Fast)},
+		{"PostgreSQL is stopped immediately", setup{}, stopPostgres(embedded.Immediate)},
+		{"PostgreSQL is killed", setup{}, stopPostgres(embedded.Kill)},
+		{"notifications are swallowed", setup{}, swallowNotifications},
+		{"the pool is exhausted", setup{parameters: "&pool_max_conns=2"}, exhaustPool},
+		{"PostgreSQL has no connection left", setup{postgres: map[string]string{"max_connections": "40"}}, useUpConnections},
+		{"the disk is full", setup{}, fillDisk},
+		{"statements time out", setup{writing: "&statement_timeout=500"}, timeStatementsOut},
+		{"the server is killed", setup{}, killServers},
+		{"the clock is stepped back", setup{prepare: fakeClock}, stepClockBack},
+		{"two servers are restarted in turn", setup{replicas: 2}, restartInTurn},
+		{"three servers are restarted in turn", setup{replicas: 3}, restartInTurn},
+
+		{"PostgreSQL's network is gone for a while", setup{}, overDatabase(hold())},
+		{"PostgreSQL's network loses what is sent", setup{}, overDatabase(lose())},
+		{"PostgreSQL's network resets connections", setup{}, overDatabase(reset())},
+		{"PostgreSQL's network is slow", setup{}, overDatabase(slow())},
+		{"PostgreSQL's network trickles", setup{}, overDatabase(trickle())},
+		{"the clients' network is gone for a while", impatient, overClients(hold())},
+		{"the clients' network loses what is sent", impatient, overClients(lose())},
+		{"the clients' network resets connections", setup{}, overClients(reset())},
+		{"the clients' network is slow", setup{}, overClients(slow())},
+		{"the clients' network trickles", setup{}, overClients(trickle())},
+	}
+}
+
+func TestEveryClientIsGivenEveryItemOnceWhen(t *testing.T) {
+	t.Parallel()
+	for _, f := range faults() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, f.setup)
+			w.live()
+			f.inflict(w)
+			w.goesOn()
+			w.finish()
+		})
+	}
+}

@@ -1,0 +1,123 @@
+package faults_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+// storm is bad weather for a while.
+type storm struct {
+	weather
+	// seen reports whether an exchange of some 20 KB on a new connection shows it, from how long it took and its error.
+	seen          func(took time.Duration, err error) bool
+	breaks        bool // connections end by it
+	short, longer time.Duration
+}
+
+func failed(_ time.Duration, err error) bool { return err != nil }
+
+// A read has 10 s, and a listener that hears nothing is given up after 15 to 20: what lasts longer is for the long form.
+
+func hold() storm {
+	return storm{weather: weather{hold: true}, seen: failed, short: 2 * time.Second, longer: 22 * time.Second}
+}
+
+func lose() storm {
+	return storm{weather: weather{lose: true}, seen: failed, breaks: true, short: 2 * time.Second, longer: 12 * time.Second}
+}
+
+func reset() storm {
+	return storm{weather: weather{reset: true}, seen: failed, breaks: true, short: time.Second, longer: 8 * time.Second}
+}
+
+func slow() storm {
+	return storm{
+		weather: weather{delay: 100 * time.Millisecond},
+		seen:    func(took time.Duration, err error) bool { return err == nil && took > 100*time.Millisecond },
+		short:   2 * time.Second, longer: 10 * time.Second,
+	}
+}
+
+func trickle() storm {
+	return storm{
+		weather: weather{piece: 100, second: 4 << 10},
+		seen:    func(took time.Duration, _ error) bool { return took > time.Second },
+		short:   2 * time.Second, longer: 15 * time.Second,
+	}
+}
+
+// pass has a storm pass over networks, and requires that a probe of one of them shows it.
+func (w *world) pass(s storm, networks []*network, probe func(context.Context, *network) error) {
+	w.t.Helper()
+	for _, n := range networks {
+		n.become(s.weather)
+	}
+	began := time.Now()
+	until(w.t, "the storm is seen", func() bool {
+		ctx, cancel := context.WithTimeout(w.t.Context(), s.short)
+		defer cancel()
+		start := time.Now()
+		err := probe(ctx, networks[0])
+		return s.seen(time.Since(start), err)
+	})
+	last(s.short-time.Since(began), s.longer-time.Since(began))
+	for _, n := range networks {
+		n.become(weather{})
+	}
+}
+
+// overDatabase is a storm between the servers and PostgreSQL.
+func overDatabase(s storm) func(*world) {
+	return func(w *world) {
+		for range rounds(1, 2) {
+			before, deaf := w.logged("listener lost"), w.logged("nothing was heard")
+			var networks []*network
+			for _, r := range w.replicas {
+				networks = append(networks, r.database)
+			}
+			w.pass(s, networks, func(ctx context.Context, n *network) error {
+				conn, err := pgx.Connect(ctx, "postgres://postgres@"+n.address()+"/chatfeed?sslmode=disable")
+				if err != nil {
+					return err
+				}
+				defer conn.Close(ctx)
+				var text string
+				return conn.QueryRow(ctx, "select repeat('x', 20000)").Scan(&text)
+			})
+			if s.breaks {
+				until(w.t, "the listeners are lost", func() bool { return w.logged("listener lost") >= before+len(networks) })
+			}
+			if *long && s.hold {
+				require.GreaterOrEqual(w.t, w.logged("nothing was heard"), deaf+len(networks))
+			}
+			w.goesOn()
+		}
+	}
+}
+
+// overClients is a storm between the clients and the servers.
+func overClients(s storm) func(*world) {
+	return func(w *world) {
+		w.exec("insert into chatfeed.messages (workflow_id, message) values ('probe', repeat('x', 20000))")
+		for range rounds(1, 2) {
+			before := w.audit.Progress()
+			w.pass(s, []*network{w.clients}, func(ctx context.Context, n *network) error {
+				response, err := get(ctx, "http://"+n.address()+"/workflows/probe/chatData")
+				if err != nil {
+					return err
+				}
+				_, err = io.Copy(io.Discard, response.Body)
+				return errors.Join(err, response.Body.Close())
+			})
+			if s.breaks || w.config.Silence < s.short {
+				w.reconnects(before, w.perItem())
+			}
+			w.goesOn()
+		}
+	}
+}

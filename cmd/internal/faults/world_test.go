@@ -1,0 +1,231 @@
+package faults_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx" of database/sql
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/cmd/internal/audit"
+	"chatfeed/db"
+	"chatfeed/db/embedded"
+	"chatfeed/migrations"
+)
+
+// patience is how long anything may take that is to happen.
+const patience = 90 * time.Second
+
+// setup says what a world is made of. The zero value of each field means its default.
+type setup struct {
+	postgres   map[string]string // settings of PostgreSQL
+	prepare    string            // SQL to run before anyone connects
+	parameters string            // of the URL that servers connect by: "&name=value" each
+	writing    string            // of the URL that writers connect by
+	replicas   int               // how many servers: 1
+	heartbeat  time.Duration     // of the servers: 300 ms
+	audit      audit.Config      // two workflows, two writers, 100 items a second; a client waits for 20 s
+}
+
+// world is everything that can go wrong, and an audit of those who live in it.
+type world struct {
+	t        *testing.T
+	postgres *embedded.Server
+	journal  *journal      // of PostgreSQL
+	control  *pgxpool.Pool // straight to PostgreSQL, for faults and questions
+	replicas []*replica
+	spared   int      // how many of them are not to be ended
+	clients  *network // between clients and servers
+	config   audit.Config
+	audit    *audit.Audit
+	others   int // how many items the workflows have that the audit has not written
+}
+
+// newWorld makes a world in which all is well and nobody writes yet.
+func newWorld(t *testing.T, s setup) *world {
+	t.Helper()
+	w := &world{t: t, journal: &journal{}}
+	w.startPostgres(s)
+	w.control = w.connect("&pool_max_conns=2&application_name=control")
+	at, err := url.Parse(w.postgres.URL())
+	require.NoError(t, err)
+	var addresses []string
+	for range max(1, s.replicas) {
+		r := newReplica(t, at.Host, s)
+		r.start(t)
+		w.replicas = append(w.replicas, r)
+		addresses = append(addresses, r.address)
+	}
+	w.clients = newNetwork(t, addresses...)
+	w.config = s.audit
+	w.config.Server = "http://" + w.clients.address()
+	w.config.Pool = w.connect("&pool_max_conns=8&application_name=audit" + s.writing)
+	w.config.Log = slog.New(slog.NewTextHandler(w.journal, nil))
+	setDefault(&w.config.Writers, 2)
+	setDefault(&w.config.Rate, 100)
+	setDefault(&w.config.Streams, 1)
+	setDefault(&w.config.Silence, 20*time.Second)
+	if w.config.Workflows == nil {
+		w.config.Workflows = workflows(2)
+	}
+	if w.config.Transports == nil {
+		w.config.Transports = audit.Transports()
+	}
+	t.Cleanup(w.explain)
+	return w
+}
+
+func setDefault[T comparable](field *T, value T) {
+	if *field == *new(T) {
+		*field = value
+	}
+}
+
+func workflows(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("wf_%d", i))
+	}
+	return names
+}
+
+func (w *world) startPostgres(s setup) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	var err error
+	w.postgres, err = embedded.Start(ctx, embedded.Config{Settings: s.postgres, Log: w.journal})
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { require.NoError(w.t, w.postgres.Stop()) })
+	database, err := sql.Open("pgx", w.postgres.URL())
+	require.NoError(w.t, err)
+	require.NoError(w.t, migrations.Up(ctx, database))
+	_, err = database.ExecContext(ctx, s.prepare)
+	require.NoError(w.t, err)
+	require.NoError(w.t, database.Close())
+}
+
+// connect makes a pool straight to PostgreSQL.
+func (w *world) connect(parameters string) *pgxpool.Pool {
+	w.t.Helper()
+	pool, err := db.Open(w.t.Context(), w.postgres.URL()+parameters)
+	require.NoError(w.t, err)
+	w.t.Cleanup(pool.Close)
+	return pool
+}
+
+// explain shows the last of what all have logged when the test has failed.
+func (w *world) explain() {
+	if !w.t.Failed() {
+		return
+	}
+	w.t.Logf("PostgreSQL and audit:\n%s", w.journal.end(40))
+	for i, r := range w.replicas {
+		w.t.Logf("server %d:\n%s", i, r.journal.end(40))
+	}
+}
+
+// live has the audit write and follow, and returns when it is well under way.
+func (w *world) live() {
+	w.t.Helper()
+	var err error
+	w.audit, err = audit.Start(context.WithoutCancel(w.t.Context()), w.config)
+	require.NoError(w.t, err)
+	w.goesOn()
+}
+
+// perItem is how many clients are given an item.
+func (w *world) perItem() int { return len(w.config.Transports) * w.config.Streams }
+
+// goesOn waits until all is well: every stream is open, and of what is written every client is given all but the last.
+func (w *world) goesOn() {
+	w.t.Helper()
+	last := max(40, int(w.config.Rate/2))
+	before := w.audit.Progress()
+	until(w.t, "it goes on", func() bool {
+		now := w.audit.Progress()
+		return now.Streams == len(w.config.Workflows)*w.perItem() && now.Written >= before.Written+2*last &&
+			now.Delivered >= (w.others+now.Written-last)*w.perItem()
+	})
+}
+
+// finish ends the audit and requires that nothing is wrong.
+func (w *world) finish() *audit.Report {
+	w.t.Helper()
+	report, err := w.audit.Finish(w.t.Context())
+	require.NoError(w.t, err)
+	w.t.Logf("%d items, %d clients, %d delivered, %d reconnects", report.Items, report.Clients, report.Delivered, report.Reconnects)
+	for _, finding := range report.Findings[:min(20, len(report.Findings))] {
+		w.t.Logf("finding: %+v", finding)
+	}
+	require.True(w.t, report.Clean(), "%d findings", len(report.Findings))
+	return report
+}
+
+// logged counts the lines of the servers' logs that have the text.
+func (w *world) logged(text string) (n int) {
+	for _, r := range w.replicas {
+		n += r.journal.count(text)
+	}
+	return n
+}
+
+// reconnects waits until so many streams more than before have been opened again.
+func (w *world) reconnects(before audit.Progress, more int) {
+	w.t.Helper()
+	until(w.t, "clients come back", func() bool { return w.audit.Progress().Reconnects >= before.Reconnects+more })
+}
+
+// exec runs a statement, again when the connection was lost.
+func (w *world) exec(statement string, args ...any) {
+	w.t.Helper()
+	until(w.t, statement, func() bool {
+		_, err := w.control.Exec(w.t.Context(), statement, args...)
+		return err == nil
+	})
+}
+
+// ask returns what a query says, asked again when the connection was lost.
+func ask[T any](w *world, query string, args ...any) (answer T) {
+	w.t.Helper()
+	until(w.t, query, func() bool {
+		return w.control.QueryRow(w.t.Context(), query, args...).Scan(&answer) == nil
+	})
+	return answer
+}
+
+// until waits until a condition holds.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-late.C:
+			require.FailNow(t, "this does not come true in "+patience.String(), what)
+		}
+	}
+}
+
+// last lets time pass, a short or a long one.
+func last(short, longer time.Duration) {
+	if *long {
+		short = longer
+	}
+	<-time.After(short)
+}
+
+// rounds says how often to do something.
+func rounds(short, longer int) int {
+	if *long {
+		return longer
+	}
+	return short
+}
