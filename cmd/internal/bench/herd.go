@@ -26,7 +26,7 @@ const herdAbout = "Five streams are open on each workflow, of which each has a h
 	"of its last item, after up to 100 ms by chance, after up to twice that when it fails again, and so on up to 800 ms; it " +
 	"checks that each item after its cursor comes, once and in order. The baseline is the same herd on a bare net/http handler " +
 	"that has the very same bytes in memory.\n\n" +
-	"All times begin when the new server accepts the first connection: `seconds` is until the last stream is up to date, " +
+	"All times begin when the new server's process is started: `seconds` is until the last stream is up to date, " +
 	"`p50_ms`, `p99_ms` and `max_ms` are over the streams. `items` is how many were delivered, `catchup_queries` how many " +
 	"queries for items that took."
 
@@ -88,7 +88,7 @@ func runHerd(ctx context.Context, lab *Lab) (*Result, error) {
 			{Key: "max_ms", Number: feed.times.ms(100)},
 		}}},
 		Plots: []Plot{{
-			Name: "herd", Title: "Streams up to date after the new server's first connection",
+			Name: "herd", Title: "Streams up to date after the new server's start",
 			X: "share of the streams", Y: "s",
 			Labels: []string{"50 %", "90 %", "99 %", "all"},
 			Series: []Series{{"chatfeed", feed.quantiles()}, {"net/http", base.quantiles()}},
@@ -148,7 +148,7 @@ func (h *herded) loseServer(
 		return nil, queries, errors.Join(fmt.Errorf("restart the server: %w", err), <-back)
 	}
 	err = <-back
-	h.lab.Progress("the server was away for %v", r.accepted.Sub(killed).Round(time.Millisecond))
+	h.lab.Progress("the server was away for %v", r.began.Sub(killed).Round(time.Millisecond))
 	queries, stopErr := server.Stop()
 	return r, queries, errors.Join(err, stopErr)
 }

@@ -45,13 +45,13 @@ func (c *herdClient) leave() {
 // returned is how a herd came back.
 type returned struct {
 	mu       sync.Mutex
-	accepted time.Time   // when the first connection was made
+	began    time.Time   // when the new server's process was started
 	upToDate []time.Time // when the streams were, one after the other
-	times    *histogram  // from accepted until then
+	times    *histogram  // from began until then
 	items    int
 }
 
-func newReturned() *returned { return &returned{times: newHistogram()} }
+func newReturned() *returned { return &returned{began: time.Now(), times: newHistogram()} }
 
 func (r *returned) seconds() float64 { return r.times.ms(100) / 1000 }
 
@@ -79,7 +79,7 @@ func (r *returned) await(ctx context.Context, server string, clients []*herdClie
 		return err
 	}
 	for _, at := range r.upToDate {
-		r.times.record(at.Sub(r.accepted))
+		r.times.record(at.Sub(r.began))
 	}
 	return nil
 }
@@ -111,11 +111,6 @@ func (r *returned) catchUp(ctx context.Context, server string, c *herdClient) er
 	c.conn = conn
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	r.mu.Lock()
-	if r.accepted.IsZero() {
-		r.accepted = time.Now()
-	}
-	r.mu.Unlock()
 	return r.read(stream, c)
 }
 
