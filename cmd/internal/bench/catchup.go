@@ -154,7 +154,7 @@ func catchupResult(plan catchupPlan, measured []reading) *Result {
 	var labels []string
 	var page, page99, rawPage, items, rawItems []float64
 	for i, r := range measured {
-		labels = append(labels, fmt.Sprintf("%d rows", plan.histories[i].rows))
+		labels = append(labels, readable(float64(plan.histories[i].rows)))
 		page = append(page, r.page.ms(50))
 		page99 = append(page99, r.page.ms(99))
 		rawPage = append(rawPage, r.rawPage.ms(50))

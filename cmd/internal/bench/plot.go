@@ -103,7 +103,7 @@ func (p Plot) frame(all []float64) *plot.Plot {
 		drawn.Y.Scale = plot.LogScale{}
 	}
 	drawn.Y.Tick.Marker = ticks
-	drawn.Y.Tick.Width, drawn.Y.Tick.Length = 0, 8 // the grid shows where they are
+	drawn.Y.Tick.Width, drawn.Y.Tick.Length = 0, 14 // the grid shows where they are
 	drawn.Y.Min, drawn.Y.Max = ticks[0].Value, ticks[len(ticks)-1].Value
 	grid := plotter.NewGrid()
 	grid.Vertical.Color = nil
