@@ -146,9 +146,16 @@ func afterParams(at []feed.Position, window feed.Window) dbsqlc.AfterParams {
 func pages(at []feed.Position, rows []dbsqlc.AfterRow, window feed.Window) []feed.Page {
 	pages := make([]feed.Page, len(at))
 	sizes := make([]int, len(at))
-	items := make([]feed.Item, len(rows)) // in one piece, as they are read and dropped together
-	for i, row := range rows {
-		item := &items[i]
+	counts := make([]int, len(at))
+	for _, row := range rows {
+		counts[row.Position-1]++
+	}
+	items := make([][]feed.Item, len(at)) // a page's in one piece, as they are kept and dropped together
+	for i, n := range counts {
+		items[i] = make([]feed.Item, n)
+	}
+	for _, row := range rows {
+		item := &items[row.Position-1][len(pages[row.Position-1].Items)]
 		item.WorkflowID = at[row.Position-1].WorkflowID
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
 		item.Body, item.Metadata = row.Body, row.Metadata

@@ -13,7 +13,8 @@ import (
 
 // Config says how a feed behaves. The zero value of each field means its default.
 type Config struct {
-	// Window bounds a topic's tail, a page and a batch alike: 256 items, 256 KiB. Its Types are not used.
+	// Window bounds a topic's tail, a page and a batch alike: 256 items, 256 KiB. A page that is read ahead may have four
+	// times the items in the same bytes. Its Types are not used.
 	Window Window
 	// Sweep is how often the heads of all topics are compared with what they have read: 5 s. It bounds how late an item
 	// is when its notification is lost.

@@ -256,6 +256,6 @@ func (p *pace) failed(ctx context.Context, size int) {
 }
 
 func (p *pace) succeeded() {
-	p.batch = min(2*p.batch, batchSize)
+	p.batch = min(p.batch+1+p.batch/8, batchSize) // slowly, as what is too much costs the time of a read
 	p.pause.reset()
 }

@@ -46,6 +46,7 @@ type Subscription struct {
 	waiting *pageCall    // a page that has been asked for
 	reading *follow      // whose page that is
 	refused bool         // a follow needs a page and has to let another have its own first
+	crowded bool         // one did when we looked the last time
 	head    Cursor       // what reading's topic had read when the page was asked for
 	told    bool         // the last batch said that it was up to date; until a topic has news there is nothing to look for
 
@@ -201,7 +202,7 @@ func (s *Subscription) poll() (items []*Item, upToDate bool) {
 // blocks; where only the source can tell, it asks for a page.
 func (s *Subscription) look() (items []*Item, upToDate bool) {
 	upToDate = true
-	s.refused = false
+	s.crowded, s.refused = s.refused, false
 	first := s.turn
 	for i := range s.follows {
 		turn := (first + i) % len(s.follows)
@@ -307,7 +308,7 @@ func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 	switch {
 	case !page.More:
 		f.at = max(f.at, s.head)
-	case !s.refused:
+	case !s.refused && !s.crowded:
 		s.readAhead(f)
 	}
 	return page.Items, true

@@ -34,7 +34,7 @@ const (
 // straight from its JSON: making a message first costs ten times as much, once for each item that is read.
 func encodeProto(item *feed.Item) []byte {
 	field := oneof(item.Type)
-	if field == nil || item.Metadata != nil {
+	if field == nil || item.Metadata != nil || item.WorkflowID == "" || item.ID == "" {
 		return encodeMessage(item)
 	}
 	body, ok := appendFields(make([]byte, 0, len(item.Body)), field.Message(), item.Body)
@@ -74,6 +74,7 @@ func appendElement(b []byte, size int) []byte {
 	return protowire.AppendVarint(b, uint64(size)) //nolint:gosec // a size is not negative
 }
 
+// appendText appends a text unless it is empty, which is not put on the wire.
 func appendText(b []byte, number protowire.Number, text string) []byte {
 	if text == "" {
 		return b
@@ -172,7 +173,7 @@ func encodeJSON(item *feed.Item) []byte {
 	b = append(b, `,"_createdAt":"`...)
 	b = time.UnixMicro(int64(item.CreatedAt)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 	b = append(b, `","`...)
-	b = append(b, item.Type...)
+	b = append(b, field.JSONName()...)
 	b = append(b, `":`...)
 	b = append(b, item.Body...)
 	return append(b, '}')

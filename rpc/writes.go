@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// limitWrites disconnects a client that does not take what it is sent: each piece of a write, each flush, and what is left
-// to send when the handler returns, has so much time. A slow client that keeps reading is left alone, and a stream that
+// limitWrites disconnects a client that does not take what it is sent: each piece of a write, with the flush that follows
+// it, and what is left to send when the handler returns, has three quarters of that time at the least. A slow client that keeps reading is left alone, and a stream that
 // has nothing to send may be silent for as long as it likes.
 func limitWrites(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limited := &limitedWriter{
 			ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout, lasting: r.ProtoMajor == 1,
 		}
-		limited.clear() // HTTP/1.1 has kept that of the request before
+		limited.clear() // the server may have one of its own for a whole response, which is not for streams
 		defer limited.limit()
 		next.ServeHTTP(limited, r)
 	})
@@ -28,17 +28,12 @@ type limitedWriter struct {
 	timeout time.Duration
 	lasting bool      // a deadline may pass while nothing is written, so it need not be taken away
 	until   time.Time // the deadline; zero when there is none
-	since   int       // bytes written since it was looked at
 }
 
 // Write writes piece by piece. The last piece's deadline stays for the flush that follows.
 func (w *limitedWriter) Write(b []byte) (written int, err error) {
 	for {
-		if w.since == 0 || w.since >= piece {
-			w.limit()
-			w.since = 0
-		}
-		w.since += min(len(b)-written, piece)
+		w.limit()
 		n, err := w.ResponseWriter.Write(b[written:min(len(b), written+piece)])
 		written += n
 		if err != nil || written == len(b) {
@@ -50,7 +45,6 @@ func (w *limitedWriter) Write(b []byte) (written int, err error) {
 // Flush implements [http.Flusher], which Connect asks for.
 func (w *limitedWriter) Flush() {
 	_ = w.control.Flush()
-	w.since = 0
 	if !w.lasting {
 		w.clear()
 	}

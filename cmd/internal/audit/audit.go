@@ -49,8 +49,7 @@ type Config struct {
 	// Silence is after how long without any frame a client takes its stream for dead and comes back with its cursor: 45 s.
 	Silence time.Duration
 	// Settle is how long, after the writing has ended, a client may take to have every item: 30 s. A write that fails when
-	// the writing ends is tried again for as long; what PostgreSQL is still at then
-	// may take another 30 s to end.
+	// the writing ends is tried again for as long; what PostgreSQL is still at then may take another 30 s to end.
 	Settle time.Duration
 	// Log takes what happens on the way, such as findings and streams that break; the default is slog.Default().
 	Log *slog.Logger

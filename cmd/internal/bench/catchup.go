@@ -26,8 +26,8 @@ larger. The tables are filled with 100 thousand rows and with 10 million, of wor
   query alone with pgx, of another workflow. Workflows are chosen by chance; ` + "`growth_ratio`" + ` is the p50 with these tables
   by the p50 with the smaller tables, and ` + "`raw_growth_ratio`" + ` is that of the baseline.
 - **Whole history**: a client reads the long workflow until it is up to date; ` + "`items_per_s`" + ` is how many items per second
-  it has in its hands, decoded. The baseline, ` + "`raw_items_per_s`" + `, is the same query page by page with pgx on one connection,
-  into structs; ` + "`items_vs_raw`" + ` is the ratio. Medians of several reads in turns.`,
+  it has in its hands, decoded. The baseline, ` + "`raw_items_per_s`" + `, is the same query with the same large pages, one after the
+  other, with pgx on one connection into structs; ` + "`items_vs_raw`" + ` is the ratio. Medians of several reads in turns.`,
 		Run: runCatchup,
 	}
 }

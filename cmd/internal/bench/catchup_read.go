@@ -12,8 +12,9 @@ import (
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
-// pageWindow is what a server reads at once.
-func pageWindow() feed.Window { return feed.Window{Items: 256, Bytes: 256 << 10} }
+// pageWindow is what a server reads at once for who waits for it, and aheadWindow what it reads ahead for who is far behind.
+func pageWindow() feed.Window  { return feed.Window{Items: 256, Bytes: 256 << 10} }
+func aheadWindow() feed.Window { return feed.Window{Items: 1024, Bytes: 256 << 10} }
 
 // firstPage returns how long a client that has just come waits for the first items of a workflow's history.
 func firstPage(ctx context.Context, server, workflowID string) (time.Duration, error) {
@@ -73,7 +74,7 @@ func rawHistory(ctx context.Context, source feed.Source, workflowID string, item
 	at := feed.Position{WorkflowID: workflowID}
 	start := time.Now()
 	for more := true; more; {
-		pages, err := source.After(ctx, []feed.Position{at}, pageWindow())
+		pages, err := source.After(ctx, []feed.Position{at}, aheadWindow())
 		if err != nil {
 			return 0, err
 		}

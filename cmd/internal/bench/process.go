@@ -24,6 +24,7 @@ type Process struct {
 
 	cmd    *exec.Cmd
 	last   logLine // the last line that it logged
+	ended  logLine // what it logged when it had stopped
 	words  string  // the first line that is no log: what is wrong with a flag, or a panic
 	exited chan struct{}
 	err    error // of the process; set when exited is closed
@@ -89,8 +90,11 @@ func (p *Process) read(logged io.Reader, serving chan<- string) {
 			continue
 		}
 		p.last = line
-		if line.Message == "serving" {
+		switch line.Message {
+		case "serving":
 			serving <- line.Address
+		case "stopped":
+			p.ended = line
 		}
 	}
 	_, _ = io.Copy(io.Discard, logged) // a line was too long for the scanner
@@ -136,7 +140,7 @@ func (p *Process) Stop() (Queries, error) {
 	if p.err != nil {
 		return Queries{}, fmt.Errorf("a program failed: %w: %s", p.err, p.lastWords())
 	}
-	return Queries{p.last.TopicReads, p.last.PageReads}, nil
+	return Queries{p.ended.TopicReads, p.ended.PageReads}, nil
 }
 
 // Kill ends the process at once.
