@@ -1,0 +1,23 @@
+package db
+
+import (
+	"runtime"
+	"testing"
+	"weak"
+
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/db/internal/dbsqlc"
+	"chatfeed/feed"
+)
+
+func TestAPageThatIsKeptKeepsNoOtherOfItsQuery(t *testing.T) {
+	t.Parallel()
+	rows := []dbsqlc.AfterRow{{Position: 1, ID: "a"}, {Position: 2, ID: "b"}, {Position: 1, ID: "c"}}
+	read := pages([]feed.Position{{WorkflowID: "v"}, {WorkflowID: "w"}}, rows, feed.Window{Items: 9, Bytes: 9})
+	kept, dropped := read[0], weak.Make(read[1].Items[0])
+	read = nil
+	runtime.GC()
+	require.Nil(t, dropped.Value())
+	require.Equal(t, []string{"a", "c"}, []string{kept.Items[0].ID, kept.Items[1].ID})
+}
