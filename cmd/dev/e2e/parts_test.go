@@ -49,7 +49,7 @@ func runPart(name string) int {
 		err = fmt.Errorf("%s=%s: no such part", partEnv, name)
 	}
 	if err != nil {
-		log.Error("the part has ended", "error", err)
+		log.ErrorContext(ctx, "the part has ended", "error", err)
 		return 1
 	}
 	return 0
@@ -64,7 +64,7 @@ func runTemporal(ctx context.Context, folder, port string, log *slog.Logger) err
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "address", server.Address())
+	log.InfoContext(ctx, "serving", "address", server.Address())
 	<-ctx.Done()
 	return server.Stop()
 }
@@ -88,7 +88,7 @@ func runDemo(ctx context.Context, address string, log *slog.Logger) error {
 		return err
 	}
 	defer w.Stop()
-	log.Info("serving", "address", address)
+	log.InfoContext(ctx, "serving", "address", address)
 	<-ctx.Done()
 	return nil
 }
