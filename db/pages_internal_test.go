@@ -13,10 +13,11 @@ import (
 
 func TestAPageThatIsKeptKeepsNoOtherOfItsQuery(t *testing.T) {
 	t.Parallel()
-	rows := []dbsqlc.AfterRow{{Position: 1, ID: "a"}, {Position: 2, ID: "b"}, {Position: 1, ID: "c"}}
-	read := pages([]feed.Position{{WorkflowID: "v"}, {WorkflowID: "w"}}, rows, feed.Window{Items: 9, Bytes: 9})
-	kept, dropped := read[0], weak.Make(read[1].Items[0])
-	read = nil
+	kept, dropped := func() (feed.Page, weak.Pointer[feed.Item]) {
+		rows := []dbsqlc.AfterRow{{Position: 1, ID: "a"}, {Position: 2, ID: "b"}, {Position: 1, ID: "c"}}
+		read := pages([]feed.Position{{WorkflowID: "v"}, {WorkflowID: "w"}}, rows, feed.Window{Items: 9, Bytes: 9})
+		return read[0], weak.Make(read[1].Items[0])
+	}()
 	runtime.GC()
 	require.Nil(t, dropped.Value())
 	require.Equal(t, []string{"a", "c"}, []string{kept.Items[0].ID, kept.Items[1].ID})
