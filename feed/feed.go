@@ -47,8 +47,8 @@ func (c Config) withDefaults() (Config, error) {
 const (
 	// batchSize is how many topics or pages one query reads at the most.
 	batchSize = 256
-	// readAhead is how many windows of items a page has at the most that is read ahead.
-	readAhead = 4
+	// aheadWindows is how many windows of items a page has at the most that is read ahead.
+	aheadWindows = 4
 )
 
 // Feed follows the workflows that its subscriptions ask for. Its methods may be called from any goroutine.

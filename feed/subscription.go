@@ -37,7 +37,7 @@ type Subscription struct {
 	feed    *Feed
 	types   []string
 	follows []*follow
-	ready   chan struct{} // a topic has news; written by topics
+	ready   chan struct{} // a topic has news, the alarm has rung, or the feed drains
 	idle    time.Duration
 	opened  time.Time
 	asked   atomic.Int64 // how long after opened Next was called
@@ -318,7 +318,7 @@ func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 // that takes a while, the page may have more items than one that somebody waits for, though not more bytes.
 func (s *Subscription) readAhead(f *follow) {
 	if v := f.topic.after(f.at); v.loaded && !v.tail {
-		s.request(f, Position{f.topic.workflowID, f.at}, false, readAhead*s.feed.cfg.Window.Items, v)
+		s.request(f, Position{f.topic.workflowID, f.at}, false, aheadWindows*s.feed.cfg.Window.Items, v)
 	}
 }
 
