@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -34,12 +35,12 @@ func start(t *testing.T, src *source, cfg feed.Config) (f *feed.Feed, end func()
 }
 
 // nexts calls Next of each subscription until it fails, and gives the errors.
-func nexts(ctx context.Context, subscriptions ...*feed.Subscription) <-chan error {
+func nexts(subscriptions ...*feed.Subscription) <-chan error {
 	errs := make(chan error, len(subscriptions))
 	for _, s := range subscriptions {
 		go func() {
 			for {
-				if _, err := s.Next(ctx); err != nil {
+				if _, err := s.Next(); err != nil {
 					errs <- err
 					return
 				}
@@ -61,11 +62,11 @@ func TestDrainEndsEveryNext(t *testing.T) {
 		paged := follow(t, f, feed.Options{From: all("w")})
 		back := src.holdNext(opBefore, beforeSnapshot)
 		sought := follow(t, f, feed.Options{From: []feed.Start{last("w", 10)}})
-		errs := nexts(t.Context(), waits, paged, sought)
+		errs := nexts(waits, paged, sought)
 		<-page.reached
 		<-back.reached
 		src.holdNext(opBefore, beforeSnapshot)
-		errs2 := nexts(t.Context(), follow(t, f, feed.Options{From: all("v")})) // waits for its topic
+		errs2 := nexts(follow(t, f, feed.Options{From: all("v")})) // waits for its topic
 		require.Empty(t, errs)
 		require.Empty(t, errs2)
 
@@ -78,27 +79,65 @@ func TestDrainEndsEveryNext(t *testing.T) {
 			require.ErrorIs(t, <-errs2, feed.ErrDraining)
 		})
 		late := follow(t, f, feed.Options{From: all("w")})
-		_, err := late.Next(t.Context())
+		_, err := late.Next()
 		require.ErrorIs(t, err, feed.ErrDraining)
-		_, err = waits.Next(t.Context())
+		_, err = waits.Next()
 		require.ErrorIs(t, err, feed.ErrDraining)
 	})
 }
 
-func TestNextEndsWithItsContextAndGoesOnWithAnother(t *testing.T) {
+func TestNextEndsWithTheContextOfItsSubscription(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(t *testing.T, src *source){
+		"live":        func(_ *testing.T, src *source) { src.messages("w", 2) },
+		"for a topic": func(_ *testing.T, src *source) { src.holdNext(opBefore, beforeSnapshot) },
+		"for a page": func(_ *testing.T, src *source) {
+			src.messages("w", 20)
+			src.holdNext(opAfter, beforeSnapshot)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				f := run(t, src, small())
+				prepare(t, src)
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errGone)
+				defer cancel()
+				s, err := f.Subscribe(ctx, feed.Options{From: all("w")})
+				require.NoError(t, err)
+				defer s.Close()
+				began := time.Now()
+				require.ErrorIs(t, <-nexts(s), errGone)
+				require.Equal(t, time.Second, time.Since(began))
+			})
+		})
+	}
+}
+
+func TestAContextThatEndsBetweenTwoNextsIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
-		f := run(t, src, feed.Config{})
-		s := live(t, f, "w")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := s.Next(ctx)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
+		f := run(t, src, small())
+		ctx, cancel := context.WithCancelCause(t.Context())
+		s, err := f.Subscribe(ctx, feed.Options{From: all("w")})
+		require.NoError(t, err)
+		defer s.Close()
+		catchUp(t, s)
 		src.messages("w", 2)
-		requireSame(t, numbered("w", 1, 2), catchUp(t, s))
+		synctest.Wait()
+		cancel(errGone)
+		synctest.Wait()
+		promptly(t, func() {
+			for range 2 {
+				require.ErrorIs(t, <-nexts(s), errGone)
+			}
+		})
 	})
 }
+
+var errGone = errors.New("the client is gone")
 
 func TestRunReturnsWhenItsContextEndsAndDrains(t *testing.T) {
 	t.Parallel()
@@ -140,13 +179,13 @@ func TestRunReturnsWhenItsContextEndsAndDrains(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := newSource()
 				f, end, ended := start(t, src, small())
-				errs := nexts(t.Context(), prepare(t, src, f))
+				errs := nexts(prepare(t, src, f))
 				promptly(t, func() {
 					end()
 					<-ended
 					require.ErrorIs(t, <-errs, feed.ErrDraining)
 				})
-				_, err := follow(t, f, feed.Options{From: all("w")}).Next(t.Context())
+				_, err := follow(t, f, feed.Options{From: all("w")}).Next()
 				require.ErrorIs(t, err, feed.ErrDraining)
 			})
 		})
@@ -171,7 +210,7 @@ func TestRunReturnsThoughSubscriptionsAskForPagesAgain(t *testing.T) {
 		f, end, ended := start(t, src, small())
 		var errs []<-chan error
 		for _, id := range workflows { // two of them occupy the page readers, the others wait
-			errs = append(errs, nexts(t.Context(), follow(t, f, feed.Options{From: all(id)})))
+			errs = append(errs, nexts(follow(t, f, feed.Options{From: all(id)})))
 		}
 		require.Len(t, src.asked(opAfter), 2, "both page readers read")
 		end()

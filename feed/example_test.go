@@ -55,13 +55,13 @@ func ExampleFeed_Subscribe() {
 	go func() { defer close(ended); f.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
 
-	s, err := f.Subscribe(feed.Options{From: []feed.Start{{Position: feed.Position{WorkflowID: "wf_1", Cursor: 1000}}}})
+	s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{{Position: feed.Position{WorkflowID: "wf_1", Cursor: 1000}}}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer s.Close()
 	for {
-		batch, err := s.Next(ctx)
+		batch, err := s.Next()
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -45,8 +45,12 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 const (
-	// batchSize is how many topics or pages one query reads at the most.
-	batchSize = 256
+	// topicBatch and pageBatch are how many topics or pages one query reads at the most. Whoever asks for a page waits for
+	// all of its query.
+	topicBatch = 1024
+	pageBatch  = 256
+	// firstLoad is how many items a topic is loaded with at the most: as many as most who come lack. Its tail grows from there.
+	firstLoad = 64
 	// aheadWindows is how many windows of items a page has at the most that is read ahead.
 	aheadWindows = 4
 )
@@ -97,10 +101,11 @@ func (f *Feed) Run(ctx context.Context) {
 	defer f.Drain()
 	var running sync.WaitGroup
 	running.Go(func() { f.listen(ctx) })
-	running.Go(func() { f.fetch(ctx) })
+	running.Go(func() { f.readBatches(ctx, "topics", topicBatch, f.work, f.fetch) })
 	running.Go(func() { f.sweep(ctx) })
-	running.Go(func() { f.readPages(ctx) })
-	running.Go(func() { f.readPages(ctx) }) // a second one, so that one large read does not hold up all others
+	for range 2 { // so that one large read does not hold up all others
+		running.Go(func() { f.readBatches(ctx, "pages", pageBatch, f.pages.work, f.readPages) })
+	}
 	running.Wait()
 }
 
@@ -136,7 +141,7 @@ type Read struct {
 // Page reads one page from the source; it has every item that was committed when Page was called. It blocks for the
 // read or until ctx ends. The error is the source's, or [ErrDraining] when Run has returned.
 func (f *Feed) Page(ctx context.Context, read Read) (Page, error) {
-	call := f.pages.request(read.Position, read.Backwards, f.limit(read.Limit), sorted(read.Types))
+	call := f.pages.request(read.Position, read.Backwards, f.limit(read.Limit), sorted(read.Types), nil)
 	select {
 	case <-call.done:
 		return call.page, call.err
@@ -156,13 +161,13 @@ func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, 
 	if err != nil || len(page.Items) > 0 || waiting.Err() != nil {
 		return page, err
 	}
-	s, err := f.Subscribe(Options{From: []Start{{Position: read.Position}}, Types: read.Types, Idle: wait})
+	s, err := f.Subscribe(waiting, Options{From: []Start{{Position: read.Position}}, Types: read.Types, Idle: wait})
 	if err != nil {
 		return Page{}, err
 	}
 	defer s.Close()
 	for {
-		batch, err := s.Next(waiting)
+		batch, err := s.Next()
 		switch {
 		case len(batch.Items) > 0:
 			items := batch.Items[:min(len(batch.Items), f.limit(read.Limit))]

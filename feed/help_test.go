@@ -60,7 +60,7 @@ func all(workflowIDs ...string) []feed.Start {
 // follow subscribes until the test ends.
 func follow(t *testing.T, f *feed.Feed, options feed.Options) *feed.Subscription {
 	t.Helper()
-	s, err := f.Subscribe(options)
+	s, err := f.Subscribe(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s
@@ -68,7 +68,7 @@ func follow(t *testing.T, f *feed.Feed, options feed.Options) *feed.Subscription
 
 func next(t *testing.T, s *feed.Subscription) feed.Batch {
 	t.Helper()
-	batch, err := s.Next(t.Context())
+	batch, err := s.Next()
 	require.NoError(t, err)
 	return batch
 }

@@ -271,7 +271,7 @@ func TestIdleSubscriptionsCostNoQueryBeyondTheSweep(t *testing.T) {
 			for _, idle := range []*feed.Subscription{s, filtered} {
 				go func() {
 					for {
-						if _, err := idle.Next(t.Context()); err != nil {
+						if _, err := idle.Next(); err != nil {
 							return
 						}
 					}

@@ -3,7 +3,8 @@ package feed
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
+	"runtime"
+	"slices"
 	"time"
 )
 
@@ -62,33 +63,19 @@ func (f *Feed) takeDirty(limit int) []*topic {
 	return taken
 }
 
-// fetch reads dirty topics, all that there are at a time, until ctx ends. Load makes its batches larger, not its queue
-// longer.
-func (f *Feed) fetch(ctx context.Context) {
-	pace := newPace()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-f.work:
-		}
-		for topics := f.takeDirty(pace.batch); len(topics) > 0; topics = f.takeDirty(pace.batch) {
-			err := f.fetchBatch(ctx, topics)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil:
-				f.log.WarnContext(ctx, "reading topics failed; trying again", "topics", len(topics), "error", err)
-				pace.failed(ctx, len(topics))
-			default:
-				pace.succeeded()
-			}
-		}
-	}
+// anyFresh reports whether a topic is to be loaded.
+func (f *Feed) anyFresh() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.dirty, func(t *topic) bool { return !t.tail.Load().loaded })
 }
 
-// fetchBatch brings topics up to what they want.
-func (f *Feed) fetchBatch(ctx context.Context, topics []*topic) error {
+// fetch reads up to limit dirty topics and brings them up to what they want.
+func (f *Feed) fetch(ctx context.Context, limit int) (n int, err error) {
+	if f.anyFresh() {
+		runtime.Gosched() // those who come together are served together
+	}
+	topics := f.takeDirty(limit)
 	var fresh, behind batch
 	for _, t := range topics {
 		loaded, stale, read, proven := t.begin()
@@ -99,9 +86,11 @@ func (f *Feed) fetchBatch(ctx context.Context, topics []*topic) error {
 			behind.add(t, read, proven)
 		}
 	}
-	return errors.Join(
-		f.readTopics(ctx, fresh, f.source.Before, (*topic).load),
-		f.readTopics(ctx, behind, f.source.After, (*topic).grow))
+	first := f.cfg.Window
+	first.Items = min(first.Items, firstLoad)
+	return len(topics), errors.Join(
+		f.readTopics(ctx, fresh, first, f.source.Before, (*topic).load),
+		f.readTopics(ctx, behind, f.cfg.Window, f.source.After, (*topic).grow))
 }
 
 // batch is what one query reads.
@@ -119,7 +108,7 @@ func (b *batch) add(t *topic, at, proven Cursor) {
 
 // readTopics reads a batch and gives each topic its page. What failed, and what has more to read, is dirty again.
 func (f *Feed) readTopics(
-	ctx context.Context, b batch,
+	ctx context.Context, b batch, window Window,
 	read func(context.Context, []Position, Window) ([]Page, error),
 	give func(*topic, Page, Cursor, Window) (behind bool),
 ) error {
@@ -127,7 +116,7 @@ func (f *Feed) readTopics(
 		return nil
 	}
 	f.stats.topicReads.Add(1)
-	pages, err := read(ctx, b.at, f.cfg.Window)
+	pages, err := read(ctx, b.at, window)
 	for i, t := range b.topics {
 		if err != nil {
 			t.failed()
@@ -220,42 +209,4 @@ func signal(c chan<- struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// backoff makes the pauses between tries of what may be away: 50 to 100 ms at first, then twice as long each time, up to
-// 1 to 2 s. Half of each is chance, so that those who failed together do not return together.
-type backoff struct{ tries int }
-
-func (b *backoff) wait(ctx context.Context) {
-	full := min(100*time.Millisecond<<min(b.tries, 10), 2*time.Second)
-	b.tries++
-	timer := time.NewTimer(full/2 + rand.N(full/2))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
-func (b *backoff) reset() { b.tries = 0 }
-
-// pace is how a reader goes on after reads that failed: after a pause, and with half as much in one query, so that what
-// is too much for a slow source in the time that it has is read in the end.
-type pace struct {
-	batch int // how many topics or pages one query reads at the most
-	pause backoff
-}
-
-func newPace() pace { return pace{batch: batchSize} }
-
-func (p *pace) failed(ctx context.Context, size int) {
-	if size > 1 {
-		p.batch = size / 2
-	}
-	p.pause.wait(ctx)
-}
-
-func (p *pace) succeeded() {
-	p.batch = min(p.batch+1+p.batch/8, batchSize) // slowly, as what is too much costs the time of a read
-	p.pause.reset()
 }

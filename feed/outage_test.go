@@ -196,7 +196,7 @@ func TestAFailedQueryIsTriedAgainWithinBounds(t *testing.T) {
 				src.fail(c.kind)
 				began := time.Now()
 				s := follow(t, f, feed.Options{From: c.from, Idle: time.Hour})
-				go func() { _, _ = s.Next(t.Context()) }()
+				go func() { _, _ = s.Next() }()
 				elapse(10 * time.Minute)
 				tries := 0
 				var newest time.Time

@@ -31,7 +31,8 @@ type pageGroup struct {
 type pageCall struct {
 	key   pageKey
 	types []string
-	done  chan struct{} // closed when page and err are set
+	ready []chan<- struct{} // told when done is closed
+	done  chan struct{}     // closed when page and err are set
 	page  Page
 	err   error
 }
@@ -41,8 +42,8 @@ func newPages() *pages {
 }
 
 // request asks for a page and does not wait. The read begins after request is called, so the page has every item that
-// was committed by then. types must be sorted.
-func (p *pages) request(position Position, backwards bool, items int, types []string) *pageCall {
+// was committed by then. types must be sorted. ready is told when the page has come, unless it is nil.
+func (p *pages) request(position Position, backwards bool, items int, types []string, ready chan<- struct{}) *pageCall {
 	names := ""
 	if types != nil {
 		names = fmt.Sprintf("%q", types)
@@ -56,6 +57,9 @@ func (p *pages) request(position Position, backwards bool, items int, types []st
 		p.waiting[key] = call
 		p.order = append(p.order, call)
 		signal(p.work)
+	}
+	if ready != nil {
+		call.ready = append(call.ready, ready)
 	}
 	return call
 }
@@ -84,38 +88,14 @@ func (p *pages) take(limit int) []*pageCall {
 	return taken
 }
 
-// readPages serves requests until ctx ends. After a failed read it pauses before the next, which is what keeps
-// subscriptions that ask again at once from spinning.
-func (f *Feed) readPages(ctx context.Context) {
-	pace := newPace()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-f.pages.work:
-		}
-		for calls := f.takePages(pace.batch); len(calls) > 0; calls = f.takePages(pace.batch) {
-			err := f.readBatch(ctx, calls)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil:
-				f.log.WarnContext(ctx, "reading pages failed", "pages", len(calls), "error", err)
-				pace.failed(ctx, len(calls))
-			default:
-				pace.succeeded()
-			}
-		}
+// readPages reads up to limit of the pages that have been asked for. One that fails says so to those who asked, who may
+// ask again at once: the pause before the next read keeps them from spinning.
+func (f *Feed) readPages(ctx context.Context, limit int) (n int, err error) {
+	runtime.Gosched() // those that were woken together ask together, and one query serves them
+	calls := f.pages.take(limit)
+	if len(calls) == 0 {
+		return 0, nil
 	}
-}
-
-// takePages lets those that were woken together ask together, so that one query serves them.
-func (f *Feed) takePages(limit int) []*pageCall {
-	runtime.Gosched()
-	return f.pages.take(limit)
-}
-
-func (f *Feed) readBatch(ctx context.Context, calls []*pageCall) error {
 	at := make([]Position, len(calls))
 	for i, call := range calls {
 		at[i] = call.key.position
@@ -135,6 +115,9 @@ func (f *Feed) readBatch(ctx context.Context, calls []*pageCall) error {
 		}
 		call.err = err
 		close(call.done)
+		for _, ready := range call.ready {
+			signal(ready)
+		}
 	}
-	return err
+	return len(calls), err
 }

@@ -221,12 +221,13 @@ func (r *reader) resume() {
 		}
 	}
 	slices.SortFunc(from, func(a, b feed.Start) int { return int(a.WorkflowID[1]) - int(b.WorkflowID[1]) })
-	s, err := r.feed.Subscribe(feed.Options{From: from, Types: r.types, Idle: 10 * time.Second})
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := r.feed.Subscribe(ctx, feed.Options{From: from, Types: r.types, Idle: 10 * time.Second})
 	if err != nil {
+		cancel()
 		r.faults = append(r.faults, err.Error())
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	r.current, r.leave = s, cancel
 	r.reading.Go(func() { r.read(ctx) })
 }
@@ -246,7 +247,7 @@ func (r *reader) read(ctx context.Context) {
 		for id, p := range r.places {
 			p.owed = r.toldOf(id)
 		}
-		batch, err := r.current.Next(ctx)
+		batch, err := r.current.Next()
 		if err != nil {
 			return
 		}

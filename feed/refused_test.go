@@ -24,7 +24,7 @@ func TestAPageWithoutItemsMakesWayForTheNextAtOnce(t *testing.T) {
 		var got []string
 		promptly(t, func() {
 			for len(got) < 21 {
-				batch, err := s.Next(t.Context())
+				batch, err := s.Next()
 				require.NoError(t, err)
 				for _, item := range batch.Items {
 					got = append(got, item.ID)

@@ -148,9 +148,9 @@ func TestSubscribeRefusesWhatItCannotFollow(t *testing.T) {
 	t.Parallel()
 	f, err := feed.New(newSource(), feed.Config{})
 	require.NoError(t, err)
-	_, err = f.Subscribe(feed.Options{})
+	_, err = f.Subscribe(t.Context(), feed.Options{})
 	require.ErrorContains(t, err, "Options.From")
-	_, err = f.Subscribe(feed.Options{From: all("v", "w", "v")})
+	_, err = f.Subscribe(t.Context(), feed.Options{From: all("v", "w", "v")})
 	require.ErrorContains(t, err, `"v"`)
 	requireSame(t, feed.Stats{}, f.Stats())
 }

@@ -37,7 +37,9 @@ type Subscription struct {
 	feed    *Feed
 	types   []string
 	follows []*follow
-	ready   chan struct{} // a topic has news, the alarm has rung, or the feed drains
+	ctx     context.Context
+	ignore  func() bool   // stops telling of the end of ctx
+	ready   chan struct{} // a topic has news, a page has come, the alarm has rung, ctx has ended or the feed drains
 	idle    time.Duration
 	opened  time.Time
 	asked   atomic.Int64 // how long after opened Next was called
@@ -62,9 +64,9 @@ type follow struct {
 	seen  Cursor
 }
 
-// Subscribe begins to follow workflows, whether they exist yet or not. It reads nothing yet and does not block. The
-// caller must Close the subscription.
-func (f *Feed) Subscribe(options Options) (*Subscription, error) {
+// Subscribe begins to follow workflows, whether they exist yet or not, until ctx ends. It reads nothing yet and does not
+// block. The caller must Close the subscription.
+func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, error) {
 	switch {
 	case len(options.From) == 0:
 		return nil, errors.New("feed: Options.From is empty; it must name a workflow")
@@ -75,6 +77,7 @@ func (f *Feed) Subscribe(options Options) (*Subscription, error) {
 		feed:    f,
 		types:   sorted(options.Types),
 		follows: make([]*follow, len(options.From)),
+		ctx:     ctx,
 		ready:   make(chan struct{}, 1),
 		idle:    cmp.Or(options.Idle, 15*time.Second),
 		opened:  time.Now(),
@@ -95,6 +98,7 @@ func (f *Feed) Subscribe(options Options) (*Subscription, error) {
 		s.follows[i].topic = f.join(start.WorkflowID, s)
 	}
 	f.stats.subscriptions.Add(1)
+	s.ignore = context.AfterFunc(ctx, func() { signal(s.ready) })
 	s.mu.Lock()
 	s.alarm = time.AfterFunc(s.idle, s.ring)
 	s.mu.Unlock()
@@ -106,7 +110,7 @@ func (f *Feed) join(workflowID string, s *Subscription) *topic {
 	f.mu.Lock()
 	t, ok := f.topics[workflowID]
 	if !ok {
-		t = &topic{workflowID: workflowID, subscriptions: make(map[*Subscription]struct{})}
+		t = newTopic(workflowID)
 		f.topics[workflowID] = t
 	}
 	t.idleSince = time.Time{}
@@ -127,6 +131,7 @@ func (s *Subscription) Close() {
 	if s.alarm == nil {
 		return
 	}
+	s.ignore()
 	s.alarm.Stop()
 	s.alarm = nil
 	s.feed.mu.Lock()
@@ -161,8 +166,9 @@ func (s *Subscription) ring() {
 
 // Next blocks until there are items after the subscription's position and returns them; its position is then after
 // them. It returns a batch without items when the subscription has just become up to date, and when nothing has come
-// for Options.Idle. A source that is away makes it wait, not fail. The error is [ErrDraining] or ctx's.
-func (s *Subscription) Next(ctx context.Context) (Batch, error) {
+// for Options.Idle. A source that is away makes it wait, not fail. The error is [ErrDraining] or that of the context which
+// the subscription was made with.
+func (s *Subscription) Next() (Batch, error) {
 	s.asked.Store(int64(time.Since(s.opened)))
 	s.rang.Store(false)
 	for look := !s.told; ; look = true {
@@ -176,16 +182,10 @@ func (s *Subscription) Next(ctx context.Context) (Batch, error) {
 				return Batch{Items: items, UpToDate: upToDate}, nil
 			}
 		}
-		var paged <-chan struct{}
-		if s.waiting != nil {
-			paged = s.waiting.done
+		if s.ctx.Err() != nil {
+			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(s.ctx))
 		}
-		select {
-		case <-s.ready: // items, the end of the feed, or the alarm
-		case <-paged:
-		case <-ctx.Done():
-			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(ctx))
-		}
+		<-s.ready // one channel, whatever the reason: to select from several costs as much again as to be woken
 	}
 }
 
@@ -207,76 +207,68 @@ func (s *Subscription) look() (items []*Item, upToDate bool) {
 	for i := range s.follows {
 		turn := (first + i) % len(s.follows)
 		f := s.follows[turn]
-		reached := false
 		if len(items) == 0 {
-			items, reached = s.advance(f)
+			items = s.advance(f)
 			s.turn = turn + 1
-		} else {
-			reached = f.last < 0 && f.topic.reached(f.at)
 		}
-		upToDate = upToDate && reached
+		upToDate = upToDate && f.reached()
 	}
 	return items, upToDate
 }
 
-// advance moves a follow along and returns the items that it has passed, if it takes any of them, and whether it has
-// reached all that its topic knows of.
-func (s *Subscription) advance(f *follow) (items []*Item, reached bool) {
+// reached reports whether the follow has passed all that its topic knows of.
+func (f *follow) reached() bool { return f.last < 0 && f.topic.tail.Load().reached(f.at) }
+
+// advance moves a follow along and returns the items that it has passed, if it takes any of them.
+func (s *Subscription) advance(f *follow) []*Item {
 	for {
 		if s.reading == f {
 			items, done := s.collect(f)
 			if !done || len(items) > 0 {
-				return items, f.last < 0 && f.topic.reached(f.at)
+				return items
 			}
 		}
-		v := f.topic.after(f.at)
+		tail := f.topic.tail.Load()
 		switch {
-		case !v.loaded:
-			return nil, false
+		case !tail.loaded:
+			return nil
 		case f.last >= 0:
-			if !s.findStart(f, v) {
-				return nil, false
+			if !s.findStart(f, tail) {
+				return nil
 			}
-		case !v.tail:
-			s.request(f, Position{f.topic.workflowID, f.at}, false, s.feed.cfg.Window.Items, v)
-			return nil, false
-		case len(v.items) == 0:
-			f.at = max(f.at, v.read)
-			return nil, v.current
+		case f.at < tail.floor:
+			s.request(f, Position{f.topic.workflowID, f.at}, false, s.feed.cfg.Window.Items, tail)
+			return nil
 		default:
-			f.at = v.items[len(v.items)-1].CreatedAt
-			if items := s.taken(v.items); len(items) > 0 {
-				return items, v.current && f.at >= v.read
-			}
+			items := s.taken(tail.after(f.at))
+			f.at = max(f.at, tail.read)
+			return items
 		}
 	}
 }
 
 // findStart goes back from the head until it knows where the last items begin, and reports whether it does now.
-func (s *Subscription) findStart(f *follow, v view) bool {
+func (s *Subscription) findStart(f *follow, tail *tail) bool {
 	if f.seen == End {
-		if at, ok := f.topic.newest(f.last, s.types); ok {
+		if at, ok := tail.newest(f.last, s.types); ok {
 			f.at, f.last = at, -1
 			return true
 		}
-		if f.last == 0 {
-			return false // the topic has just been forgotten, and is being read anew
-		}
-		f.seen = v.read + 1
+		f.seen = tail.read + 1
 	}
-	s.request(f, Position{f.topic.workflowID, f.seen}, true, s.feed.limit(f.last), v)
+	s.request(f, Position{f.topic.workflowID, f.seen}, true, s.feed.limit(f.last), tail)
 	return false
 }
 
 // request asks for a page, one at a time.
-func (s *Subscription) request(f *follow, from Position, backwards bool, items int, v view) {
+func (s *Subscription) request(f *follow, from Position, backwards bool, items int, tail *tail) {
 	if s.waiting != nil {
 		s.refused = true
 		return
 	}
-	s.waiting = s.feed.pages.request(from, backwards, items, s.types)
+	s.waiting = s.feed.pages.request(from, backwards, items, s.types, s.ready)
 	s.reading = f
-	s.head = v.read
+	s.head = tail.read
 }
 
 // collect takes the page that was asked for, if it is there. A page that is the last reaches to where the topic had read
@@ -317,8 +309,8 @@ func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 // readAhead asks for the page that comes next, so that it is read while the one before is on its way to the client. As
 // that takes a while, the page may have more items than one that somebody waits for, though not more bytes.
 func (s *Subscription) readAhead(f *follow) {
-	if v := f.topic.after(f.at); v.loaded && !v.tail {
-		s.request(f, Position{f.topic.workflowID, f.at}, false, aheadWindows*s.feed.cfg.Window.Items, v)
+	if tail := f.topic.tail.Load(); tail.loaded && f.at < tail.floor {
+		s.request(f, Position{f.topic.workflowID, f.at}, false, aheadWindows*s.feed.cfg.Window.Items, tail)
 	}
 }
 

@@ -90,7 +90,23 @@ func (jsonCodec) Unmarshal(b []byte, message any) error {
 	if len(b) == 0 {
 		return fmt.Errorf("the body is empty; a JSON object is accepted")
 	}
-	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m)
+	return decodeJSON(b, m)
+}
+
+// decodeJSON decodes on a stack of its own. It takes a deep one, which a stream would keep for as long as it is open.
+func decodeJSON(b []byte, m proto.Message) (err error) {
+	var panicked any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { panicked = recover() }()
+		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m)
+	}()
+	<-done
+	if panicked != nil {
+		panic(panicked) // where the server expects it
+	}
+	return err
 }
 
 func separator(i int, first, other string) string {

@@ -42,13 +42,13 @@ func (s *feedService) Subscribe(
 // pump follows workflows and sends each batch, those without items as heartbeats, until ctx ends, sending fails or the
 // feed drains. Every transport's stream is one.
 func pump(ctx context.Context, f *feed.Feed, options feed.Options, send func(feed.Batch) error) error {
-	subscription, err := f.Subscribe(options)
+	subscription, err := f.Subscribe(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer subscription.Close()
 	for {
-		batch, err := subscription.Next(ctx)
+		batch, err := subscription.Next()
 		if err != nil {
 			return err
 		}
