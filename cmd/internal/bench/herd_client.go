@@ -49,6 +49,7 @@ type returned struct {
 	upToDate []time.Time // when the streams were, one after the other
 	times    *histogram  // from began until then
 	items    int
+	queries  int // that the new server has made for items
 }
 
 func newReturned() *returned { return &returned{began: time.Now(), times: newHistogram()} }

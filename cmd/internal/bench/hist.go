@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -40,4 +41,22 @@ func (h *histogram) ms(percent float64) float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return float64(h.counts.ValueAtPercentile(percent)) / 1000
+}
+
+// turns is the durations of each turn of several.
+type turns []*histogram
+
+// ms returns the median of what [histogram.ms] is in each turn.
+func (t turns) ms(percent float64) float64 { return t.sorted(percent)[len(t)/2] }
+
+// max returns the longest duration of all turns, in milliseconds.
+func (t turns) max() float64 { return t.sorted(100)[len(t)-1] }
+
+func (t turns) sorted(percent float64) []float64 {
+	each := make([]float64, len(t))
+	for i, h := range t {
+		each[i] = h.ms(percent)
+	}
+	slices.Sort(each)
+	return each
 }

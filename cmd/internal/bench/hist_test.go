@@ -36,3 +36,18 @@ func TestHistogramCountsWhatIsOutOfItsBounds(t *testing.T) {
 	require.Equal(t, int64(3), h.count())
 	require.InEpsilon(t, 60_000, h.ms(100), 0.002)
 }
+
+func TestTurnsDoNotLetOneStallDecide(t *testing.T) {
+	t.Parallel()
+	var all turns
+	for _, turn := range [][]time.Duration{{1, 1, 4}, {1, 2, 900}, {1, 3, 5}} {
+		h := newHistogram()
+		for _, d := range turn {
+			h.record(d * time.Millisecond)
+		}
+		all = append(all, h)
+	}
+	require.InEpsilon(t, 2, all.ms(50), 0.002)
+	require.InEpsilon(t, 5, all.ms(99), 0.002)
+	require.InEpsilon(t, 900, all.max(), 0.002)
+}

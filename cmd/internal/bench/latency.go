@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,8 +19,9 @@ func latency() Scenario {
 		Title: "Latency",
 		About: `Milliseconds from the start of an insert to its item, decoded, in the hands of a Connect client that follows the
 workflow with a stream of its own. The server is a process of its own. The **floor** is the least that PostgreSQL and pgx
-allow: insert, notification on a bare connection that listens, the same catch-up query. They take turns of two seconds;
-in the floor's turns the server follows other workflows, in its own nothing else listens.
+allow: insert, notification on a bare connection that listens, the same catch-up query. They take turns of two seconds, in
+which the other one follows other workflows. p50 and p99 are the medians of what they were in the turns, so that no single
+stall of the disk decides; max is over all turns.
 Inserts follow a schedule, the given number per second over all workflows, and their time counts from when they were
 due; a slow one delays no other. So nothing is left out: what had to wait for the load itself counts as well.`,
 		Run: runLatency,
@@ -50,7 +50,7 @@ func runLatency(ctx context.Context, lab *Lab) (*Result, error) {
 		Series: []Series{{Name: "chatfeed p50"}, {Name: "floor p50"}, {Name: "chatfeed p99"}, {Name: "floor p99"}},
 	}
 	for i, load := range loads {
-		ours, floor, err := lab.compareLatency(ctx, server.URL, load, i == 0)
+		ours, floor, err := lab.compareLatency(ctx, server.URL, load)
 		if err != nil {
 			return nil, fmt.Errorf("%d workflows: %w", load.workflows, err)
 		}
@@ -59,10 +59,10 @@ func runLatency(ctx context.Context, lab *Lab) (*Result, error) {
 			{Key: "rate_per_s", Number: float64(load.rate)},
 			{Key: "p50_ms", Number: ours.ms(50)},
 			{Key: "p99_ms", Number: ours.ms(99)},
-			{Key: "max_ms", Number: ours.ms(100)},
+			{Key: "max_ms", Number: ours.max()},
 			{Key: "floor_p50_ms", Number: floor.ms(50)},
 			{Key: "floor_p99_ms", Number: floor.ms(99)},
-			{Key: "floor_max_ms", Number: floor.ms(100)},
+			{Key: "floor_max_ms", Number: floor.max()},
 			{Key: "p50_ratio", Number: ours.ms(50) / floor.ms(50)},
 			{Key: "p99_ratio", Number: ours.ms(99) / floor.ms(99)},
 		}})
@@ -76,11 +76,8 @@ func runLatency(ctx context.Context, lab *Lab) (*Result, error) {
 }
 
 // compareLatency lets the server's streams and the floor take turns under one load.
-func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoad, headline bool) (ours, floor *histogram, err error) {
-	turn, rounds := 2*time.Second, 3
-	if headline {
-		rounds = 6
-	}
+func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoad) (ours, floor turns, err error) {
+	turn, rounds := 2*time.Second, 9
 	if l.Short {
 		turn, rounds = 200*time.Millisecond, 1
 	}
@@ -94,27 +91,22 @@ func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoa
 		return nil, nil, err
 	}
 	defer following.close()
-	hearing, err := l.openFloor(ctx, load.workflows, run.arrived)
+	hearing, err := l.openFloor(ctx, run.workflowsOf("floor"), run.arrived)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer hearing.close()
 
-	ours, floor = newHistogram(), newHistogram()
 	for round := range rounds + 1 {
-		into := [2]*histogram{ours, floor}
-		if round == 0 { // to warm up
-			into = [2]*histogram{newHistogram(), newHistogram()}
-		}
-		if err := run.turn(ctx, turn, run.workflowsOf("streams"), into[0], following.failed); err != nil {
+		streams, reads := newHistogram(), newHistogram()
+		if err := run.turn(ctx, turn, run.workflowsOf("streams"), streams, following.failed); err != nil {
 			return nil, nil, fmt.Errorf("streams: %w", err)
 		}
-		if err := hearing.listen(ctx); err != nil {
-			return nil, nil, err
-		}
-		err := run.turn(ctx, turn, run.workflowsOf("floor"), into[1], hearing.failed)
-		if err := errors.Join(err, hearing.unlisten(ctx)); err != nil {
+		if err := run.turn(ctx, turn, run.workflowsOf("floor"), reads, hearing.failed); err != nil {
 			return nil, nil, fmt.Errorf("floor: %w", err)
+		}
+		if round > 0 { // the first is to warm up
+			ours, floor = append(ours, streams), append(floor, reads)
 		}
 		l.Progress("latency: %d workflows, round %d of %d", load.workflows, round, rounds)
 	}

@@ -102,63 +102,71 @@ type floorReader struct {
 	heard   chan feed.Position
 }
 
-// openFloor makes a floor that does not listen yet. One workflow is read where it is heard of; several are shared out to
-// four readers, so that none has to wait for what is read of another. The caller must close the floor.
-func (l *Lab) openFloor(ctx context.Context, workflows int, arrived arrivals) (*floor, error) {
+// openFloor hears and reads what commits to some workflows from now on. One workflow is read where it is heard of; several
+// are shared out to four readers, so that none has to wait for what is read of another. The caller must close the floor.
+func (l *Lab) openFloor(ctx context.Context, workflows []string, arrived arrivals) (*floor, error) {
 	pool, err := l.pool(ctx, 4)
 	if err != nil {
 		return nil, err
 	}
 	f := &floor{failed: make(chan error, 8), pool: pool, arrived: arrived, seed: maphash.MakeSeed()}
-	for range min(workflows, 4) {
-		f.readers = append(f.readers, floorReader{cursors: make(map[string]feed.Cursor)})
+	for range min(len(workflows), 4) {
+		f.readers = append(f.readers, floorReader{cursors: make(map[string]feed.Cursor), heard: make(chan feed.Position, 1024)})
+	}
+	for _, workflow := range workflows {
+		f.readerOf(workflow).cursors[workflow] = 0
 	}
 	if f.source, err = db.NewSource(pool, db.SourceConfig{}); err != nil {
 		pool.Close()
 		return nil, err
 	}
+	if err := f.listen(ctx); err != nil {
+		f.close()
+		return nil, err
+	}
 	return f, nil
 }
 
-// listen hears and reads what commits from now on, until unlisten.
+// readerOf returns the reader of a workflow.
+func (f *floor) readerOf(workflow string) *floorReader {
+	return &f.readers[maphash.String(f.seed, workflow)%uint64(len(f.readers))]
+}
+
 func (f *floor) listen(ctx context.Context) (err error) {
 	if f.conn, err = pgx.ConnectConfig(ctx, f.pool.Config().ConnConfig); err != nil {
 		return fmt.Errorf("connect to listen: %w", err)
 	}
 	if _, err := f.conn.Exec(ctx, "listen chatfeed"); err != nil {
-		return errors.Join(fmt.Errorf("listen: %w", err), f.unlisten(ctx))
+		return fmt.Errorf("listen: %w", err)
 	}
 	ctx, f.silence = context.WithCancel(ctx)
-	if len(f.readers) > 1 {
-		for i := range f.readers {
-			reader := &f.readers[i]
-			reader.heard = make(chan feed.Position, 1024)
-			f.hearing.Go(func() {
-				for at := range reader.heard {
-					f.read(ctx, reader, at)
-				}
-			})
-		}
+	for i := range f.readers {
+		f.hearing.Go(func() {
+			for at := range f.readers[i].heard {
+				f.read(ctx, &f.readers[i], at)
+			}
+		})
 	}
 	f.hearing.Go(func() { f.hear(ctx) })
 	return nil
 }
 
-// unlisten returns when nothing of the floor runs any more.
-func (f *floor) unlisten(ctx context.Context) error {
+// close returns when nothing of the floor runs any more.
+func (f *floor) close() {
 	if f.silence != nil {
 		f.silence()
 	}
 	f.hearing.Wait()
-	return f.conn.Close(context.WithoutCancel(ctx))
+	if f.conn != nil {
+		_ = f.conn.Close(context.Background())
+	}
+	f.pool.Close()
 }
 
 func (f *floor) hear(ctx context.Context) {
 	defer func() {
 		for _, reader := range f.readers {
-			if reader.heard != nil {
-				close(reader.heard)
-			}
+			close(reader.heard)
 		}
 	}()
 	for {
@@ -173,15 +181,17 @@ func (f *floor) hear(ctx context.Context) {
 		if len(f.readers) == 1 {
 			f.read(ctx, &f.readers[0], at)
 		} else {
-			f.readers[maphash.String(f.seed, workflow)%uint64(len(f.readers))].heard <- at
+			f.readerOf(workflow).heard <- at
 		}
 	}
 }
 
-// read reads what is new of a workflow up to the head that was heard, unless it has been read with an earlier one.
+// read reads what is new of a workflow up to the head that was heard, unless it has been read with an earlier one or is none
+// of the floor's.
 func (f *floor) read(ctx context.Context, reader *floorReader, head feed.Position) {
-	at := feed.Position{WorkflowID: head.WorkflowID, Cursor: reader.cursors[head.WorkflowID]}
-	if at.Cursor >= head.Cursor {
+	cursor, followed := reader.cursors[head.WorkflowID]
+	at := feed.Position{WorkflowID: head.WorkflowID, Cursor: cursor}
+	if !followed || at.Cursor >= head.Cursor {
 		return
 	}
 	pages, err := f.source.After(ctx, []feed.Position{at}, feed.Window{Items: 256, Bytes: 256 << 10})
@@ -212,5 +222,3 @@ func (f *floor) fail(ctx context.Context, err error) {
 	default: // there is an error already
 	}
 }
-
-func (f *floor) close() { f.pool.Close() }

@@ -72,15 +72,15 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// fill writes almost as many items to each workflow as the servers keep in memory, so that the memory that they use need not
-// grow any more.
+// fill writes as many items to each workflow as the servers keep in memory, and has them received in every format, so that
+// the memory that the servers use need not grow any more.
 func (s *soaking) fill() {
 	s.t.Helper()
 	if *soak < fullSoak {
 		return
 	}
 	filling := s.config
-	filling.Transports, filling.Rate, filling.Items = audit.Transports()[:1], 0, 220*len(filling.Workflows)
+	filling.Rate, filling.Items = 10*filling.Rate, 256*len(filling.Workflows)
 	full, err := audit.Start(s.t.Context(), filling)
 	require.NoError(s.t, err)
 	<-full.Written()
