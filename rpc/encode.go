@@ -37,23 +37,28 @@ func encodeProto(item *feed.Item) []byte {
 	if field == nil || item.Metadata != nil || item.WorkflowID == "" || item.ID == "" {
 		return encodeMessage(item)
 	}
-	body, ok := appendFields(make([]byte, 0, len(item.Body)), field.Message(), item.Body)
+	// What stands before the body has the body's length in it, so room for that is left and filled when the body is there.
+	const most = 64 // bytes of tags, lengths and the timestamp
+	room := most + len(item.WorkflowID) + len(item.ID)
+	b, ok := appendFields(make([]byte, room, room+len(item.Body)), field.Message(), item.Body)
 	if !ok {
 		return encodeMessage(item)
 	}
-	at := appendTimestamp(nil, item.CreatedAt)
+	body := len(b) - room
+	at := appendTimestamp(make([]byte, 0, most), item.CreatedAt)
 	size := protowire.SizeTag(itemWorkflowID) + protowire.SizeBytes(len(item.WorkflowID)) +
 		protowire.SizeTag(itemID) + protowire.SizeBytes(len(item.ID)) +
 		protowire.SizeTag(itemCreatedAt) + protowire.SizeBytes(len(at)) +
-		protowire.SizeTag(field.Number()) + protowire.SizeBytes(len(body))
-	b := make([]byte, 0, protowire.SizeTag(1)+protowire.SizeBytes(size))
-	b = appendElement(b, size)
-	b = appendText(b, itemWorkflowID, item.WorkflowID)
-	b = appendText(b, itemID, item.ID)
-	b = protowire.AppendTag(b, itemCreatedAt, protowire.BytesType)
-	b = protowire.AppendBytes(b, at)
-	b = protowire.AppendTag(b, field.Number(), protowire.BytesType)
-	return protowire.AppendBytes(b, body)
+		protowire.SizeTag(field.Number()) + protowire.SizeBytes(body)
+	b = b[room+body-protowire.SizeTag(1)-protowire.SizeBytes(size):]
+	before := appendElement(b[:0], size)
+	before = appendText(before, itemWorkflowID, item.WorkflowID)
+	before = appendText(before, itemID, item.ID)
+	before = protowire.AppendTag(before, itemCreatedAt, protowire.BytesType)
+	before = protowire.AppendBytes(before, at)
+	before = protowire.AppendTag(before, field.Number(), protowire.BytesType)
+	protowire.AppendVarint(before, uint64(body)) //nolint:gosec // a length is not negative
+	return b
 }
 
 // encodeMessage is encodeProto by way of a message, for what is not flat.
@@ -85,14 +90,14 @@ func appendText(b []byte, number protowire.Number, text string) []byte {
 
 // appendTimestamp appends the fields of a google.protobuf.Timestamp.
 func appendTimestamp(b []byte, c feed.Cursor) []byte {
-	t := timestamp(c)
-	if t.GetSeconds() != 0 {
+	t := time.UnixMicro(int64(c))
+	if t.Unix() != 0 {
 		b = protowire.AppendTag(b, 1, protowire.VarintType)
-		b = protowire.AppendVarint(b, uint64(t.GetSeconds())) //nolint:gosec // the wire has it so
+		b = protowire.AppendVarint(b, uint64(t.Unix())) //nolint:gosec // the wire has it so
 	}
-	if t.GetNanos() != 0 {
+	if t.Nanosecond() != 0 {
 		b = protowire.AppendTag(b, 2, protowire.VarintType)
-		b = protowire.AppendVarint(b, uint64(t.GetNanos())) //nolint:gosec // not negative
+		b = protowire.AppendVarint(b, uint64(t.Nanosecond())) //nolint:gosec // not negative
 	}
 	return b
 }
