@@ -64,16 +64,16 @@ func TestIdleStreamsCostNoQueriesBeyondTheSweepAndTheCanary(t *testing.T) {
 		}
 		opening.Add(1)
 		running.Go(func() {
-			s, err := f.Subscribe(feed.Options{From: []feed.Start{{Position: feed.Position{WorkflowID: workflow}}}})
+			s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{{Position: feed.Position{WorkflowID: workflow}}}})
 			if err != nil {
 				t.Errorf("subscribe: %v", err)
 				opening.Done()
 				return
 			}
 			defer s.Close()
-			_, _ = s.Next(ctx) // up to date with nothing
+			_, _ = s.Next() // up to date with nothing
 			opening.Done()
-			_, _ = s.Next(ctx) // idle until the end of the test
+			_, _ = s.Next() // idle until the end of the test
 		})
 	}
 	opening.Wait()

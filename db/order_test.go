@@ -210,13 +210,13 @@ func openStream(t *testing.T, f *feed.Feed, workflows []string) *stream {
 	for _, workflow := range workflows {
 		options.From = append(options.From, feed.Start{Position: feed.Position{WorkflowID: workflow}})
 	}
-	subscription, err := f.Subscribe(options)
+	subscription, err := f.Subscribe(ctx, options)
 	require.NoError(t, err)
 	go func() {
 		defer close(s.ended)
 		defer subscription.Close()
 		for {
-			batch, err := subscription.Next(ctx)
+			batch, err := subscription.Next()
 			if err != nil {
 				return
 			}

@@ -28,6 +28,7 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	c.Window.Items = cmp.Or(c.Window.Items, 256)
 	c.Window.Bytes = cmp.Or(c.Window.Bytes, 256<<10)
+	c.Window.Types = nil
 	c.Sweep = cmp.Or(c.Sweep, 5*time.Second)
 	c.Linger = cmp.Or(c.Linger, 30*time.Second)
 	c.Log = cmp.Or(c.Log, slog.Default())
@@ -45,10 +46,8 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 const (
-	// topicBatch and pageBatch are how many topics or pages one query reads at the most. Whoever asks for a page waits for
-	// all of its query.
-	topicBatch = 1024
-	pageBatch  = 256
+	// batchSize is how many topics or pages one query reads at the most.
+	batchSize = 256
 	// firstLoad is how many items a topic is loaded with at the most: as many as most who come lack. Its tail grows from there.
 	firstLoad = 64
 	// aheadWindows is how many windows of items a page has at the most that is read ahead.
@@ -101,10 +100,10 @@ func (f *Feed) Run(ctx context.Context) {
 	defer f.Drain()
 	var running sync.WaitGroup
 	running.Go(func() { f.listen(ctx) })
-	running.Go(func() { f.readBatches(ctx, "topics", topicBatch, f.work, f.fetch) })
+	running.Go(func() { f.readBatches(ctx, "topics", f.work, f.fetch) })
 	running.Go(func() { f.sweep(ctx) })
 	for range 2 { // so that one large read does not hold up all others
-		running.Go(func() { f.readBatches(ctx, "pages", pageBatch, f.pages.work, f.readPages) })
+		running.Go(func() { f.readBatches(ctx, "pages", f.pages.work, f.readPages) })
 	}
 	running.Wait()
 }

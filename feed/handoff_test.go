@@ -173,7 +173,7 @@ func TestWakesDuringAQueryAreServedByTheNextInOneBatch(t *testing.T) {
 func TestManyTopicsAreReadInOneQueryUpToABound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const bound = 1024
+		const bound = 256
 		src := newSource()
 		f := run(t, src, feed.Config{})
 		busy := src.holdNext(opBefore, beforeSnapshot)

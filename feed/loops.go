@@ -63,16 +63,16 @@ func (f *Feed) takeDirty(limit int) []*topic {
 	return taken
 }
 
-// anyFresh reports whether a topic is to be loaded.
-func (f *Feed) anyFresh() bool {
+// anyFresh reports whether any of the next topics is to be loaded.
+func (f *Feed) anyFresh(limit int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.ContainsFunc(f.dirty, func(t *topic) bool { return !t.tail.Load().loaded })
+	return slices.ContainsFunc(f.dirty[:min(limit, len(f.dirty))], func(t *topic) bool { return !t.tail.Load().loaded })
 }
 
 // fetch reads up to limit dirty topics and brings them up to what they want.
 func (f *Feed) fetch(ctx context.Context, limit int) (n int, err error) {
-	if f.anyFresh() {
+	if f.anyFresh(limit) {
 		runtime.Gosched() // those who come together are served together
 	}
 	topics := f.takeDirty(limit)

@@ -7,14 +7,13 @@ import (
 )
 
 // readBatches reads whenever there is something to read, until ctx ends: all that there is at a time, so that load makes
-// the batches larger and not the queue longer. read returns how many topics or pages it has taken, up to limit, which is
-// most at the most. After a read that failed there is a pause, and then half as much in one query, so that what is too much
-// for a slow source in the time that it has is read in the end.
+// the batches larger and not the queue longer. read returns how many topics or pages it has taken, up to limit. After a
+// read that failed there is a pause, and then half as much in one query, so that what is too much for a slow source in the
+// time that it has is read in the end.
 func (f *Feed) readBatches(
-	ctx context.Context, what string, most int, some <-chan struct{},
-	read func(ctx context.Context, limit int) (n int, err error),
+	ctx context.Context, what string, some <-chan struct{}, read func(ctx context.Context, limit int) (n int, err error),
 ) {
-	pause, limit := backoff{}, most
+	pause, limit := backoff{}, batchSize
 	for {
 		select {
 		case <-ctx.Done():
@@ -28,13 +27,13 @@ func (f *Feed) readBatches(
 			case ctx.Err() != nil:
 				return
 			case err != nil:
-				f.log.WarnContext(ctx, "a read failed; trying again", "reading", what, "count", n, "error", err)
+				f.log.WarnContext(ctx, "a read failed", "reading", what, "count", n, "error", err)
 				if n > 1 {
 					limit = n / 2
 				}
 				pause.wait(ctx)
 			case n > 0:
-				limit = min(limit+1+limit/8, most) // slowly, as what is too much costs the time of a read
+				limit = min(limit+1+limit/8, batchSize) // slowly, as what is too much costs the time of a read
 				pause.reset()
 			}
 		}

@@ -11,6 +11,7 @@ type tail struct {
 	loaded bool    // the first read is done; until then nothing below but wanted means anything
 	items  []*Item // every item after floor, up to read; shared, not to be changed
 	bytes  int
+	gone   int // how many items the array of items still holds in memory before them
 	floor  Cursor
 	read   Cursor // every item up to here has been read
 	wanted Cursor // the newest head that anyone told of
@@ -29,6 +30,10 @@ func (t *tail) append(items []*Item, bound Window) {
 		t.floor = t.items[0].CreatedAt
 		t.bytes -= t.items[0].Size()
 		t.items = t.items[1:] // others may hold the array, so it is left as it is
+		t.gone++
+	}
+	if t.gone > len(t.items)/4 {
+		t.items, t.gone = slices.Clone(t.items), 0
 	}
 }
 

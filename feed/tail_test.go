@@ -98,6 +98,44 @@ func TestEveryPlaceOfATailThatWasLoadedHasItsItemsOnBothSides(t *testing.T) {
 	})
 }
 
+// A topic is loaded with fewer items than its tail may hold, so the tail grows at both bounds in turn.
+func TestATopicIsLoadedWithFewItemsAndGrows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const load, window, before = 64, 256, 70
+		src := newSource()
+		heads := []feed.Cursor{0}
+		write := func() {
+			heads = append(heads, src.messages("w", 1))
+			synctest.Wait()
+		}
+		for range before {
+			write()
+		}
+		f := run(t, src, feed.Config{})
+		everyPlace := func(floor int) {
+			t.Helper()
+			for n, head := range heads {
+				pages := f.Stats().PageReads
+				s := follow(t, f, feed.Options{From: []feed.Start{after("w", head)}})
+				requireSame(t, numbered("w", n+1, len(heads)-1), catchUp(t, s))
+				require.Equal(t, n < floor, f.Stats().PageReads > pages, "item %d", n)
+				s.Close()
+			}
+		}
+		everyPlace(before - load)
+		for _, n := range []int{load - 1, load, load + 1, before, before + 1} {
+			s := follow(t, f, feed.Options{From: []feed.Start{last("w", n)}})
+			requireSame(t, numbered("w", max(1, before-n+1), before), catchUp(t, s))
+			s.Close()
+		}
+		for len(heads) <= before+window {
+			write()
+		}
+		everyPlace(before)
+	})
+}
+
 func TestATailIsBoundedInBytesToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -44,6 +45,24 @@ func FuzzAnItemIsEncodedAsItsMessageWouldBe(f *testing.F) {
 		require.NoError(t, jsonCodec{"json"}.Unmarshal(encodeJSON(item), fromJSON))
 		requireSame(t, want, fromJSON)
 	})
+}
+
+func TestAnItemOfAnySizeIsEncodedAsItsMessageWouldBe(t *testing.T) {
+	t.Parallel()
+	for _, id := range []int{1, 127, 128, 1000} {
+		for _, at := range []feed.Cursor{feed.End, 1795311747_141100, 1_000_000, 1, 0, -1, -1 << 63} {
+			for _, text := range []int{0, 1, 100, 127, 128, 16383, 16384, 1 << 20} {
+				item := &feed.Item{
+					WorkflowID: strings.Repeat("w", id), ID: strings.Repeat("i", id), Type: "message", CreatedAt: at,
+					Body: fmt.Appendf(nil, `{"role": "user", "message": %q}`, strings.Repeat("x", text)),
+				}
+				want, got := new(v1.SubscribeResponse), new(v1.SubscribeResponse)
+				require.NoError(t, proto.Unmarshal(encodeMessage(item), want))
+				require.NoError(t, proto.Unmarshal(encodeProto(item), got))
+				require.True(t, proto.Equal(want, got), "ids of %d, %d µs, text of %d", id, at, text)
+			}
+		}
+	}
 }
 
 func requireSame(t *testing.T, want, got *v1.Item) {

@@ -125,7 +125,17 @@ func newPart(t *testing.T, name, serves string, begin func() *process) *part {
 		require.Equal(t, syscall.SIGKILL, status.Signal(), "%s had ended before: %s", name, p.process.out)
 	}
 	p.start = func() { p.process = begin() }
-	p.ready = func() { p.process.prints(t, serves) }
+	p.ready = func() {
+		waitFor(t, func() bool {
+			select {
+			case <-p.process.exited: // Temporal gives up when it is not up in 15 s; whoever runs it would try again
+				t.Logf("%s is started once more", name)
+				p.start()
+			default:
+			}
+			return contains(p.process.out.String(), serves)
+		}, "%s to print %q", name, serves)
+	}
 	p.start()
 	p.ready()
 	return p

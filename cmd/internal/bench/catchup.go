@@ -175,11 +175,11 @@ func catchupResult(plan catchupPlan, measured []reading) *Result {
 	}
 	result.Plots = []Plot{
 		{
-			Name: "catchup-first-page", Title: "First page of a history", X: "rows in the tables", Y: "ms", Bars: true, Labels: labels,
+			Name: "catchup_first_page", Title: "First page of a history", X: "rows in the tables", Y: "ms", Bars: true, Labels: labels,
 			Series: []Series{{"chatfeed, p50", page}, {"chatfeed, p99", page99}, {"pgx, p50", rawPage}},
 		},
 		{
-			Name: "catchup-whole-history", Title: "Whole history", X: "rows in the tables", Y: "items per second", Bars: true, Labels: labels,
+			Name: "catchup_whole_history", Title: "Whole history", X: "rows in the tables", Y: "items per second", Bars: true, Labels: labels,
 			Series: []Series{{"chatfeed", items}, {"pgx", rawItems}},
 		},
 	}
