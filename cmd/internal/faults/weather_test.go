@@ -107,7 +107,7 @@ func overClients(s storm) func(*world) {
 		for range rounds(1, 2) {
 			before := w.audit.Progress()
 			w.pass(s, []*network{w.clients}, func(ctx context.Context, n *network) error {
-				response, err := get(ctx, "http://"+n.address()+"/workflows/probe/chatData")
+				response, err := get(ctx, "http://"+n.address()+"/workflows/probe/chatData?limit=1")
 				if err != nil {
 					return err
 				}
