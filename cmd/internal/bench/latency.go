@@ -95,7 +95,7 @@ func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoa
 	if err != nil {
 		return nil, nil, err
 	}
-	defer hearing.close()
+	defer hearing.close(ctx)
 
 	for round := range rounds + 1 {
 		streams, reads := newHistogram(), newHistogram()

@@ -121,7 +121,7 @@ func (l *Lab) openFloor(ctx context.Context, workflows []string, arrived arrival
 		return nil, err
 	}
 	if err := f.listen(ctx); err != nil {
-		f.close()
+		f.close(ctx)
 		return nil, err
 	}
 	return f, nil
@@ -151,14 +151,14 @@ func (f *floor) listen(ctx context.Context) (err error) {
 	return nil
 }
 
-// close returns when nothing of the floor runs any more.
-func (f *floor) close() {
+// close ends the floor, also when ctx has ended, and returns when nothing of it runs any more.
+func (f *floor) close(ctx context.Context) {
 	if f.silence != nil {
 		f.silence()
 	}
 	f.hearing.Wait()
 	if f.conn != nil {
-		_ = f.conn.Close(context.Background())
+		_ = f.conn.Close(context.WithoutCancel(ctx))
 	}
 	f.pool.Close()
 }

@@ -28,7 +28,7 @@ func TestASlowInsertDelaysNoOtherAndCountsFromWhenItWasDue(t *testing.T) {
 	t.Cleanup(run.inserts.Close)
 	floor, err := lab.openFloor(ctx, workflows, run.arrived)
 	require.NoError(t, err)
-	t.Cleanup(floor.close)
+	t.Cleanup(func() { floor.close(ctx) })
 
 	// Nobody can write to the first workflow until all of the second is there.
 	tx, err := lab.Pool.Begin(ctx)
