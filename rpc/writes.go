@@ -6,8 +6,8 @@ import (
 )
 
 // limitWrites disconnects a client that does not take what it is sent: each piece of a write, with the flush that follows
-// it, and what is left to send when the handler returns, has three quarters of that time at the least. A slow client that keeps reading is left alone, and a stream that
-// has nothing to send may be silent for as long as it likes.
+// it, and what is left to send when the handler returns, has three quarters of that time at the least. A slow client that
+// keeps reading is left alone, and a stream that has nothing to send may be silent for as long as it likes.
 func limitWrites(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limited := &limitedWriter{

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"chatfeed/db"
@@ -143,10 +142,6 @@ func (r *reading) firstPages(
 		}
 	}
 	return nil
-}
-
-func median(times []time.Duration) time.Duration {
-	return slices.Sorted(slices.Values(times))[len(times)/2]
 }
 
 func catchupResult(plan catchupPlan, measured []reading) *Result {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -47,16 +48,20 @@ func (h *histogram) ms(percent float64) float64 {
 type turns []*histogram
 
 // ms returns the median of what [histogram.ms] is in each turn.
-func (t turns) ms(percent float64) float64 { return t.sorted(percent)[len(t)/2] }
+func (t turns) ms(percent float64) float64 { return median(t.each(percent)) }
 
 // max returns the longest duration of all turns, in milliseconds.
-func (t turns) max() float64 { return t.sorted(100)[len(t)-1] }
+func (t turns) max() float64 { return slices.Max(t.each(100)) }
 
-func (t turns) sorted(percent float64) []float64 {
+func (t turns) each(percent float64) []float64 {
 	each := make([]float64, len(t))
 	for i, h := range t {
 		each[i] = h.ms(percent)
 	}
-	slices.Sort(each)
 	return each
+}
+
+// median returns the value in the middle, of an even number the greater of the two.
+func median[T cmp.Ordered](values []T) T {
+	return slices.Sorted(slices.Values(values))[len(values)/2]
 }

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -132,7 +131,7 @@ func (l *Lab) compareWrites(ctx context.Context, callers int) (plain, notified, 
 		}
 		l.Progress("write: %d callers, round %d of %d", callers, round, rounds)
 	}
-	return medianRate(rates[0]), medianRate(rates[1]), medianRate(rates[2]), nil
+	return median(rates[0]), median(rates[1]), median(rates[2]), nil
 }
 
 // writeTurn has callers write one row after the other for a while and returns how many were written per second.
@@ -160,9 +159,4 @@ func writeTurn(ctx context.Context, callers int, turn time.Duration, one writeRo
 		total += n
 	}
 	return float64(total) / time.Since(start).Seconds(), nil
-}
-
-func medianRate(rates []float64) float64 {
-	slices.Sort(rates)
-	return rates[len(rates)/2]
 }
