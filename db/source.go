@@ -88,19 +88,22 @@ func (s *Source) Before(ctx context.Context, at []feed.Position, window feed.Win
 }
 
 // Heads implements [feed.Source].
-func (s *Source) Heads(ctx context.Context, workflowIDs []string) (map[string]feed.Cursor, error) {
+func (s *Source) Heads(ctx context.Context, workflowIDs []string) (map[string]feed.Head, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	rows, err := s.q.Heads(ctx, workflowIDs)
 	if err != nil {
 		return nil, fmt.Errorf("read heads: %w", err)
 	}
-	heads := make(map[string]feed.Cursor, len(rows))
+	heads := make(map[string]feed.Head, len(rows))
 	for _, row := range rows {
-		heads[row.ID] = cursor(row.Head)
+		heads[row.ID] = feed.Head{At: cursor(row.Head)}
 	}
 	return heads, nil
 }
+
+// Erased implements [feed.Source].
+func (*Source) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
 
 // Workflows returns at most limit workflows by newest head, those that come after the given one in that order; a zero
 // one means from the newest.

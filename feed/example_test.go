@@ -35,9 +35,11 @@ func (h history) Before(ctx context.Context, at []feed.Position, window feed.Win
 	return h.After(ctx, []feed.Position{{WorkflowID: at[0].WorkflowID}}, window)
 }
 
-func (h history) Heads(context.Context, []string) (map[string]feed.Cursor, error) {
-	return map[string]feed.Cursor{"wf_1": h.items[len(h.items)-1].CreatedAt}, nil
+func (h history) Heads(context.Context, []string) (map[string]feed.Head, error) {
+	return map[string]feed.Head{"wf_1": {At: h.items[len(h.items)-1].CreatedAt}}, nil
 }
+
+func (h history) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
 
 // A client that has seen the first item gets the ones after it, and is told when it has them all.
 func ExampleFeed_Subscribe() {

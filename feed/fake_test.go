@@ -260,24 +260,27 @@ func (s *source) pages(ctx context.Context, q query, read func(feed.Position) fe
 }
 
 // Heads implements [feed.Source].
-func (s *source) Heads(ctx context.Context, workflowIDs []string) (map[string]feed.Cursor, error) {
-	heads := make(map[string]feed.Cursor)
+func (s *source) Heads(ctx context.Context, workflowIDs []string) (map[string]feed.Head, error) {
+	heads := make(map[string]feed.Head)
 	err := s.run(ctx, query{op: opHeads, ids: workflowIDs}, func() {
 		for _, id := range workflowIDs {
 			if head, ok := s.heads[id]; ok {
-				heads[id] = head
+				heads[id] = feed.Head{At: head}
 			}
 		}
 	})
 	if err == nil {
 		s.mu.Lock()
 		for id, head := range heads {
-			s.given[id] = max(s.given[id], head)
+			s.given[id] = max(s.given[id], head.At)
 		}
 		s.mu.Unlock()
 	}
 	return heads, err
 }
+
+// Erased implements [feed.Source]; nothing is erased here.
+func (*source) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
 
 // run counts a query, and takes its snapshot between the hooks.
 func (s *source) run(ctx context.Context, q query, snapshot func()) error {

@@ -43,6 +43,14 @@ func (i *Item) Encoded(format Format, encode func(*Item) []byte) []byte {
 // Size is how many bytes of body and metadata the item has: what tails and pages are bounded by.
 func (i *Item) Size() int { return len(i.Body) + len(i.Metadata) }
 
+// Gone names an item that was erased from the source.
+type Gone struct {
+	WorkflowID string
+	Type       string
+	ID         string
+	Mark       int64 // when, in the workflow's order of erasures
+}
+
 // Workflow is the newest state of a workflow that has items.
 type Workflow struct {
 	ID     string

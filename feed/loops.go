@@ -173,7 +173,7 @@ func (f *Feed) sweepOnce(ctx context.Context, expected bool) error {
 	var lost int
 	for _, t := range topics {
 		head, exists := heads[t.workflowID]
-		behind, missed := t.sweep(head, exists, expected)
+		behind, missed := t.sweep(head.At, exists, expected)
 		if behind {
 			f.enqueue(t)
 		}

@@ -10,7 +10,7 @@ type Source interface {
 	// Listen calls wake for each workflow that may have new items, with the head it is told of, until ctx ends or the
 	// source can no longer be heard; the error says why. It calls connected each time that it has begun to listen: from
 	// then on wake is called for all that commits. The feed calls Listen again after an error, so it need not retry.
-	// Neither function blocks.
+	// Neither function blocks. A head of zero says that items of the workflow were erased.
 	Listen(ctx context.Context, connected func(), wake func(workflowID string, head Cursor)) error
 
 	// After returns for each position the oldest items after it, as many as the window allows, in order.
@@ -21,7 +21,17 @@ type Source interface {
 	Before(ctx context.Context, at []Position, window Window) ([]Page, error)
 
 	// Heads returns the head of each of the workflows. A workflow without items is absent.
-	Heads(ctx context.Context, workflowIDs []string) (map[string]Cursor, error)
+	Heads(ctx context.Context, workflowIDs []string) (map[string]Head, error)
+
+	// Erased returns the items of a workflow that were erased after the mark, in order of their marks, at most limit.
+	Erased(ctx context.Context, workflowID string, after int64, limit int) ([]Gone, error)
+}
+
+// Head is the newest state of a workflow as the source has it.
+type Head struct {
+	At     Cursor // CreatedAt of its newest item
+	Born   Cursor // when its history began; a different value once it was erased and written anew
+	Erased int64  // the mark of the last erasure; it only grows while Born stays
 }
 
 // Position is a place in a workflow's order: between the item at the cursor and the next.

@@ -29,6 +29,10 @@ type Start struct {
 type Batch struct {
 	Items    []*Item // of one workflow, in order; shared, not to be changed. Empty after Options.Idle without news.
 	UpToDate bool    // with these, every item that was known to be committed has been delivered
+	// Gone are items of the followed workflows that were erased; who has them removes them.
+	Gone []Gone
+	// Anew are followed workflows whose whole history was erased; what follows is the new one, from its beginning.
+	Anew []string
 }
 
 // Subscription is one client's positions in the workflows it follows. It has no queue: between two calls of Next it costs

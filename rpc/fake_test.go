@@ -42,7 +42,9 @@ func (s *source) Before(_ context.Context, at []feed.Position, window feed.Windo
 	return pages(s.before, at, window)
 }
 
-func (s *source) Heads(context.Context, []string) (map[string]feed.Cursor, error) { return nil, nil }
+func (s *source) Heads(context.Context, []string) (map[string]feed.Head, error) { return nil, nil }
+
+func (s *source) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
 
 func (s *source) Workflows(_ context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
 	if s.workflows == nil {
