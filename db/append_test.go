@@ -1,15 +1,18 @@
 package db_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
@@ -27,7 +30,7 @@ func TestAppendCommitsWithTheRestOfTheTransactionOrNotAtAll(t *testing.T) {
 			if _, err := tx.Exec(ctx, `insert into orders values (1)`); err != nil {
 				return err
 			}
-			if err := db.Append(ctx, tx, db.Message{WorkflowID: "wf", Message: "ordered"}); err != nil {
+			if err := failure(db.Append(ctx, tx, db.Message{WorkflowID: "wf", Message: "ordered"})); err != nil {
 				return err
 			}
 			return fail
@@ -55,7 +58,7 @@ func TestAppendKeepsTheOrderOfItemsOfAllTypes(t *testing.T) {
 		items = append(items, itemOf(i*7%4, "wf_a", a), itemOf(i*5%3, "wf_b", b))
 	}
 
-	require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return db.Append(ctx, tx, items...) }))
+	require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return failure(db.Append(ctx, tx, items...)) }))
 
 	inOrder := `select id from chatfeed.items where workflow_id = $1 order by "_createdAt"`
 	require.Equal(t, wantA, column(ctx, t, pool, inOrder, "wf_a"))
@@ -76,14 +79,14 @@ func TestAppendingAnItemAgainChangesNothing(t *testing.T) {
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
 	writer := newWriter(t, pool)
-	require.NoError(t, writer.Write(ctx, db.Progress{WorkflowID: "wf", ID: "one", Progress: 1, Status: "started"}))
-	require.NoError(t, writer.Write(ctx, db.Progress{WorkflowID: "wf", ID: "two", Progress: 100, Status: "done"}))
+	require.NoError(t, failure(writer.Write(ctx, db.Progress{WorkflowID: "wf", ID: "one", Progress: 1, Status: "started"})))
+	require.NoError(t, failure(writer.Write(ctx, db.Progress{WorkflowID: "wf", ID: "two", Progress: 100, Status: "done"})))
 	before := column(ctx, t, pool, `select i::text from chatfeed.items i order by "_createdAt"`)
 
-	require.NoError(t, writer.Write(ctx, db.Progress{WorkflowID: "wf", ID: "one", Progress: 9, Status: "other"}))
+	require.NoError(t, failure(writer.Write(ctx, db.Progress{WorkflowID: "wf", ID: "one", Progress: 9, Status: "other"})))
 
 	require.Equal(t, before, column(ctx, t, pool, `select i::text from chatfeed.items i order by "_createdAt"`))
-	require.Equal(t, []string{"done"}, column(ctx, t, pool, `select status from chatfeed.workflows`),
+	require.Equal(t, []string{"done"}, column(ctx, t, pool, `select status from chatfeed.heads`),
 		"the status follows the latest item, not the latest try")
 }
 
@@ -118,7 +121,7 @@ func TestAFieldThatCannotBeStoredIsNamed(t *testing.T) {
 		"nil":               {nil, "item", "is nil"},
 	}
 	for name, test := range tests {
-		err := writer.Write(ctx, db.Message{WorkflowID: "wf", Message: "beside it"}, test.item)
+		err := failure(writer.Write(ctx, db.Message{WorkflowID: "wf", Message: "beside it"}, test.item))
 		var bad *db.InvalidItemError
 		require.ErrorAs(t, err, &bad, name)
 		require.Equal(t, 1, bad.Index, name)
@@ -155,21 +158,37 @@ func TestTheStampOverridesTheWriterAndOutrunsAClockThatStepsBack(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
-	_, err := pool.Exec(ctx, `insert into chatfeed.messages (workflow_id, message) values ('wf', '1')`)
-	require.NoError(t, err)
-	// A head in the future is what a clock that has stepped back looks like.
-	_, err = pool.Exec(ctx, `update chatfeed.workflows set head = now() + interval '1 hour'`)
+	stepBack(ctx, t, pool, "wf", "1", time.Hour)
+
+	stamps := column(ctx, t, pool, `insert into chatfeed.messages (workflow_id, message, "_createdAt")
+		values ('wf', '2', '1999-01-01'), ('wf', '3', 'infinity') returning message`)
+	require.Len(t, stamps, 2)
+	_, err := pool.Exec(ctx, `insert into chatfeed.logs (workflow_id, message) values ('wf', '4')`)
 	require.NoError(t, err)
 
-	_, err = pool.Exec(ctx, `insert into chatfeed.messages (workflow_id, message, "_createdAt")
-		values ('wf', '2', '1999-01-01'), ('wf', '3', 'infinity')`)
-	require.NoError(t, err)
+	require.Equal(t, []string{"1", "2", "3", "4"},
+		column(ctx, t, pool, `select body->>'message' from chatfeed.items order by "_createdAt"`))
+	require.Equal(t, []string{"0.000001", "0.000001", "0.000001"}, column(ctx, t, pool, `
+		select trim(trailing '0' from extract(epoch from gap)::text) from (
+			select "_createdAt" - lag("_createdAt") over (order by "_createdAt") as gap from chatfeed.items
+		) g where gap is not null`), "one microsecond apart")
+}
 
-	require.Equal(t, []string{"1", "2", "3"},
-		column(ctx, t, pool, `select message from chatfeed.messages order by "_createdAt"`))
-	require.Equal(t, []string{"0.000001", "0.000002"}, column(ctx, t, pool, `
-		select trim(trailing '0' from extract(epoch from m."_createdAt" - w.head + interval '2 microseconds')::text)
-		from chatfeed.messages m, chatfeed.workflows w where message > '1' order by 1`), "one microsecond apart, up to the head")
+// stepBack writes a message that was stamped before the clock stepped back: it is ahead of the clock.
+func stepBack(ctx context.Context, t *testing.T, pool *pgxpool.Pool, workflow, message string, ahead time.Duration) {
+	t.Helper()
+	_, err := pool.Exec(ctx, `insert into chatfeed.messages (workflow_id, message) values ($1, $2)`, workflow, message)
+	require.NoError(t, err)
+	// Also the horizon, where its owner's transaction would have left it.
+	_, err = pool.Exec(ctx, fmt.Sprintf(`
+		begin;
+		alter table chatfeed.messages disable trigger user;
+		update chatfeed.messages set "_createdAt" = "_createdAt" + interval '%d microseconds' where message = '%s';
+		alter table chatfeed.messages enable trigger user;
+		select setval('chatfeed.horizon', greatest(last_value, (extract(epoch from (select max("_createdAt") from chatfeed.messages)) * 1000000)::bigint))
+		from chatfeed.horizon;
+		commit`, ahead.Microseconds(), message))
+	require.NoError(t, err)
 }
 
 func TestErasingAWorkflowErasesItsItems(t *testing.T) {
@@ -179,27 +198,12 @@ func TestErasingAWorkflowErasesItsItems(t *testing.T) {
 	writer := newWriter(t, pool)
 	for _, workflow := range []string{"wf_a", "wf_b"} {
 		for kind := range 4 {
-			require.NoError(t, writer.Write(ctx, itemOf(kind, workflow, "x")))
+			require.NoError(t, failure(writer.Write(ctx, itemOf(kind, workflow, "x"))))
 		}
 	}
 	_, err := pool.Exec(ctx, `delete from chatfeed.workflows where id = 'wf_a'`)
 	require.NoError(t, err)
 	require.Equal(t, []string{"wf_b", "wf_b", "wf_b", "wf_b"}, column(ctx, t, pool, `select workflow_id from chatfeed.items`))
-}
-
-func TestHeadUpdatesStayHeapOnly(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	pool := openPool(t, dbtest.URL(t), 1)
-	for range 200 {
-		_, err := pool.Exec(ctx, `insert into chatfeed.logs (workflow_id, message) values ('wf', '')`)
-		require.NoError(t, err)
-	}
-	_, err := pool.Exec(ctx, `select pg_stat_force_next_flush()`)
-	require.NoError(t, err)
-	share := column(ctx, t, pool, `select (n_tup_hot_upd > 0.95 * n_tup_upd and n_tup_upd > 100)::text || ' ' || n_tup_hot_upd
-		|| ' of ' || n_tup_upd from pg_stat_user_tables where schemaname = 'chatfeed' and relname = 'workflows'`)
-	require.Contains(t, share[0], "true", "heap-only updates")
 }
 
 func TestABadRowInAGroupFailsItsCallerOnly(t *testing.T) {
@@ -213,10 +217,10 @@ func TestABadRowInAGroupFailsItsCallerOnly(t *testing.T) {
 	for i := range cap(failed) {
 		go func() {
 			if i%8 == 3 {
-				failed <- writer.Write(ctx, bad)
+				failed <- failure(writer.Write(ctx, bad))
 				return
 			}
-			if err := writer.Write(ctx, db.Message{WorkflowID: fmt.Sprintf("wf_%d", i%3), ID: fmt.Sprint(i)}); err != nil {
+			if err := failure(writer.Write(ctx, db.Message{WorkflowID: fmt.Sprintf("wf_%d", i%3), ID: fmt.Sprint(i)})); err != nil {
 				failed <- fmt.Errorf("a good row failed: %w", err)
 				return
 			}
@@ -235,21 +239,4 @@ func TestABadRowInAGroupFailsItsCallerOnly(t *testing.T) {
 	}
 	require.Equal(t, cap(failed)/8, refused)
 	require.Len(t, column(ctx, t, pool, `select id from chatfeed.items`), cap(failed)-refused)
-}
-
-func TestTheHourOfAWorkflowFollowsItsHead(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	pool := openPool(t, dbtest.URL(t), 4)
-	right := `select (head_hour = date_bin('1 hour', head, to_timestamp(0)))::text from chatfeed.workflows`
-	insert := func() {
-		_, err := pool.Exec(ctx, `insert into chatfeed.logs (workflow_id, message) values ('wf', '')`)
-		require.NoError(t, err)
-	}
-	insert()
-	require.Equal(t, []string{"true"}, column(ctx, t, pool, right), "of a new workflow")
-	_, err := pool.Exec(ctx, `update chatfeed.workflows set head = head - interval '1 day', head_hour = head_hour - interval '1 day'`)
-	require.NoError(t, err)
-	insert()
-	require.Equal(t, []string{"true"}, column(ctx, t, pool, right), "of one that was silent for a day")
 }

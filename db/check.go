@@ -1,7 +1,6 @@
 package db
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -17,15 +16,24 @@ const (
 	maxMetadata   = 64 << 10
 )
 
+// What one call may write at the most, so that it can be done in the time that a transaction has.
+const (
+	MaxItems = 10_000
+	MaxBytes = 16 << 20 // of texts and metadata
+)
+
 // InvalidItemError says which field of an item cannot be stored and why. Nothing of the call has been written.
 type InvalidItemError struct {
-	Index  int    // of the item among those of the call
+	Index  int    // of the item among those of the call; below zero where it is the call or an unknown one of its items
 	Field  string // by its JSON name
 	Reason string // what is wrong and what is accepted
 }
 
 // Error says it in one line.
 func (e *InvalidItemError) Error() string {
+	if e.Index < 0 {
+		return fmt.Sprintf("%s: %s", e.Field, e.Reason)
+	}
 	return fmt.Sprintf("item %d: %s: %s", e.Index, e.Field, e.Reason)
 }
 
@@ -73,16 +81,16 @@ func (c *checker) key(k key) {
 	}
 	c.text("workflowId", k.workflowID, maxWorkflowID)
 	c.text("id", k.id, maxID)
-	switch {
-	case len(k.metadata) > maxMetadata:
-		c.fail("metadata", "is %d bytes long; at most %d bytes are accepted", len(k.metadata), maxMetadata)
-	case k.metadata != nil && (!json.Valid(k.metadata) || !utf8.Valid(k.metadata)):
-		c.fail("metadata", "is not valid JSON; any JSON value is accepted")
-	}
+	c.metadata(k.metadata)
 }
 
 // checked returns the items as rows, or an [InvalidItemError].
 func checked(items []Item) ([]row, error) {
+	if len(items) > MaxItems {
+		return nil, &InvalidItemError{Index: -1, Field: "items", Reason: fmt.Sprintf(
+			"are %d; at most %d are accepted in one call", len(items), MaxItems)}
+	}
+	size := 0
 	rows := make([]row, len(items))
 	for i, item := range items {
 		if item == nil || reflect.ValueOf(item).Kind() == reflect.Pointer && reflect.ValueOf(item).IsNil() {
@@ -98,7 +106,12 @@ func checked(items []Item) ([]row, error) {
 		if k.id == "" {
 			k.id = newID(k.prefix)
 		}
-		rows[i] = row{Item: item.with(k.workflowID, k.id), workflowID: k.workflowID, id: k.id, metadata: string(k.metadata)}
+		rows[i] = row{Item: item.with(k.workflowID, k.id), workflowID: k.workflowID, id: k.id, metadata: string(k.metadata), place: i}
+		size += rows[i].bytes()
+	}
+	if size > MaxBytes {
+		return nil, &InvalidItemError{Index: -1, Field: "items", Reason: fmt.Sprintf(
+			"have %d bytes; at most %d are accepted in one call", size, MaxBytes)}
 	}
 	return rows, nil
 }

@@ -49,9 +49,10 @@ func ExampleAppend() {
 		if _, err := tx.Exec(ctx, `insert into bookings values ('b_1', 'Ada')`); err != nil {
 			return err
 		}
-		return db.Append(ctx, tx,
+		_, err := db.Append(ctx, tx,
 			db.Message{WorkflowID: "wf_1", Message: "Your table is booked."},
 			db.Progress{WorkflowID: "wf_1", Progress: 100, Status: "booked"})
+		return err
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -84,9 +85,12 @@ func ExampleWriter() {
 	writer := db.NewWriter(pool)
 	defer writer.Close()
 
-	fmt.Println(writer.Write(ctx, db.Log{WorkflowID: "wf_1", Level: "info", Message: "Looking for a table."}))
+	looking := db.Log{WorkflowID: "wf_1", ID: "log_1", Level: "info", Message: "Looking for a table."}
+	fmt.Println(writer.Write(ctx, looking))
+	fmt.Println(writer.Write(ctx, looking))
 	fmt.Println(writer.Write(ctx, db.Progress{WorkflowID: "wf_1", Progress: 120}))
 	// Output:
-	// <nil>
-	// item 0: progress: is 120; accepted is a number from 0 to 100
+	// [{log_1 false}] <nil>
+	// [{log_1 true}] <nil>
+	// [] item 0: progress: is 120; accepted is a number from 0 to 100
 }

@@ -22,7 +22,7 @@ func writeThrough(ctx context.Context, t *testing.T, writer *db.Writer, n int, b
 	for i := range n {
 		id := fmt.Sprintf("item_%04d", i)
 		for tries := 0; ; tries++ {
-			err := writer.Write(ctx, db.Message{WorkflowID: "wf", ID: id, Message: "m"})
+			err := failure(writer.Write(ctx, db.Message{WorkflowID: "wf", ID: id, Message: "m"}))
 			if err == nil {
 				break
 			}

@@ -52,7 +52,11 @@ type row struct {
 	workflowID string
 	id         string
 	metadata   string // empty means none
+	place      int    // among the items of its call or group
 }
+
+// bytes is how long the row's body and metadata are.
+func (r row) bytes() int { return r.size() + len(r.metadata) }
 
 // Message is something said in the chat. An empty Role means assistant.
 type Message struct {
@@ -91,7 +95,8 @@ func (Message) insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error 
 		p.Messages = append(p.Messages, m.Message)
 		p.Statuses = append(p.Statuses, m.Status)
 	}
-	return q.InsertMessages(ctx, p)
+	_, err := q.InsertMessages(ctx, p)
+	return err
 }
 
 // Log is a line of the workflow's log. An empty Level means info.
@@ -128,7 +133,8 @@ func (Log) insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error {
 		p.Levels = append(p.Levels, cmp.Or(l.Level, "info"))
 		p.Messages = append(p.Messages, l.Message)
 	}
-	return q.InsertLogs(ctx, p)
+	_, err := q.InsertLogs(ctx, p)
+	return err
 }
 
 // Stat says what a piece of work has cost.
@@ -165,7 +171,8 @@ func (Stat) insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error {
 		p.ProcessingTimes = append(p.ProcessingTimes, s.ProcessingTime)
 		p.TokenCounts = append(p.TokenCounts, int32(s.TokenCount)) //nolint:gosec // check has bounded it
 	}
-	return q.InsertStats(ctx, p)
+	_, err := q.InsertStats(ctx, p)
+	return err
 }
 
 // Progress says how far the workflow has come. The status of a workflow is that of its latest progress item.
@@ -205,7 +212,8 @@ func (Progress) insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error
 		p.Statuses = append(p.Statuses, item.Status)
 		p.Results = append(p.Results, item.Result)
 	}
-	return q.InsertProgress(ctx, p)
+	_, err := q.InsertProgress(ctx, p)
+	return err
 }
 
 func addKey(r row, workflowIDs, ids, metadata *[]string) {

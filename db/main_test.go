@@ -5,7 +5,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"chatfeed/db"
 	"chatfeed/db/dbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dbtest.Goroutines()...) }
+
+// failure is the error of a write whose other result does not matter.
+func failure(_ []db.Written, err error) error { return err }

@@ -148,13 +148,13 @@ func writeOne(ctx context.Context, tx pgx.Tx, workflow, id string) error {
 			values ($1, $2, '', '2001-01-01')`, workflow, id)
 		return err
 	case 1:
-		return db.Append(ctx, tx, db.Log{WorkflowID: workflow, ID: id})
+		return failure(db.Append(ctx, tx, db.Log{WorkflowID: workflow, ID: id}))
 	case 2:
-		return db.Append(ctx, tx, db.Stat{WorkflowID: workflow, ID: id})
+		return failure(db.Append(ctx, tx, db.Stat{WorkflowID: workflow, ID: id}))
 	case 3:
-		return db.Append(ctx, tx, db.Progress{WorkflowID: workflow, ID: id})
+		return failure(db.Append(ctx, tx, db.Progress{WorkflowID: workflow, ID: id}))
 	}
-	return db.Append(ctx, tx, db.Message{WorkflowID: workflow, ID: id})
+	return failure(db.Append(ctx, tx, db.Message{WorkflowID: workflow, ID: id}))
 }
 
 // readPages reads each workflow by its bare timestamp, a page at a time, until writing has ended and nothing follows.

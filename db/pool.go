@@ -18,11 +18,10 @@ func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
 	params := cfg.ConnConfig.RuntimeParams
-	if _, ok := params["jit"]; !ok {
-		params["jit"] = "off"
-	}
-	if _, ok := params["application_name"]; !ok {
-		params["application_name"] = "chatfeed"
+	for name, value := range map[string]string{"jit": "off", "application_name": "chatfeed"} {
+		if _, ok := params[name]; !ok {
+			params[name] = value
+		}
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

@@ -97,24 +97,40 @@ func (s *Source) Heads(ctx context.Context, workflowIDs []string) (map[string]fe
 	}
 	heads := make(map[string]feed.Head, len(rows))
 	for _, row := range rows {
-		heads[row.ID] = feed.Head{At: cursor(row.Head)}
+		if row.Head.Valid || row.Erased > 0 { // else nothing has been written to it yet
+			heads[row.ID] = feed.Head{At: cursor(row.Head), Born: cursor(row.Born), Erased: row.Erased}
+		}
 	}
 	return heads, nil
 }
 
-// Erased implements [feed.Source].
-func (*Source) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
+// Erased implements [feed.Source]. What was erased is known for a day.
+func (s *Source) Erased(ctx context.Context, workflowID string, after int64, limit int) ([]feed.Gone, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := s.q.Erased(ctx, dbsqlc.ErasedParams{
+		WorkflowID: workflowID, After: after, MaxErasures: int32(min(limit, 1<<20)), //nolint:gosec // bounded
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read erasures: %w", err)
+	}
+	gone := make([]feed.Gone, len(rows))
+	for i, row := range rows {
+		gone[i] = feed.Gone{WorkflowID: workflowID, Type: row.Type, ID: row.ItemID, Mark: row.Mark}
+	}
+	return gone, nil
+}
 
-// Workflows returns at most limit workflows by newest head, those that come after the given one in that order; a zero
-// one means from the newest.
+// Workflows returns at most limit workflows that have items, by time of activity, those that come after the given one in
+// that order; a zero one means from the newest. The time is at most a minute before the head.
 func (s *Source) Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if after.Head == 0 {
-		after.Head = feed.End
+	if after.Active == 0 {
+		after.Active = feed.End
 	}
 	rows, err := s.q.Workflows(ctx, dbsqlc.WorkflowsParams{
-		BeforeHead:   timestamp(after.Head),
+		BeforeActive: timestamp(after.Active),
 		BeforeID:     after.ID,
 		MaxWorkflows: int32(min(limit, 1<<20)), //nolint:gosec // bounded
 	})
@@ -123,7 +139,7 @@ func (s *Source) Workflows(ctx context.Context, after feed.Workflow, limit int) 
 	}
 	workflows := make([]feed.Workflow, len(rows))
 	for i, row := range rows {
-		workflows[i] = feed.Workflow{ID: row.ID, Head: cursor(row.Head), Status: row.Status}
+		workflows[i] = feed.Workflow{ID: row.ID, Active: cursor(row.Active), Head: cursor(row.Head), Status: row.Status}
 	}
 	return workflows, nil
 }
@@ -148,7 +164,6 @@ func afterParams(at []feed.Position, window feed.Window) dbsqlc.AfterParams {
 // the order within a page is its promise to keep.
 func pages(at []feed.Position, rows []dbsqlc.AfterRow, window feed.Window) []feed.Page {
 	pages := make([]feed.Page, len(at))
-	sizes := make([]int, len(at))
 	counts := make([]int, len(at))
 	for _, row := range rows {
 		counts[row.Position-1]++
@@ -163,12 +178,11 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow, window feed.Window) []fee
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
 		item.Body, item.Metadata = row.Body, row.Metadata
 		page := &pages[row.Position-1]
+		page.More = row.Followed && (page.More || len(page.Items) == 0) // the last row says whether there is more; all others are followed
 		page.Items = append(page.Items, item)
-		sizes[row.Position-1] += item.Size()
 	}
 	for i := range pages {
 		page := &pages[i]
-		page.More = len(page.Items) >= window.Items || sizes[i] >= window.Bytes
 		byTime := func(a, b *feed.Item) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) }
 		if !slices.IsSortedFunc(page.Items, byTime) {
 			slices.SortFunc(page.Items, byTime)
@@ -177,7 +191,13 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow, window feed.Window) []fee
 	return pages
 }
 
-func cursor(t pgtype.Timestamptz) feed.Cursor { return feed.Cursor(t.Time.UnixMicro()) }
+// cursor is zero for null.
+func cursor(t pgtype.Timestamptz) feed.Cursor {
+	if !t.Valid {
+		return 0
+	}
+	return feed.Cursor(t.Time.UnixMicro())
+}
 
 // timestamp is a cursor as PostgreSQL takes it. What is before the epoch is the epoch, as no item is older.
 func timestamp(c feed.Cursor) pgtype.Timestamptz {

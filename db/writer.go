@@ -7,12 +7,13 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"chatfeed/db/internal/dbsqlc"
 )
 
 const (
@@ -25,6 +26,10 @@ const (
 	commitTimeout = 30 * time.Second
 	// conflictTries is how often a group is tried that PostgreSQL has ended for a deadlock or a failed serialization.
 	conflictTries = 10
+	// lockTimeout is how long a group waits for a workflow that somebody else is writing to. What is left of it waits for
+	// shortTimeout, and so does a write that waits apart each time that it looks.
+	lockTimeout  = 250 * time.Millisecond
+	shortTimeout = 25 * time.Millisecond
 )
 
 // ErrWriterClosed is returned by [Writer.Write] after [Writer.Close].
@@ -34,9 +39,9 @@ var ErrWriterClosed = errors.New("db: writer is closed")
 // notifying transaction at a time, so a commit for each caller would make them all wait for each other. There is no
 // timer in it; a group is what arrived during the commits before.
 //
-// A group waits for the workflows that it writes to. So a transaction of another program that has written to a workflow
-// and stays open holds up the writer as soon as someone writes to that workflow, and after 30 s fails who waits with it;
-// idle_in_transaction_session_timeout is PostgreSQL's remedy for such transactions.
+// A transaction of another program that has written to a workflow and stays open holds up the writes to that workflow and
+// no others: after a quarter of a second without the workflow's lock they leave their group and wait apart, and after 30 s
+// they fail. idle_in_transaction_session_timeout is PostgreSQL's remedy for such transactions.
 //
 // Its methods may be called from any goroutine.
 type Writer struct {
@@ -46,19 +51,23 @@ type Writer struct {
 
 	mu     sync.Mutex
 	queue  []*write
+	apart  map[string][]*write // writes to workflows that others have locked; a goroutine for each workflow writes them
+	turns  chan struct{}       // taken while one of those goroutines has a transaction
 	closed bool
 }
 
 // write is one caller's items on their way.
 type write struct {
-	rows []row
-	size int
-	done chan error // of capacity one
+	rows    []row
+	size    int
+	begun   time.Time
+	written []Written  // set before done is told
+	done    chan error // of capacity one
 }
 
 // NewWriter makes a writer on the pool, which stays the caller's. The caller must Close the writer.
 func NewWriter(pool *pgxpool.Pool) *Writer {
-	w := &Writer{pool: pool}
+	w := &Writer{pool: pool, apart: make(map[string][]*write), turns: make(chan struct{}, 1)}
 	w.arrived = sync.NewCond(&w.mu)
 	for range flushers {
 		w.running.Go(w.flush)
@@ -66,57 +75,66 @@ func NewWriter(pool *pgxpool.Pool) *Writer {
 	return w
 }
 
-// Write appends items, all or none, and returns when they are durable. The items of one workflow keep the order in
-// which they are given; an item whose ID the workflow already has is left as it was.
+// Write appends items, all or none, and returns what has become of each when they are durable. The items of one workflow
+// keep the order in which they are given; an item whose ID the workflow already has is left as it was.
 //
 // The error is the caller's own: an [InvalidItemError], what PostgreSQL has against these items, or what has become of
 // the database. When ctx ends or the connection is lost during the commit, the items may yet have been written; with
 // IDs of the caller's own, writing them again is safe.
-func (w *Writer) Write(ctx context.Context, items ...Item) error {
+func (w *Writer) Write(ctx context.Context, items ...Item) ([]Written, error) {
 	rows, err := checked(items)
 	if err != nil || len(rows) == 0 {
-		return err
+		return nil, err
 	}
 	request, err := w.enqueue(rows)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	select {
 	case err := <-request.done:
-		return err
+		return request.written, err
 	case <-ctx.Done():
 		if w.withdraw(request) {
-			return fmt.Errorf("append: not written: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("append: not written: %w", context.Cause(ctx))
 		}
-		return fmt.Errorf("append: outcome unknown: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("append: outcome unknown: %w", context.Cause(ctx))
 	}
 }
 
 func (w *Writer) enqueue(rows []row) (*write, error) {
-	request := &write{rows: rows, done: make(chan error, 1)}
+	request := &write{rows: rows, begun: time.Now(), done: make(chan error, 1)}
 	for _, r := range rows {
-		request.size += len(r.metadata) + r.size()
+		request.size += r.bytes()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return nil, ErrWriterClosed
 	}
+	if workflow, ok := w.waitsFor(request); ok {
+		w.apart[workflow] = append(w.apart[workflow], request)
+		return request, nil
+	}
 	w.queue = append(w.queue, request)
 	w.arrived.Signal()
 	return request, nil
 }
 
-// withdraw takes a write out of the queue and reports whether it was still there.
+// withdraw takes a write out of where it waits and reports whether it was still there.
 func (w *Writer) withdraw(request *write) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at := slices.Index(w.queue, request)
-	if at < 0 {
-		return false
+	if at := slices.Index(w.queue, request); at >= 0 {
+		w.queue = slices.Delete(w.queue, at, at+1)
+		return true
 	}
-	w.queue = slices.Delete(w.queue, at, at+1)
-	return true
+	for workflow, waiting := range w.apart {
+		if at := slices.Index(waiting, request); at >= 0 {
+			w.apart[workflow] = slices.Delete(waiting, at, at+1)
+			return true
+		}
+	}
+	return false
 }
 
 // Close commits what is queued and returns. Later writes fail with [ErrWriterClosed].
@@ -130,7 +148,7 @@ func (w *Writer) Close() {
 
 func (w *Writer) flush() {
 	for group := w.take(); group != nil; group = w.take() {
-		w.commit(group)
+		w.commit(group, lockTimeout)
 		runtime.Gosched() // callers that have just been answered and write again join the next group
 	}
 }
@@ -160,12 +178,20 @@ func (w *Writer) take() []*write {
 }
 
 // commit writes a group and tells each caller. A group that PostgreSQL refuses for what is in it is halved until the
-// refused write stands alone.
-func (w *Writer) commit(group []*write) {
-	err := w.try(group)
+// refused write stands alone. Writes to workflows whose locks are not to be had in time leave it.
+func (w *Writer) commit(group []*write, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+	defer cancel()
+	err := w.try(ctx, group, timeout)
+	if blocked := locked(err); len(blocked) > 0 {
+		if free := w.setApart(group, blocked); len(free) > 0 {
+			w.commit(free, shortTimeout)
+		}
+		return
+	}
 	if len(group) > 1 && ofOneRow(err) {
-		w.commit(group[:len(group)/2])
-		w.commit(group[len(group)/2:])
+		w.commit(group[:len(group)/2], timeout)
+		w.commit(group[len(group)/2:], timeout)
 		return
 	}
 	for _, request := range group {
@@ -173,59 +199,57 @@ func (w *Writer) commit(group []*write) {
 	}
 }
 
-// try writes a group in one transaction and one round trip, again if PostgreSQL ends it for a conflict with others.
-func (w *Writer) try(group []*write) error {
-	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
-	defer cancel()
+// try writes a group in one transaction and one round trip, again if PostgreSQL ends it for a conflict with others. It
+// waits for no lock for longer than the timeout.
+func (w *Writer) try(ctx context.Context, group []*write, timeout time.Duration) error {
 	var rows []row
 	for _, request := range group {
-		rows = append(rows, request.rows...)
+		for _, r := range request.rows {
+			r.place = len(rows)
+			rows = append(rows, r)
+		}
 	}
 	statements := plan(rows)
+	// One statement takes its locks in order by itself. That the workflows are named costs a fifth, and tells of all that
+	// are locked, and not only of the first.
+	workflows := ""
+	if len(statements) > 1 || timeout < lockTimeout {
+		workflows = names(rows)
+	}
 	for tries := 1; ; tries++ {
 		var p pipeline
-		if err := appendRows(ctx, &p, statements); err != nil {
+		q := dbsqlc.New(&p)
+		// The commit waits for others' commits, because it notifies; that is not for the timeout to bound.
+		limit := dbsqlc.LimitLocksParams{WorkflowIds: workflows, LockTimeout: strconv.FormatInt(timeout.Milliseconds(), 10)}
+		err := errors.Join(q.LimitLocks(ctx, limit), p.insert(ctx, statements), q.UnlimitLocks(ctx))
+		if err != nil {
 			return err
 		}
-		err := w.pool.SendBatch(ctx, &p.Batch).Close()
+		err = w.pool.SendBatch(ctx, &p.Batch).Close()
 		switch {
 		case err == nil:
+			report(&p, group, statements)
 			return nil
-		case tries == conflictTries || !conflict(err):
-			return fmt.Errorf("append: %w", err)
+		case !conflict(err) && !tableLocked(err), conflict(err) && tries >= conflictTries:
+			return fmt.Errorf("append: %w", explain(err))
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("append: %w", err)
-		case <-time.After(rand.N(time.Duration(tries) * 5 * time.Millisecond)):
+		case <-time.After(rand.N(time.Duration(min(tries, conflictTries)) * 5 * time.Millisecond)):
 		}
 	}
 }
 
-// Refused reports whether PostgreSQL has refused the data itself, so that to try again is in vain: SQLSTATE classes 22
-// (data exception), 23 (integrity constraint violation) and 54 (limit exceeded).
-func Refused(err error) bool {
-	state := sqlState(err)
-	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") || strings.HasPrefix(state, "54")
-}
-
-// ofOneRow reports whether an error may be about one row of a group, such as what a user's own trigger raises, and not
-// about the connection, the transaction, the server or what it lacks: SQLSTATE classes 08, 25, 40, 53, 57 and 58.
-func ofOneRow(err error) bool {
-	state := sqlState(err)
-	return state != "" && !slices.Contains([]string{"08", "25", "40", "53", "57", "58"}, state[:2])
-}
-
-// conflict reports whether the transaction may succeed when it is run again: a failed serialization or a deadlock.
-func conflict(err error) bool {
-	state := sqlState(err)
-	return state == "40001" || state == "40P01"
-}
-
-func sqlState(err error) string {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code
+// report tells each write of a group what has become of its rows.
+func report(p *pipeline, group []*write, statements []statement) {
+	var written []Written
+	for _, request := range group {
+		written = append(written, make([]Written, len(request.rows))...)
 	}
-	return ""
+	p.report(statements, func(place int, id string, already bool) { written[place] = Written{id, already} })
+	for _, request := range group {
+		n := len(request.rows)
+		request.written, written = written[:n:n], written[n:]
+	}
 }

@@ -37,7 +37,7 @@ func TestConcurrentWritesAreDurableInEachCallersOrder(t *testing.T) {
 					workflow := fmt.Sprintf("wf_%d", rand.IntN(6))
 					items = append(items, itemOf(rand.IntN(4), workflow, fmt.Sprintf("%02d_%02d_%d", c, n, i)))
 				}
-				if err := writers[c%2].Write(ctx, items...); err != nil {
+				if _, err := writers[c%2].Write(ctx, items...); err != nil {
 					t.Errorf("a write failed: %v", err)
 				}
 			}
@@ -61,7 +61,7 @@ func TestCallersThatQueueDuringACommitShareTheNext(t *testing.T) {
 	var calling sync.WaitGroup
 	for i := range callers {
 		calling.Go(func() {
-			if err := writer.Write(ctx, db.Log{WorkflowID: "wf", ID: fmt.Sprint(i)}); err != nil {
+			if err := failure(writer.Write(ctx, db.Log{WorkflowID: "wf", ID: fmt.Sprint(i)})); err != nil {
 				t.Errorf("a write failed: %v", err)
 			}
 		})
@@ -79,8 +79,8 @@ func TestAQueuedWriteThatIsGivenUpIsNotWritten(t *testing.T) {
 	pool := openPool(t, dbtest.URL(t), 2)
 	writer, free := busyWriter(t, pool)
 	gone, stayed := make(chan error, 1), make(chan error, 1)
-	go func() { gone <- writer.Write(ctx, db.Log{WorkflowID: "wf", ID: "gone"}) }()
-	go func() { stayed <- writer.Write(t.Context(), db.Log{WorkflowID: "wf", ID: "stayed"}) }()
+	go func() { gone <- failure(writer.Write(ctx, db.Log{WorkflowID: "wf", ID: "gone"})) }()
+	go func() { stayed <- failure(writer.Write(t.Context(), db.Log{WorkflowID: "wf", ID: "stayed"})) }()
 	queued(t, writer, 2)
 	giveUp()
 	err := <-gone
@@ -130,11 +130,11 @@ func TestACallerThatGivesUpLeavesTheOthersAlone(t *testing.T) {
 	writer := newWriter(t, pool)
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)
-	require.NoError(t, db.Append(ctx, tx, db.Log{WorkflowID: "wf"}))
+	require.NoError(t, failure(db.Append(ctx, tx, db.Log{WorkflowID: "wf"})))
 	impatient, giveUp := context.WithCancel(ctx)
 	gone, stayed := make(chan error, 1), make(chan error, 1)
-	go func() { gone <- writer.Write(impatient, db.Log{WorkflowID: "wf", ID: "gone"}) }()
-	go func() { stayed <- writer.Write(ctx, db.Log{WorkflowID: "wf", ID: "stayed"}) }()
+	go func() { gone <- failure(writer.Write(impatient, db.Log{WorkflowID: "wf", ID: "gone"})) }()
+	go func() { stayed <- failure(writer.Write(ctx, db.Log{WorkflowID: "wf", ID: "stayed"})) }()
 	giveUp()
 	require.ErrorIs(t, <-gone, context.Canceled)
 	require.NoError(t, tx.Commit(ctx))
@@ -153,7 +153,7 @@ func TestAnErrorOfAUsersOwnTriggerFailsItsCallerOnly(t *testing.T) {
 	failed := make(chan error, 50)
 	for i := range cap(failed) {
 		item := &db.Message{WorkflowID: "wf", Message: map[bool]string{true: "no", false: "yes"}[i == 20]}
-		go func() { failed <- writer.Write(ctx, item) }()
+		go func() { failed <- failure(writer.Write(ctx, item)) }()
 	}
 	refused := 0
 	for range cap(failed) {
@@ -172,7 +172,7 @@ func TestCloseCommitsWhatIsQueuedAndRefusesWhatComesLater(t *testing.T) {
 	writer := db.NewWriter(pool)
 	errs := make(chan error, 100)
 	for i := range cap(errs) {
-		go func() { errs <- writer.Write(ctx, db.Log{WorkflowID: "wf", ID: fmt.Sprint(i)}) }()
+		go func() { errs <- failure(writer.Write(ctx, db.Log{WorkflowID: "wf", ID: fmt.Sprint(i)})) }()
 	}
 	require.NoError(t, <-errs)
 	writer.Close()
@@ -185,6 +185,6 @@ func TestCloseCommitsWhatIsQueuedAndRefusesWhatComesLater(t *testing.T) {
 		}
 	}
 	require.Len(t, column(ctx, t, pool, `select id from chatfeed.logs`), written)
-	require.ErrorIs(t, writer.Write(ctx, db.Log{WorkflowID: "wf"}), db.ErrWriterClosed)
+	require.ErrorIs(t, failure(writer.Write(ctx, db.Log{WorkflowID: "wf"})), db.ErrWriterClosed)
 	writer.Close()
 }

@@ -55,5 +55,6 @@ type Gone struct {
 type Workflow struct {
 	ID     string
 	Head   Cursor // CreatedAt of its newest item
+	Active Cursor // what workflows are listed by: at most a minute before the head
 	Status string // status of its latest progress item, or empty
 }

@@ -1,50 +1,65 @@
 -- Every write of the feed: one statement for a run of items of one type, in the order of the arrays. A row that is
--- already there stays as it is, so a write may be repeated.
+-- already there stays as it is, so a write may be repeated; the ids that come back are those of the rows that were not.
+--
+-- These statements run on connections of others too, so what they call is named with its schema: an exact match in
+-- somebody's public schema would come before PostgreSQL's own polymorphic function.
 
--- name: LockWorkflows :exec
--- Takes the locks that the inserts would take, in the order of the array, so that two transactions never wait for each
--- other. The array must be sorted and without repetitions.
-insert into chatfeed.workflows as w (id, head)
-select unnest(sqlc.arg(workflow_ids)::text[]), to_timestamp(0)
-on conflict (id) do update set head = w.head;
+-- name: BeginWrite :exec
+-- Names the workflows that the inserts of this transaction write to, as a JSON array in order: the first insert locks them,
+-- and two transactions never wait for each other in a circle. Nothing is named where there is no need.
+select pg_catalog.set_config('chatfeed.lock', sqlc.arg(workflow_ids)::text, true);
 
--- name: InsertMessages :exec
+-- name: LimitLocks :exec
+-- Names the workflows as BeginWrite does, and bounds the wait for each lock until UnlimitLocks.
+select pg_catalog.set_config('chatfeed.lock', sqlc.arg(workflow_ids)::text, true),
+       pg_catalog.set_config('chatfeed.lock_timeout', pg_catalog.current_setting('lock_timeout'), true),
+       pg_catalog.set_config('lock_timeout', sqlc.arg(lock_timeout)::text, true);
+
+-- name: UnlimitLocks :exec
+-- Gives the transaction back the lock_timeout that it had.
+select pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('chatfeed.lock_timeout'), true);
+
+-- name: InsertMessages :many
 insert into chatfeed.messages (workflow_id, id, role, message, status, metadata)
 select i.workflow_id, i.id, i.role, i.message, i.status, nullif(i.metadata, '')::jsonb
 from (
-    select unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, unnest(sqlc.arg(ids)::text[]) as id,
-           unnest(sqlc.arg(metadata)::text[]) as metadata, unnest(sqlc.arg(roles)::text[]) as role,
-           unnest(sqlc.arg(messages)::text[]) as message, unnest(sqlc.arg(statuses)::text[]) as status
+    select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(ids)::text[]) as id,
+           pg_catalog.unnest(sqlc.arg(metadata)::text[]) as metadata, pg_catalog.unnest(sqlc.arg(roles)::text[]) as role,
+           pg_catalog.unnest(sqlc.arg(messages)::text[]) as message, pg_catalog.unnest(sqlc.arg(statuses)::text[]) as status
 ) i
-on conflict (workflow_id, id) do nothing;
+on conflict (workflow_id, id) do nothing
+returning workflow_id, id;
 
--- name: InsertLogs :exec
+-- name: InsertLogs :many
 insert into chatfeed.logs (workflow_id, id, level, message, metadata)
 select i.workflow_id, i.id, i.level, i.message, nullif(i.metadata, '')::jsonb
 from (
-    select unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, unnest(sqlc.arg(ids)::text[]) as id,
-           unnest(sqlc.arg(metadata)::text[]) as metadata, unnest(sqlc.arg(levels)::text[]) as level,
-           unnest(sqlc.arg(messages)::text[]) as message
+    select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(ids)::text[]) as id,
+           pg_catalog.unnest(sqlc.arg(metadata)::text[]) as metadata, pg_catalog.unnest(sqlc.arg(levels)::text[]) as level,
+           pg_catalog.unnest(sqlc.arg(messages)::text[]) as message
 ) i
-on conflict (workflow_id, id) do nothing;
+on conflict (workflow_id, id) do nothing
+returning workflow_id, id;
 
--- name: InsertStats :exec
+-- name: InsertStats :many
 insert into chatfeed.stats (workflow_id, id, processing_time, token_count, metadata)
 select i.workflow_id, i.id, i.processing_time, i.token_count, nullif(i.metadata, '')::jsonb
 from (
-    select unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, unnest(sqlc.arg(ids)::text[]) as id,
-           unnest(sqlc.arg(metadata)::text[]) as metadata,
-           unnest(sqlc.arg(processing_times)::double precision[]) as processing_time,
-           unnest(sqlc.arg(token_counts)::integer[]) as token_count
+    select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(ids)::text[]) as id,
+           pg_catalog.unnest(sqlc.arg(metadata)::text[]) as metadata,
+           pg_catalog.unnest(sqlc.arg(processing_times)::double precision[]) as processing_time,
+           pg_catalog.unnest(sqlc.arg(token_counts)::integer[]) as token_count
 ) i
-on conflict (workflow_id, id) do nothing;
+on conflict (workflow_id, id) do nothing
+returning workflow_id, id;
 
--- name: InsertProgress :exec
+-- name: InsertProgress :many
 insert into chatfeed.progress (workflow_id, id, progress, status, result, metadata)
 select i.workflow_id, i.id, i.progress, i.status, i.result, nullif(i.metadata, '')::jsonb
 from (
-    select unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, unnest(sqlc.arg(ids)::text[]) as id,
-           unnest(sqlc.arg(metadata)::text[]) as metadata, unnest(sqlc.arg(progress)::double precision[]) as progress,
-           unnest(sqlc.arg(statuses)::text[]) as status, unnest(sqlc.arg(results)::text[]) as result
+    select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(ids)::text[]) as id,
+           pg_catalog.unnest(sqlc.arg(metadata)::text[]) as metadata, pg_catalog.unnest(sqlc.arg(progress)::double precision[]) as progress,
+           pg_catalog.unnest(sqlc.arg(statuses)::text[]) as status, pg_catalog.unnest(sqlc.arg(results)::text[]) as result
 ) i
-on conflict (workflow_id, id) do nothing;
+on conflict (workflow_id, id) do nothing
+returning workflow_id, id;

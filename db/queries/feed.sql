@@ -1,59 +1,70 @@
 -- Every read of the feed: pages of many workflows in one round trip. Each page is limited in items and in bytes of body
--- and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end.
+-- and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end. Bodies are built
+-- only of the items that a page has in the end. What is called is named with its schema: see append.sql.
 
 -- name: After :many
--- The oldest items after each cursor.
-select p.position::int as position, i.type, i.id, i.created_at, i.body, i.metadata
+-- The oldest items after each cursor; followed says whether there are more.
+select p.position::int as position, i.type, i.id, i.created_at,
+       chatfeed.body(i.type, i.text1, i.text2, i.text3, i.number1, i.number2) as body, i.metadata, i.followed::bool as followed
 from (
-    select unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, unnest(sqlc.arg(cursors)::timestamptz[]) as cursor,
-           generate_subscripts(sqlc.arg(workflow_ids)::text[], 1) as position
+    select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(cursors)::timestamptz[]) as cursor,
+           pg_catalog.generate_subscripts(sqlc.arg(workflow_ids)::text[], 1) as position
 ) p
 cross join lateral (
-    select n.type, n.id, n.created_at, n.body, n.metadata,
-           sum(octet_length(n.body::text) + coalesce(octet_length(n.metadata::text), 0))
-               over (order by n.created_at rows between unbounded preceding and 1 preceding) as bytes_before
+    select n.*,
+           pg_catalog.sum(n.bytes) over (order by n.created_at rows between unbounded preceding and 1 preceding) as bytes_before,
+           pg_catalog.row_number() over (order by n.created_at rows between unbounded preceding and 1 preceding) as place,
+           pg_catalog.lead(true, 1, false) over (order by n.created_at rows between unbounded preceding and 1 preceding) as followed
     from (
-        select f.type, f.id, f."_createdAt" as created_at, f.body, f.metadata
-        from chatfeed.items f
+        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.number1, f.number2, f.metadata, f.bytes
+        from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" > p.cursor and (sqlc.arg(all_types)::bool or f.type = any (sqlc.arg(types)::text[]))
         order by f."_createdAt"
-        limit sqlc.arg(max_items)
+        limit sqlc.arg(max_items)::int + 1
     ) n
 ) i
-where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint;
+where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint and i.place <= sqlc.arg(max_items)::int;
 
 -- name: Before :many
--- The newest items before each cursor, newest first.
-select p.position::int as position, i.type, i.id, i.created_at, i.body, i.metadata
+-- The newest items before each cursor, newest first; followed says whether there are more.
+select p.position::int as position, i.type, i.id, i.created_at,
+       chatfeed.body(i.type, i.text1, i.text2, i.text3, i.number1, i.number2) as body, i.metadata, i.followed::bool as followed
 from (
-    select unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, unnest(sqlc.arg(cursors)::timestamptz[]) as cursor,
-           generate_subscripts(sqlc.arg(workflow_ids)::text[], 1) as position
+    select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(cursors)::timestamptz[]) as cursor,
+           pg_catalog.generate_subscripts(sqlc.arg(workflow_ids)::text[], 1) as position
 ) p
 cross join lateral (
-    select n.type, n.id, n.created_at, n.body, n.metadata,
-           sum(octet_length(n.body::text) + coalesce(octet_length(n.metadata::text), 0))
-               over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as bytes_before
+    select n.*,
+           pg_catalog.sum(n.bytes) over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as bytes_before,
+           pg_catalog.row_number() over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as place,
+           pg_catalog.lead(true, 1, false) over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as followed
     from (
-        select f.type, f.id, f."_createdAt" as created_at, f.body, f.metadata
-        from chatfeed.items f
+        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.number1, f.number2, f.metadata, f.bytes
+        from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" < p.cursor and (sqlc.arg(all_types)::bool or f.type = any (sqlc.arg(types)::text[]))
         order by f."_createdAt" desc
-        limit sqlc.arg(max_items)
+        limit sqlc.arg(max_items)::int + 1
     ) n
 ) i
-where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint;
+where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint and i.place <= sqlc.arg(max_items)::int;
 
 -- name: Heads :many
-select id, head from chatfeed.workflows where id = any (sqlc.arg(workflow_ids)::text[]);
+select id, born, erased, head from chatfeed.heads where id = any (sqlc.arg(workflow_ids)::text[]);
+
+-- name: Erased :many
+select mark, type, item_id from chatfeed.erasures
+where workflow_id = sqlc.arg(workflow_id)::text and mark > sqlc.arg(after)::bigint
+order by mark
+limit sqlc.arg(max_erasures)::int;
 
 -- name: Workflows :many
--- Workflows by newest head, those before a place in that order. Two may have one head, so the place is head and id.
-select id, head, status
-from chatfeed.workflows
-where head_hour <= sqlc.arg(before_head)::timestamptz
-    and (head, id) < (sqlc.arg(before_head)::timestamptz, sqlc.arg(before_id)::text)
-order by head_hour desc, head desc, id desc
-limit sqlc.arg(max_workflows);
+-- Workflows by time of activity, which may be a minute behind the head, from a place in that order on. Two may have one time,
+-- so the place is time and id.
+select id, active, head, status::text as status
+from chatfeed.heads
+where (active, id) < (sqlc.arg(before_active)::timestamptz, sqlc.arg(before_id)::text) and head is not null
+order by active desc, id desc
+limit sqlc.arg(max_workflows)::int;
 
 -- name: Notify :exec
-select pg_notify(sqlc.arg(channel)::text, sqlc.arg(payload)::text);
+select pg_catalog.pg_notify(sqlc.arg(channel)::text, sqlc.arg(payload)::text);

@@ -86,10 +86,8 @@ func fill(ctx context.Context, pool *pgxpool.Pool, h history) error {
 		return err
 	}
 	if _, err := pool.Exec(ctx, `
-		insert into chatfeed.workflows (id, head, status, head_hour)
-		select workflow_id, max("_createdAt"), coalesce(max('running') filter (where type = 'progress'), ''),
-		       date_bin('1 hour', max("_createdAt"), to_timestamp(0))
-		from chatfeed.items group by workflow_id`); err != nil {
+		insert into chatfeed.workflows (id, born, active)
+		select workflow_id, min("_createdAt"), max("_createdAt") from chatfeed.items group by workflow_id`); err != nil {
 		return fmt.Errorf("fill chatfeed.workflows: %w", err)
 	}
 	for _, table := range []string{"messages", "logs", "stats", "progress", "workflows"} {

@@ -9,15 +9,33 @@ import (
 	"context"
 )
 
-const insertLogs = `-- name: InsertLogs :exec
+const beginWrite = `-- name: BeginWrite :exec
+
+select pg_catalog.set_config('chatfeed.lock', $1::text, true)
+`
+
+// Every write of the feed: one statement for a run of items of one type, in the order of the arrays. A row that is
+// already there stays as it is, so a write may be repeated; the ids that come back are those of the rows that were not.
+//
+// These statements run on connections of others too, so what they call is named with its schema: an exact match in
+// somebody's public schema would come before PostgreSQL's own polymorphic function.
+// Names the workflows that the inserts of this transaction write to, as a JSON array in order: the first insert locks them,
+// and two transactions never wait for each other in a circle. Nothing is named where there is no need.
+func (q *Queries) BeginWrite(ctx context.Context, workflowIds string) error {
+	_, err := q.db.Exec(ctx, beginWrite, workflowIds)
+	return err
+}
+
+const insertLogs = `-- name: InsertLogs :many
 insert into chatfeed.logs (workflow_id, id, level, message, metadata)
 select i.workflow_id, i.id, i.level, i.message, nullif(i.metadata, '')::jsonb
 from (
-    select unnest($1::text[]) as workflow_id, unnest($2::text[]) as id,
-           unnest($3::text[]) as metadata, unnest($4::text[]) as level,
-           unnest($5::text[]) as message
+    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
+           pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::text[]) as level,
+           pg_catalog.unnest($5::text[]) as message
 ) i
 on conflict (workflow_id, id) do nothing
+returning workflow_id, id
 `
 
 type InsertLogsParams struct {
@@ -28,26 +46,47 @@ type InsertLogsParams struct {
 	Messages    []string
 }
 
-func (q *Queries) InsertLogs(ctx context.Context, arg InsertLogsParams) error {
-	_, err := q.db.Exec(ctx, insertLogs,
+type InsertLogsRow struct {
+	WorkflowID string
+	ID         string
+}
+
+func (q *Queries) InsertLogs(ctx context.Context, arg InsertLogsParams) ([]InsertLogsRow, error) {
+	rows, err := q.db.Query(ctx, insertLogs,
 		arg.WorkflowIds,
 		arg.Ids,
 		arg.Metadata,
 		arg.Levels,
 		arg.Messages,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []InsertLogsRow
+	for rows.Next() {
+		var i InsertLogsRow
+		if err := rows.Scan(&i.WorkflowID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const insertMessages = `-- name: InsertMessages :exec
+const insertMessages = `-- name: InsertMessages :many
 insert into chatfeed.messages (workflow_id, id, role, message, status, metadata)
 select i.workflow_id, i.id, i.role, i.message, i.status, nullif(i.metadata, '')::jsonb
 from (
-    select unnest($1::text[]) as workflow_id, unnest($2::text[]) as id,
-           unnest($3::text[]) as metadata, unnest($4::text[]) as role,
-           unnest($5::text[]) as message, unnest($6::text[]) as status
+    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
+           pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::text[]) as role,
+           pg_catalog.unnest($5::text[]) as message, pg_catalog.unnest($6::text[]) as status
 ) i
 on conflict (workflow_id, id) do nothing
+returning workflow_id, id
 `
 
 type InsertMessagesParams struct {
@@ -59,8 +98,13 @@ type InsertMessagesParams struct {
 	Statuses    []string
 }
 
-func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) error {
-	_, err := q.db.Exec(ctx, insertMessages,
+type InsertMessagesRow struct {
+	WorkflowID string
+	ID         string
+}
+
+func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
+	rows, err := q.db.Query(ctx, insertMessages,
 		arg.WorkflowIds,
 		arg.Ids,
 		arg.Metadata,
@@ -68,18 +112,34 @@ func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) 
 		arg.Messages,
 		arg.Statuses,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []InsertMessagesRow
+	for rows.Next() {
+		var i InsertMessagesRow
+		if err := rows.Scan(&i.WorkflowID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const insertProgress = `-- name: InsertProgress :exec
+const insertProgress = `-- name: InsertProgress :many
 insert into chatfeed.progress (workflow_id, id, progress, status, result, metadata)
 select i.workflow_id, i.id, i.progress, i.status, i.result, nullif(i.metadata, '')::jsonb
 from (
-    select unnest($1::text[]) as workflow_id, unnest($2::text[]) as id,
-           unnest($3::text[]) as metadata, unnest($4::double precision[]) as progress,
-           unnest($5::text[]) as status, unnest($6::text[]) as result
+    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
+           pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::double precision[]) as progress,
+           pg_catalog.unnest($5::text[]) as status, pg_catalog.unnest($6::text[]) as result
 ) i
 on conflict (workflow_id, id) do nothing
+returning workflow_id, id
 `
 
 type InsertProgressParams struct {
@@ -91,8 +151,13 @@ type InsertProgressParams struct {
 	Results     []string
 }
 
-func (q *Queries) InsertProgress(ctx context.Context, arg InsertProgressParams) error {
-	_, err := q.db.Exec(ctx, insertProgress,
+type InsertProgressRow struct {
+	WorkflowID string
+	ID         string
+}
+
+func (q *Queries) InsertProgress(ctx context.Context, arg InsertProgressParams) ([]InsertProgressRow, error) {
+	rows, err := q.db.Query(ctx, insertProgress,
 		arg.WorkflowIds,
 		arg.Ids,
 		arg.Metadata,
@@ -100,19 +165,35 @@ func (q *Queries) InsertProgress(ctx context.Context, arg InsertProgressParams) 
 		arg.Statuses,
 		arg.Results,
 	)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []InsertProgressRow
+	for rows.Next() {
+		var i InsertProgressRow
+		if err := rows.Scan(&i.WorkflowID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
-const insertStats = `-- name: InsertStats :exec
+const insertStats = `-- name: InsertStats :many
 insert into chatfeed.stats (workflow_id, id, processing_time, token_count, metadata)
 select i.workflow_id, i.id, i.processing_time, i.token_count, nullif(i.metadata, '')::jsonb
 from (
-    select unnest($1::text[]) as workflow_id, unnest($2::text[]) as id,
-           unnest($3::text[]) as metadata,
-           unnest($4::double precision[]) as processing_time,
-           unnest($5::integer[]) as token_count
+    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
+           pg_catalog.unnest($3::text[]) as metadata,
+           pg_catalog.unnest($4::double precision[]) as processing_time,
+           pg_catalog.unnest($5::integer[]) as token_count
 ) i
 on conflict (workflow_id, id) do nothing
+returning workflow_id, id
 `
 
 type InsertStatsParams struct {
@@ -123,29 +204,60 @@ type InsertStatsParams struct {
 	TokenCounts     []int32
 }
 
-func (q *Queries) InsertStats(ctx context.Context, arg InsertStatsParams) error {
-	_, err := q.db.Exec(ctx, insertStats,
+type InsertStatsRow struct {
+	WorkflowID string
+	ID         string
+}
+
+func (q *Queries) InsertStats(ctx context.Context, arg InsertStatsParams) ([]InsertStatsRow, error) {
+	rows, err := q.db.Query(ctx, insertStats,
 		arg.WorkflowIds,
 		arg.Ids,
 		arg.Metadata,
 		arg.ProcessingTimes,
 		arg.TokenCounts,
 	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []InsertStatsRow
+	for rows.Next() {
+		var i InsertStatsRow
+		if err := rows.Scan(&i.WorkflowID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const limitLocks = `-- name: LimitLocks :exec
+select pg_catalog.set_config('chatfeed.lock', $1::text, true),
+       pg_catalog.set_config('chatfeed.lock_timeout', pg_catalog.current_setting('lock_timeout'), true),
+       pg_catalog.set_config('lock_timeout', $2::text, true)
+`
+
+type LimitLocksParams struct {
+	WorkflowIds string
+	LockTimeout string
+}
+
+// Names the workflows as BeginWrite does, and bounds the wait for each lock until UnlimitLocks.
+func (q *Queries) LimitLocks(ctx context.Context, arg LimitLocksParams) error {
+	_, err := q.db.Exec(ctx, limitLocks, arg.WorkflowIds, arg.LockTimeout)
 	return err
 }
 
-const lockWorkflows = `-- name: LockWorkflows :exec
-
-insert into chatfeed.workflows as w (id, head)
-select unnest($1::text[]), to_timestamp(0)
-on conflict (id) do update set head = w.head
+const unlimitLocks = `-- name: UnlimitLocks :exec
+select pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('chatfeed.lock_timeout'), true)
 `
 
-// Every write of the feed: one statement for a run of items of one type, in the order of the arrays. A row that is
-// already there stays as it is, so a write may be repeated.
-// Takes the locks that the inserts would take, in the order of the array, so that two transactions never wait for each
-// other. The array must be sorted and without repetitions.
-func (q *Queries) LockWorkflows(ctx context.Context, workflowIds []string) error {
-	_, err := q.db.Exec(ctx, lockWorkflows, workflowIds)
+// Gives the transaction back the lock_timeout that it had.
+func (q *Queries) UnlimitLocks(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, unlimitLocks)
 	return err
 }

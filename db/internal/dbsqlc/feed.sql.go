@@ -13,24 +13,26 @@ import (
 
 const after = `-- name: After :many
 
-select p.position::int as position, i.type, i.id, i.created_at, i.body, i.metadata
+select p.position::int as position, i.type, i.id, i.created_at,
+       chatfeed.body(i.type, i.text1, i.text2, i.text3, i.number1, i.number2) as body, i.metadata, i.followed::bool as followed
 from (
-    select unnest($1::text[]) as workflow_id, unnest($2::timestamptz[]) as cursor,
-           generate_subscripts($1::text[], 1) as position
+    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::timestamptz[]) as cursor,
+           pg_catalog.generate_subscripts($1::text[], 1) as position
 ) p
 cross join lateral (
-    select n.type, n.id, n.created_at, n.body, n.metadata,
-           sum(octet_length(n.body::text) + coalesce(octet_length(n.metadata::text), 0))
-               over (order by n.created_at rows between unbounded preceding and 1 preceding) as bytes_before
+    select n.type, n.id, n.created_at, n.text1, n.text2, n.text3, n.number1, n.number2, n.metadata, n.bytes,
+           pg_catalog.sum(n.bytes) over (order by n.created_at rows between unbounded preceding and 1 preceding) as bytes_before,
+           pg_catalog.row_number() over (order by n.created_at rows between unbounded preceding and 1 preceding) as place,
+           pg_catalog.lead(true, 1, false) over (order by n.created_at rows between unbounded preceding and 1 preceding) as followed
     from (
-        select f.type, f.id, f."_createdAt" as created_at, f.body, f.metadata
-        from chatfeed.items f
+        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.number1, f.number2, f.metadata, f.bytes
+        from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" > p.cursor and ($3::bool or f.type = any ($4::text[]))
         order by f."_createdAt"
-        limit $5
+        limit $5::int + 1
     ) n
 ) i
-where coalesce(i.bytes_before, 0) < $6::bigint
+where coalesce(i.bytes_before, 0) < $6::bigint and i.place <= $5::int
 `
 
 type AfterParams struct {
@@ -49,11 +51,13 @@ type AfterRow struct {
 	CreatedAt pgtype.Timestamptz
 	Body      []byte
 	Metadata  []byte
+	Followed  bool
 }
 
 // Every read of the feed: pages of many workflows in one round trip. Each page is limited in items and in bytes of body
-// and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end.
-// The oldest items after each cursor.
+// and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end. Bodies are built
+// only of the items that a page has in the end. What is called is named with its schema: see append.sql.
+// The oldest items after each cursor; followed says whether there are more.
 func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error) {
 	rows, err := q.db.Query(ctx, after,
 		arg.WorkflowIds,
@@ -77,6 +81,7 @@ func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error
 			&i.CreatedAt,
 			&i.Body,
 			&i.Metadata,
+			&i.Followed,
 		); err != nil {
 			return nil, err
 		}
@@ -89,24 +94,26 @@ func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error
 }
 
 const before = `-- name: Before :many
-select p.position::int as position, i.type, i.id, i.created_at, i.body, i.metadata
+select p.position::int as position, i.type, i.id, i.created_at,
+       chatfeed.body(i.type, i.text1, i.text2, i.text3, i.number1, i.number2) as body, i.metadata, i.followed::bool as followed
 from (
-    select unnest($1::text[]) as workflow_id, unnest($2::timestamptz[]) as cursor,
-           generate_subscripts($1::text[], 1) as position
+    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::timestamptz[]) as cursor,
+           pg_catalog.generate_subscripts($1::text[], 1) as position
 ) p
 cross join lateral (
-    select n.type, n.id, n.created_at, n.body, n.metadata,
-           sum(octet_length(n.body::text) + coalesce(octet_length(n.metadata::text), 0))
-               over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as bytes_before
+    select n.type, n.id, n.created_at, n.text1, n.text2, n.text3, n.number1, n.number2, n.metadata, n.bytes,
+           pg_catalog.sum(n.bytes) over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as bytes_before,
+           pg_catalog.row_number() over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as place,
+           pg_catalog.lead(true, 1, false) over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as followed
     from (
-        select f.type, f.id, f."_createdAt" as created_at, f.body, f.metadata
-        from chatfeed.items f
+        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.number1, f.number2, f.metadata, f.bytes
+        from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" < p.cursor and ($3::bool or f.type = any ($4::text[]))
         order by f."_createdAt" desc
-        limit $5
+        limit $5::int + 1
     ) n
 ) i
-where coalesce(i.bytes_before, 0) < $6::bigint
+where coalesce(i.bytes_before, 0) < $6::bigint and i.place <= $5::int
 `
 
 type BeforeParams struct {
@@ -125,9 +132,10 @@ type BeforeRow struct {
 	CreatedAt pgtype.Timestamptz
 	Body      []byte
 	Metadata  []byte
+	Followed  bool
 }
 
-// The newest items before each cursor, newest first.
+// The newest items before each cursor, newest first; followed says whether there are more.
 func (q *Queries) Before(ctx context.Context, arg BeforeParams) ([]BeforeRow, error) {
 	rows, err := q.db.Query(ctx, before,
 		arg.WorkflowIds,
@@ -151,6 +159,7 @@ func (q *Queries) Before(ctx context.Context, arg BeforeParams) ([]BeforeRow, er
 			&i.CreatedAt,
 			&i.Body,
 			&i.Metadata,
+			&i.Followed,
 		); err != nil {
 			return nil, err
 		}
@@ -162,13 +171,54 @@ func (q *Queries) Before(ctx context.Context, arg BeforeParams) ([]BeforeRow, er
 	return items, nil
 }
 
+const erased = `-- name: Erased :many
+select mark, type, item_id from chatfeed.erasures
+where workflow_id = $1::text and mark > $2::bigint
+order by mark
+limit $3::int
+`
+
+type ErasedParams struct {
+	WorkflowID  string
+	After       int64
+	MaxErasures int32
+}
+
+type ErasedRow struct {
+	Mark   int64
+	Type   string
+	ItemID string
+}
+
+func (q *Queries) Erased(ctx context.Context, arg ErasedParams) ([]ErasedRow, error) {
+	rows, err := q.db.Query(ctx, erased, arg.WorkflowID, arg.After, arg.MaxErasures)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ErasedRow
+	for rows.Next() {
+		var i ErasedRow
+		if err := rows.Scan(&i.Mark, &i.Type, &i.ItemID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const heads = `-- name: Heads :many
-select id, head from chatfeed.workflows where id = any ($1::text[])
+select id, born, erased, head from chatfeed.heads where id = any ($1::text[])
 `
 
 type HeadsRow struct {
-	ID   string
-	Head pgtype.Timestamptz
+	ID     string
+	Born   pgtype.Timestamptz
+	Erased int64
+	Head   pgtype.Timestamptz
 }
 
 func (q *Queries) Heads(ctx context.Context, workflowIds []string) ([]HeadsRow, error) {
@@ -180,7 +230,12 @@ func (q *Queries) Heads(ctx context.Context, workflowIds []string) ([]HeadsRow, 
 	var items []HeadsRow
 	for rows.Next() {
 		var i HeadsRow
-		if err := rows.Scan(&i.ID, &i.Head); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.Born,
+			&i.Erased,
+			&i.Head,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -192,7 +247,7 @@ func (q *Queries) Heads(ctx context.Context, workflowIds []string) ([]HeadsRow, 
 }
 
 const notify = `-- name: Notify :exec
-select pg_notify($1::text, $2::text)
+select pg_catalog.pg_notify($1::text, $2::text)
 `
 
 type NotifyParams struct {
@@ -206,29 +261,30 @@ func (q *Queries) Notify(ctx context.Context, arg NotifyParams) error {
 }
 
 const workflows = `-- name: Workflows :many
-select id, head, status
-from chatfeed.workflows
-where head_hour <= $1::timestamptz
-    and (head, id) < ($1::timestamptz, $2::text)
-order by head_hour desc, head desc, id desc
-limit $3
+select id, active, head, status::text as status
+from chatfeed.heads
+where (active, id) < ($1::timestamptz, $2::text) and head is not null
+order by active desc, id desc
+limit $3::int
 `
 
 type WorkflowsParams struct {
-	BeforeHead   pgtype.Timestamptz
+	BeforeActive pgtype.Timestamptz
 	BeforeID     string
 	MaxWorkflows int32
 }
 
 type WorkflowsRow struct {
 	ID     string
+	Active pgtype.Timestamptz
 	Head   pgtype.Timestamptz
 	Status string
 }
 
-// Workflows by newest head, those before a place in that order. Two may have one head, so the place is head and id.
+// Workflows by time of activity, which may be a minute behind the head, from a place in that order on. Two may have one time,
+// so the place is time and id.
 func (q *Queries) Workflows(ctx context.Context, arg WorkflowsParams) ([]WorkflowsRow, error) {
-	rows, err := q.db.Query(ctx, workflows, arg.BeforeHead, arg.BeforeID, arg.MaxWorkflows)
+	rows, err := q.db.Query(ctx, workflows, arg.BeforeActive, arg.BeforeID, arg.MaxWorkflows)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +292,12 @@ func (q *Queries) Workflows(ctx context.Context, arg WorkflowsParams) ([]Workflo
 	var items []WorkflowsRow
 	for rows.Next() {
 		var i WorkflowsRow
-		if err := rows.Scan(&i.ID, &i.Head, &i.Status); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.Active,
+			&i.Head,
+			&i.Status,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

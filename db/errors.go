@@ -1,0 +1,126 @@
+package db
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// What PostgreSQL can raise for a write, by what is to be done about it:
+//
+//	SQLSTATE                  what it is                                     to be done
+//	22, 23, 54001             the data itself is refused                     nothing: Refused
+//	40001, 40P01              a conflict with another transaction            again at once
+//	55P03                     a workflow's lock was not to be had in time    the workflow's writes wait apart
+//	P0, 42, 0A and others     a trigger of the user's, a missing right or    the group is halved, so that only whose rows
+//	                          table, which may concern one type's rows       they are get the error; it may be tried again
+//	54000                     at commit: the NOTIFY queue is full            again later
+//	08, 25, 26, 28, 3D, 53,   the connection, the server or what it lacks,   again later
+//	57, 58, XX                a server that has become read-only
+//
+// Whatever is not Refused may succeed later, some of it after somebody has done something: see explain.
+
+// Refused reports whether PostgreSQL has refused the data itself, so that to try again is in vain: SQLSTATE classes 22
+// (data exception) and 23 (integrity constraint violation), and 54001 (too complex, such as JSON nested too deep).
+// 54000 is not among them: it is what a commit fails with while the NOTIFY queue is full.
+func Refused(err error) bool {
+	state := sqlState(err)
+	return strings.HasPrefix(state, "22") || strings.HasPrefix(state, "23") || state == "54001"
+}
+
+// ofOneRow reports whether an error may be about some rows of a group only. 57014 is among them, as a statement_timeout
+// may be too short for the whole group.
+func ofOneRow(err error) bool {
+	switch state := sqlState(err); state {
+	case "", "54000", "55P03":
+		return false
+	case "57014":
+		return true
+	default:
+		return !slices.Contains([]string{"08", "25", "26", "28", "3D", "40", "53", "57", "58", "XX"}, state[:2])
+	}
+}
+
+// conflict reports whether the transaction may succeed when it is run again: a failed serialization or a deadlock.
+func conflict(err error) bool {
+	state := sqlState(err)
+	return state == "40001" || state == "40P01"
+}
+
+// locked returns the workflows that others had locked when a lock could not be had in time.
+func locked(err error) []string {
+	var pg *pgconn.PgError
+	var workflows []string
+	if errors.As(err, &pg) && pg.Code == "55P03" {
+		_ = json.Unmarshal([]byte(pg.Detail), &workflows) // another's trigger may raise it too, with another detail
+	}
+	return workflows
+}
+
+// tableLocked reports whether it was a table's lock that could not be had in time, as during a migration.
+func tableLocked(err error) bool { return sqlState(err) == "55P03" && len(locked(err)) == 0 }
+
+// explain adds to an error what a person can do about it, and turns what a constraint of ours has refused into an error
+// that names the field.
+func explain(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch pg.Code {
+	case "23514":
+		if invalid := violated(pg.ConstraintName); invalid != nil {
+			return invalid
+		}
+	case "42501":
+		return fmt.Errorf("the database role lacks a right; docs/operations.md has the grants that a writer needs: %w", err)
+	case "42P01", "3F000", "42883", "42703":
+		return fmt.Errorf("the database's schema is missing or older than this program; run chatfeed migrate up: %w", err)
+	case "54000":
+		return fmt.Errorf("PostgreSQL's NOTIFY queue is full, perhaps because a session that listens is idle in a transaction: %w", err)
+	case "25006":
+		return fmt.Errorf("the database is read-only, perhaps a standby: %w", err)
+	}
+	return err
+}
+
+// violated returns what a check of the tables means, or nil for one that is not ours. Which of several items it was,
+// PostgreSQL does not say.
+func violated(constraint string) error {
+	field, reason := "", ""
+	switch constraint {
+	case "metadata_length":
+		field, reason = "metadata", "is too long as PostgreSQL writes it, with all digits of each number; 131072 bytes are accepted"
+	case "metadata_decodable":
+		field, reason = "metadata", undecodable
+	case "workflow_id_length":
+		field, reason = "workflowId", fmt.Sprintf("1 to %d bytes are accepted", maxWorkflowID)
+	case "item_id_length":
+		field, reason = "id", fmt.Sprintf("1 to %d bytes are accepted", maxID)
+	case "message_length", "result_length":
+		field, reason = strings.TrimSuffix(constraint, "_length"), fmt.Sprintf("at most %d bytes are accepted", maxBody)
+	case "label_length":
+		field, reason = "role, level or status", fmt.Sprintf("at most %d bytes are accepted", maxLabel)
+	case "processing_time_range":
+		field, reason = "processingTime", "seconds, zero or more, are accepted"
+	case "token_count_range":
+		field, reason = "tokenCount", "a whole number from 0 to 2147483647 is accepted"
+	case "progress_range":
+		field, reason = "progress", "a number from 0 to 100 is accepted"
+	default:
+		return nil
+	}
+	return &InvalidItemError{Index: -1, Field: field, Reason: reason}
+}
+
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}

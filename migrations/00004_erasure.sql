@@ -1,0 +1,141 @@
+-- Erasures reach whoever has the rows in memory: each is recorded and announced.
+
+-- +goose Up
+set local search_path = pg_catalog, pg_temp;
+
+-- The items that were erased, or changed by someone who had refuse_update out of the way, of workflows that are still there.
+-- Marks grow in the order of commit within a workflow. They are kept for a day.
+create table chatfeed.erasures (
+    workflow_id text        not null,
+    mark        bigint      not null generated always as identity,
+    type        text        not null,
+    item_id     text        not null,
+    erased_at   timestamptz not null default clock_timestamp(),
+    primary key (workflow_id, mark)
+);
+alter table chatfeed.workflows add erased bigint not null default 0;
+comment on column chatfeed.workflows.erased is 'mark of the last erasure of one of its items';
+
+-- After a delete or an update of items, of the type that is the trigger's argument. A deletion waits for the workflow's
+-- writers, as a writer does. Later items are stamped after what was erased, so that nobody's cursor is beyond them.
+-- +goose StatementBegin
+create function chatfeed.record_erasure() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if tg_op = 'UPDATE' then
+        perform from gone g where not exists (
+            select from changed c where c.workflow_id = g.workflow_id and c.id = g.id
+                and to_jsonb(c) - '_createdAt' = to_jsonb(g) - '_createdAt');
+        if not found then -- announce() has stamped again
+            return null;
+        end if;
+    end if;
+    perform from chatfeed.workflows w where w.id in (select workflow_id from gone) order by w.id for no key update;
+    insert into chatfeed.erasures (workflow_id, type, item_id)
+    select g.workflow_id, tg_argv[0], g.id from gone g join chatfeed.workflows w on w.id = g.workflow_id
+    order by g."_createdAt";
+    update chatfeed.workflows w set floor = greatest(w.floor, g.newest), erased = (
+        select max(e.mark) from chatfeed.erasures e where e.workflow_id = w.id)
+    from (select workflow_id, max("_createdAt") as newest from gone group by workflow_id) g
+    where w.id = g.workflow_id;
+    delete from chatfeed.erasures e
+    where e.workflow_id in (select workflow_id from gone) and e.erased_at < clock_timestamp() - interval '1 day';
+    perform pg_notify('chatfeed', '0 ' || g.workflow_id) from (select distinct workflow_id from gone) g;
+    return null;
+end
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+create function chatfeed.announce_end() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from chatfeed.erasures e where e.workflow_id in (select id from gone);
+    perform pg_notify('chatfeed', '0 ' || g.id) from gone g;
+    return null;
+end
+$$;
+-- +goose StatementEnd
+
+-- After the triggers that erase the items: those are for each row.
+create trigger announce_end after delete on chatfeed.workflows
+    referencing old table as gone for each statement execute function chatfeed.announce_end();
+
+-- Transition tables are for one kind of event, so there are two triggers. They fire also for those who have set
+-- session_replication_role to have other triggers out of the way.
+-- +goose StatementBegin
+create function chatfeed.record_erasures_of(name text, type text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    execute format('create trigger record_erasure after delete on chatfeed.%I
+        referencing old table as gone for each statement execute function chatfeed.record_erasure(%L)', name, type);
+    execute format('create trigger record_change after update on chatfeed.%I
+        referencing old table as gone new table as changed for each statement execute function chatfeed.record_erasure(%L)', name, type);
+    execute format('alter table chatfeed.%I enable always trigger record_erasure, enable always trigger record_change', name);
+end
+$$;
+-- +goose StatementEnd
+
+select chatfeed.record_erasures_of('messages', 'message');
+select chatfeed.record_erasures_of('logs', 'log');
+select chatfeed.record_erasures_of('stats', 'stat');
+select chatfeed.record_erasures_of('progress', 'progress');
+
+-- Makes a feed table of a table with the columns workflow_id, id and "_createdAt": ordered, announced, immutable, and erased
+-- with its workflow. This and a branch of the views is all that a further type of item needs.
+drop function chatfeed.make_feed_table(text);
+-- +goose StatementBegin
+create function chatfeed.make_feed_table(name text, type text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    execute format('alter table chatfeed.%I add primary key (workflow_id, id)', name);
+    execute format('create unique index %I on chatfeed.%I (workflow_id, "_createdAt")', name || '_in_order', name);
+    execute format('create trigger stamp before insert on chatfeed.%I
+        for each row execute function chatfeed.stamp()', name);
+    execute format('create trigger announce after insert on chatfeed.%I
+        referencing new table as inserted for each statement execute function chatfeed.announce()', name);
+    execute format('create trigger refuse_update before update on chatfeed.%I
+        for each row execute function chatfeed.refuse_update()', name);
+    execute format('create trigger %I after delete on chatfeed.workflows
+        for each row execute function chatfeed.erase_items(%L)', 'erase_' || name, name);
+    perform chatfeed.record_erasures_of(name, type);
+    execute 'create or replace view chatfeed.stamps as ' || (
+        select string_agg(format('select workflow_id, "_createdAt" from %s', t.tgrelid::regclass), ' union all ' order by t.tgrelid)
+        from pg_trigger t where t.tgname = 'stamp' and t.tgfoid = 'chatfeed.stamp()'::regprocedure);
+end
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+drop trigger announce_end on chatfeed.workflows;
+drop function chatfeed.announce_end();
+drop function chatfeed.make_feed_table(text, text);
+drop function chatfeed.record_erasures_of(text, text);
+drop trigger record_erasure on chatfeed.messages;
+drop trigger record_erasure on chatfeed.logs;
+drop trigger record_erasure on chatfeed.stats;
+drop trigger record_erasure on chatfeed.progress;
+drop trigger record_change on chatfeed.messages;
+drop trigger record_change on chatfeed.logs;
+drop trigger record_change on chatfeed.stats;
+drop trigger record_change on chatfeed.progress;
+drop function chatfeed.record_erasure();
+drop table chatfeed.erasures;
+alter table chatfeed.workflows drop erased;
+
+-- +goose StatementBegin
+create function chatfeed.make_feed_table(name text) returns void language plpgsql as $$
+begin
+    execute format('alter table chatfeed.%I add primary key (workflow_id, id)', name);
+    execute format('create unique index %I on chatfeed.%I (workflow_id, "_createdAt")', name || '_in_order', name);
+    execute format('create trigger stamp before insert on chatfeed.%I
+        for each row execute function chatfeed.stamp()', name);
+    execute format('create trigger announce after insert on chatfeed.%I
+        referencing new table as inserted for each statement execute function chatfeed.announce()', name);
+    execute format('create trigger refuse_update before update on chatfeed.%I
+        for each row execute function chatfeed.refuse_update()', name);
+    execute format('create trigger %I after delete on chatfeed.workflows
+        for each row execute function chatfeed.erase_items(%L)', 'erase_' || name, name);
+end
+$$;
+-- +goose StatementEnd

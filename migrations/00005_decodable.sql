@@ -1,0 +1,63 @@
+-- What can be stored can be decoded by every client, whoever stores it. Rows that are there already stay as they are; the
+-- server leaves out of them what cannot be told.
+
+-- +goose Up
+set local search_path = pg_catalog, pg_temp;
+
+-- Reports whether every client can decode a JSON value: nested at most 32 deep, as protobuf's own limit of 100 messages
+-- leaves room for no more, and with numbers that a double keeps to the last digit, as JavaScript has no others.
+-- +goose StatementBegin
+create function chatfeed.decodable(value jsonb) returns boolean
+language plpgsql immutable strict parallel safe set search_path = pg_catalog, pg_temp set extra_float_digits = 1 as $$
+begin
+    return not jsonb_path_exists(value, 'strict $.**{32 to last} ? (@.type() == "object" || @.type() == "array")')
+        and not exists (
+            select from (
+                select (n #>> '{}')::numeric as number
+                from jsonb_path_query(value, 'strict $.** ? (@.type() == "number")') n
+            ) x
+            where case
+                when number = 0 then false
+                when abs(number) not between 2.2250738585072014e-308 and 1.7976931348623157e308 then true
+                else number::double precision::text::numeric <> number
+            end
+        );
+end
+$$;
+-- +goose StatementEnd
+
+-- The writer's limit is 65,536 bytes as sent. PostgreSQL puts a space after each colon and comma, so what it keeps may be
+-- twice as long. Kept uncompressed, its length is known without reading it.
+-- +goose StatementBegin
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['messages', 'logs', 'stats', 'progress'] loop
+        execute format('alter table chatfeed.%I
+            alter metadata set storage external,
+            drop constraint metadata_length,
+            add constraint metadata_length check (octet_length(metadata::text) <= 131072) not valid,
+            add constraint metadata_decodable check (metadata is null or chatfeed.decodable(metadata)) not valid', name);
+    end loop;
+end
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+-- +goose StatementBegin
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['messages', 'logs', 'stats', 'progress'] loop
+        execute format('alter table chatfeed.%I
+            alter metadata set storage extended,
+            drop constraint metadata_decodable,
+            drop constraint metadata_length,
+            add constraint metadata_length check (octet_length(metadata::text) <= 65536) not valid', name);
+    end loop;
+end
+$$;
+-- +goose StatementEnd
+drop function chatfeed.decodable(jsonb);
