@@ -3,7 +3,16 @@
 -- "_createdAt" is the order of commit, whoever writes and whatever the clock does.
 
 -- +goose Up
-create schema if not exists chatfeed;
+-- "create schema if not exists" asks for the right to create one even where it is there.
+-- +goose StatementBegin
+do $$
+begin
+    if to_regnamespace('chatfeed') is null then
+        create schema chatfeed;
+    end if;
+end
+$$;
+-- +goose StatementEnd
 
 -- Every item updates its workflow's row, so what PostgreSQL would do at each update is kept off this table: a check or a
 -- generated column costs a fifth of an insert.
