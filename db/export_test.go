@@ -19,3 +19,17 @@ func (w *Writer) Enqueue(items ...Item) (written <-chan error, err error) {
 	}
 	return request.done, nil
 }
+
+// Apart returns how many workflows have writes that wait apart.
+func (w *Writer) Apart() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.apart)
+}
+
+// Waiting returns how many writes wait apart for a workflow, besides the one that is under way.
+func (w *Writer) Waiting(workflow string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.apart[workflow])
+}

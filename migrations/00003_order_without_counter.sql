@@ -85,8 +85,35 @@ end
 $$;
 -- +goose StatementEnd
 
+-- Those of the workflows that others have locked or are about to make. For an error to name: the transaction fails with it,
+-- and so gives back the locks that this takes.
+-- +goose StatementBegin
+create function chatfeed.locked(workflows text[]) returns json
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    each_one text;
+    found_locked text[];
+begin
+    perform set_config('lock_timeout', '1', true); -- milliseconds
+    foreach each_one in array workflows loop
+        begin
+            perform from chatfeed.workflows w where w.id = each_one for no key update nowait;
+            if not found then
+                insert into chatfeed.workflows (id) values (each_one) on conflict do nothing;
+            end if;
+        exception
+            when lock_not_available then
+                found_locked := array_append(found_locked, each_one);
+        end;
+    end loop;
+    return to_json(found_locked);
+end
+$$;
+-- +goose StatementEnd
+
 -- Takes the lock of a workflow that could not be had at once, and makes the workflow's row where there is none. Where a
--- lock_timeout is set and passes, the error's detail names the workflows that others have locked, as a JSON array.
+-- lock_timeout passes, the error's detail names those of the workflow and the wanted ones that others have locked, as a JSON
+-- array.
 -- +goose StatementBegin
 create function chatfeed.wait_for(workflow text, wanted text[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -99,10 +126,8 @@ begin
 exception
     when lock_not_available then
         raise exception 'workflow % is being written to by a transaction that has not ended', to_json(workflow)
-            using errcode = 'lock_not_available', detail = (
-                select json_agg(w) from unnest(array_append(wanted, workflow)) w
-                where exists (select from chatfeed.workflows k where k.id = w)
-                    and not exists (select from chatfeed.workflows k where k.id = w for no key update skip locked));
+            using errcode = 'lock_not_available', detail = coalesce(
+                chatfeed.locked(coalesce(wanted, array[workflow])), json_build_array(workflow));
 end
 $$;
 -- +goose StatementEnd
@@ -278,7 +303,7 @@ update chatfeed.workflows w set
 update chatfeed.workflows set head = greatest(head, floor), head_hour = date_bin('1 hour', head, to_timestamp(0));
 alter table chatfeed.workflows alter head set not null, drop born, drop active, drop floor;
 create index workflows_by_head_hour on chatfeed.workflows (head_hour desc);
-drop function chatfeed.newest(text), chatfeed.raise_horizon(bigint), chatfeed.wait_for(text, text[]), chatfeed.stamp_again(text);
+drop function chatfeed.newest(text), chatfeed.raise_horizon(bigint), chatfeed.wait_for(text, text[]), chatfeed.locked(text[]), chatfeed.stamp_again(text);
 drop view chatfeed.stamps;
 drop sequence chatfeed.horizon;
 drop table chatfeed.horizon_turn;

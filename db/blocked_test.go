@@ -1,0 +1,119 @@
+package db_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/db"
+	"chatfeed/db/dbtest"
+)
+
+// hold opens a transaction of somebody else's that has written to workflows and does not end. release ends it.
+func hold(ctx context.Context, t *testing.T, pool *pgxpool.Pool, workflows ...string) (release func()) {
+	t.Helper()
+	tx, err := pool.Begin(ctx)
+	require.NoError(t, err)
+	for _, workflow := range workflows {
+		_, err = tx.Exec(ctx, `insert into chatfeed.logs (workflow_id, message) values ($1, 'held')`, workflow)
+		require.NoError(t, err)
+	}
+	var once sync.Once
+	release = func() { once.Do(func() { require.NoError(t, tx.Rollback(context.WithoutCancel(ctx))) }) }
+	t.Cleanup(release)
+	return release
+}
+
+// The writes to workflows that somebody else's transaction has locked wait, and no others; and what they wait in holds no
+// lock that others need.
+func TestABlockedWorkflowDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 8)
+	var held []string
+	for i := range 40 {
+		held = append(held, fmt.Sprintf("held_%02d", i))
+	}
+	require.NoError(t, failure(newWriter(t, pool).Write(ctx, itemOf(0, held[0], "first"))))
+	release := hold(ctx, t, pool, held...)
+	writer := newWriter(t, pool)
+	blocked := make(chan error, len(held))
+	for _, workflow := range held {
+		go func() { blocked <- failure(writer.Write(ctx, itemOf(0, workflow, "waits"), itemOf(1, "beside_"+workflow, "waits"))) }()
+	}
+	require.Eventually(t, func() bool { return writer.Apart() == len(held) }, 20*time.Second, time.Millisecond)
+
+	// Unrelated workflows of one call, of many callers, and of those that a blocked write names beside the held one.
+	var slowest time.Duration
+	for i := range 20 {
+		began := time.Now()
+		require.NoError(t, failure(writer.Write(ctx, itemOf(i%4, "free", fmt.Sprint(i)))))
+		_, err := pool.Exec(ctx, `insert into chatfeed.messages (workflow_id, message) values ('beside_' || $1, 'by hand')`, held[i])
+		require.NoError(t, err)
+		slowest = max(slowest, time.Since(began))
+	}
+	t.Logf("the slowest of 20 unrelated writes and inserts by hand took %v", slowest)
+	require.Less(t, slowest, 10*time.Second, "they would have waited for as long as the transaction is open")
+	require.Empty(t, blocked)
+
+	release()
+	for range held {
+		require.NoError(t, <-blocked)
+	}
+	require.Len(t, column(ctx, t, pool, `select id from chatfeed.items where id = 'waits'`), 2*len(held))
+	require.Eventually(t, func() bool { return writer.Apart() == 0 }, 20*time.Second, time.Millisecond)
+}
+
+// While a workflow is blocked its writes keep their order, and join groups again afterwards.
+func TestWritesThatWaitApartKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 4)
+	release := hold(ctx, t, pool, "wf")
+	writer := newWriter(t, pool)
+	var waiting []<-chan error
+	for i := range 20 {
+		written, err := writer.Enqueue(itemOf(i%4, "wf", fmt.Sprintf("%02d", i)))
+		require.NoError(t, err)
+		waiting = append(waiting, written)
+		if i == 5 { // those before are under way
+			require.Eventually(t, func() bool { return writer.Apart() > 0 }, 20*time.Second, time.Millisecond)
+		}
+	}
+	release()
+	for _, written := range waiting {
+		require.NoError(t, <-written)
+	}
+	ids := column(ctx, t, pool, `select id from chatfeed.items order by "_createdAt"`)
+	require.IsIncreasing(t, ids)
+	require.Len(t, ids, 20)
+}
+
+// What waits apart can be withdrawn, and is part of what Close writes.
+func TestAWriteThatWaitsApartCanBeGivenUp(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 4)
+	release := hold(ctx, t, pool, "wf")
+	writer := newWriter(t, pool)
+	first, err := writer.Enqueue(itemOf(0, "wf", "first"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return writer.Apart() == 1 }, 20*time.Second, time.Millisecond)
+	impatient, giveUp := context.WithCancel(ctx)
+	gone := make(chan error, 1)
+	go func() { gone <- failure(writer.Write(impatient, itemOf(0, "wf", "given up"))) }()
+	require.Eventually(t, func() bool { return writer.Waiting("wf") > 0 }, 20*time.Second, time.Millisecond)
+	giveUp()
+	require.ErrorContains(t, <-gone, "not written")
+	release()
+	writer.Close()
+	require.NoError(t, <-first)
+	require.Equal(t, []string{"first"}, column(ctx, t, pool, `select id from chatfeed.items`))
+	_, err = writer.Write(ctx, itemOf(0, "wf", "late"))
+	require.ErrorIs(t, err, db.ErrWriterClosed)
+}
