@@ -2,6 +2,8 @@ package db_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -103,6 +105,59 @@ func TestAPageIsBoundedInBytesAndNeverEmptyWhereThereIsAnItem(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"5"}, ids(pages[0]))
 	require.True(t, pages[0].More)
+}
+
+// Bodies beside the page are not read: their lengths say where it ends.
+func TestAPageReadsNoBodyButItsOwn(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 1) // so that one session has all the counts
+	const bodies, size = 20, 1 << 19
+	writer := newWriter(t, pool)
+	for i := range bodies {
+		text := make([]byte, size/2)
+		_, _ = rand.Read(text) // so that it cannot be compressed
+		item := []db.Item{
+			db.Message{WorkflowID: "wf", ID: fmt.Sprint(i), Message: hex.EncodeToString(text)},
+			db.Progress{WorkflowID: "wf", ID: fmt.Sprint(i), Result: hex.EncodeToString(text)},
+		}[i%2]
+		require.NoError(t, failure(writer.Write(ctx, item)))
+	}
+	source := newSource(t, pool, db.SourceConfig{})
+	const ofOne = size / 1996 // TOAST chunks
+	for name, read := range map[string]func(feed.Window) ([]feed.Page, error){
+		"after": func(w feed.Window) ([]feed.Page, error) {
+			return source.After(ctx, []feed.Position{{WorkflowID: "wf"}}, w)
+		},
+		"before": func(w feed.Window) ([]feed.Page, error) {
+			return source.Before(ctx, []feed.Position{{WorkflowID: "wf", Cursor: feed.End}}, w)
+		},
+	} {
+		for _, bytes := range []int{1, size + 100} {
+			before := toastReads(ctx, t, pool)
+			pages, err := read(feed.Window{Items: 256, Bytes: bytes})
+			require.NoError(t, err)
+			require.True(t, pages[0].More)
+			n := len(pages[0].Items)
+			require.Equal(t, 1+bytes/size, n, name)
+			require.LessOrEqual(t, toastReads(ctx, t, pool)-before, (n*ofOne)*11/10, "%s: chunks of bodies read for %d of them", name, n)
+		}
+	}
+	pages, err := source.After(ctx, []feed.Position{{WorkflowID: "wf"}}, feed.Window{Items: bodies, Bytes: bodies * size * 2})
+	require.NoError(t, err)
+	require.Len(t, pages[0].Items, bodies)
+	require.False(t, pages[0].More, "exactly all is not a page with more after it")
+}
+
+// toastReads counts the chunks that have been read of bodies which are stored apart.
+func toastReads(ctx context.Context, t *testing.T, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	_, err := pool.Exec(ctx, `select pg_stat_force_next_flush()`)
+	require.NoError(t, err)
+	err = pool.QueryRow(ctx, `select coalesce(sum(s.idx_tup_fetch), 0) from pg_class c join pg_stat_all_tables s on s.relid = c.reltoastrelid
+		where c.relnamespace = 'chatfeed'::regnamespace`).Scan(&n)
+	require.NoError(t, err)
+	return n
 }
 
 func TestWhatAReadCostsDoesNotGrowWithTheTable(t *testing.T) {
