@@ -23,12 +23,16 @@ import (
 // another and fail with SQLSTATE 40P01.
 //
 // An [InvalidItemError] leaves the transaction usable; any other error is PostgreSQL's and has ended it.
-func Append(ctx context.Context, tx pgx.Tx, items ...Item) error {
+func Append(ctx context.Context, tx pgx.Tx, items ...Item) ([]Written, error) {
 	rows, err := checked(items)
 	if err != nil || len(rows) == 0 {
-		return err
+		return nil, err
 	}
-	return appendRows(ctx, tx, plan(rows))
+	written := fresh(rows)
+	if err := appendRows(ctx, tx, plan(rows)); err != nil {
+		return nil, err
+	}
+	return written, nil
 }
 
 // statement is a run of rows of one type, which one insert writes.

@@ -72,23 +72,27 @@ func NewWriter(pool *pgxpool.Pool) *Writer {
 // The error is the caller's own: an [InvalidItemError], what PostgreSQL has against these items, or what has become of
 // the database. When ctx ends or the connection is lost during the commit, the items may yet have been written; with
 // IDs of the caller's own, writing them again is safe.
-func (w *Writer) Write(ctx context.Context, items ...Item) error {
+func (w *Writer) Write(ctx context.Context, items ...Item) ([]Written, error) {
 	rows, err := checked(items)
 	if err != nil || len(rows) == 0 {
-		return err
+		return nil, err
 	}
+	written := fresh(rows)
 	request, err := w.enqueue(rows)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	select {
 	case err := <-request.done:
-		return err
+		if err != nil {
+			return nil, err
+		}
+		return written, nil
 	case <-ctx.Done():
 		if w.withdraw(request) {
-			return fmt.Errorf("append: not written: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("append: not written: %w", context.Cause(ctx))
 		}
-		return fmt.Errorf("append: outcome unknown: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("append: outcome unknown: %w", context.Cause(ctx))
 	}
 }
 
