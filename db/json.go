@@ -26,7 +26,7 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 	type plain Message
 	m.malformed = decode(text, (*plain)(m))
 	if m.malformed == nil && m.Message == "" {
-		m.malformed = require(text, "is missing; a string is accepted, also an empty one", "message")
+		m.malformed = needs(text, "is missing; a string is accepted, also an empty one", "message")
 	}
 	return nil
 }
@@ -36,7 +36,7 @@ func (l *Log) UnmarshalJSON(text []byte) error {
 	type plain Log
 	l.malformed = decode(text, (*plain)(l))
 	if l.malformed == nil && l.Message == "" {
-		l.malformed = require(text, "is missing; a string is accepted, also an empty one", "message")
+		l.malformed = needs(text, "is missing; a string is accepted, also an empty one", "message")
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func (s *Stat) UnmarshalJSON(text []byte) error {
 	type plain Stat
 	s.malformed = decode(text, (*plain)(s))
 	if s.malformed == nil && s.ProcessingTime == 0 && s.TokenCount == 0 {
-		s.malformed = require(text, "is missing, and so is tokenCount; one of them is required", "processingTime", "tokenCount")
+		s.malformed = needs(text, "is missing, and so is tokenCount; one of them is required", "processingTime", "tokenCount")
 	}
 	return nil
 }
@@ -56,13 +56,13 @@ func (p *Progress) UnmarshalJSON(text []byte) error {
 	type plain Progress
 	p.malformed = decode(text, (*plain)(p))
 	if p.malformed == nil && p.Progress == 0 {
-		p.malformed = require(text, "is missing; a number from 0 to 100 is accepted", "progress")
+		p.malformed = needs(text, "is missing; a number from 0 to 100 is accepted", "progress")
 	}
 	return nil
 }
 
-// require returns given where one of the fields is there, and is not null. The first is the one that is named otherwise.
-func require(text []byte, reason string, fields ...string) *malformed {
+// needs returns given where one of the fields is there, and is not null. The first is the one that is named otherwise.
+func needs(text []byte, reason string, fields ...string) *malformed {
 	var has map[string]json.RawMessage
 	_ = json.Unmarshal(text, &has) // decode has done so, too
 	for name, value := range has {

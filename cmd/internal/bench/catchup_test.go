@@ -89,7 +89,8 @@ func TestFillingLeavesTheSchemaAsItWas(t *testing.T) {
 
 	writer := db.NewWriter(pool)
 	defer writer.Close()
-	require.NoError(t, writer.Write(t.Context(), db.Message{WorkflowID: longWorkflow, Message: "one more"}))
+	_, err := writer.Write(t.Context(), db.Message{WorkflowID: longWorkflow, Message: "one more"})
+	require.NoError(t, err)
 	var newest string
 	require.NoError(t, pool.QueryRow(t.Context(), `
 		select body->>'message' from chatfeed.items i join chatfeed.workflows w on w.id = i.workflow_id and w.head = i."_createdAt"

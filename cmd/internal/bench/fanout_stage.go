@@ -25,7 +25,8 @@ func feedStage(ctx context.Context, lab *Lab, began time.Time) (*stage, error) {
 		for i, workflow := range workflows {
 			items[i] = db.Message{WorkflowID: workflow, Role: "assistant", Message: stampedNow(began)}
 		}
-		return writer.Write(ctx, items...)
+		_, err := writer.Write(ctx, items...)
+		return err
 	}
 	return &stage{server: server, publish: publish, closeWriter: writer.Close}, nil
 }

@@ -61,7 +61,8 @@ func (h *herded) writeItems(ctx context.Context, from, to int) error {
 			for n := from; n < to; n++ {
 				items = append(items, h.item(workflow, n))
 			}
-			return writer.Write(ctx, items...)
+			_, err := writer.Write(ctx, items...)
+			return err
 		})
 	}
 	if err := writing.Wait(); err != nil {

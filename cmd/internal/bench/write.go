@@ -115,7 +115,8 @@ func (l *Lab) compareWrites(ctx context.Context, callers int) (plain, notified, 
 		insert("chatfeed_bench"),
 		insert("chatfeed"),
 		func(ctx context.Context, caller int) error {
-			return writer.Write(ctx, db.Message{WorkflowID: workflows[caller], Message: text})
+			_, err := writer.Write(ctx, db.Message{WorkflowID: workflows[caller], Message: text})
+			return err
 		},
 	}
 	rates := make([][]float64, len(ways))
