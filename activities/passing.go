@@ -36,6 +36,8 @@ func explain(err error) (words string, mend bool) {
 		return explainState(pg)
 	case errors.Is(err, db.ErrWriterClosed):
 		return "the worker is stopping", false
+	case errors.Is(err, context.Canceled):
+		return "the activity was cancelled", false
 	case errors.As(err, &connect):
 		return "the database cannot be reached", false
 	case errors.Is(err, context.DeadlineExceeded):
@@ -69,6 +71,8 @@ func explainState(pg *pgconn.PgError) (words string, mend bool) {
 		return fmt.Sprintf("others were writing the same (SQLSTATE %s)", pg.Code), false
 	case strings.HasPrefix(pg.Code, "57"):
 		return fmt.Sprintf("the database is shutting down, starting, or has cancelled the statement (SQLSTATE %s)", pg.Code), false
+	case strings.HasPrefix(pg.Code, "P0"):
+		return fmt.Sprintf("a function or trigger in the database has raised an error (SQLSTATE %s)", pg.Code), true
 	default:
 		return fmt.Sprintf("the database has failed (SQLSTATE %s)", pg.Code), false
 	}

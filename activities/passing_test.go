@@ -162,8 +162,9 @@ func TestWhatMayPassIsTriedAgainAndSaysInWordsWhatItIs(t *testing.T) {
 		"others were writing the same (SQLSTATE 55P03)":                     &pgconn.PgError{Code: "55P03"},
 		"shutting down, starting, or has cancelled the statement":           &pgconn.PgError{Code: "57P01"},
 		"the database has failed (SQLSTATE XX000)":                          &pgconn.PgError{Code: "XX000"},
-		"the database has failed (SQLSTATE P0001)":                          &pgconn.PgError{Code: "P0001"},
+		"trigger in the database has raised an error (SQLSTATE P0001)":      &pgconn.PgError{Code: "P0001"},
 		"the database has not answered in time":                             fmt.Errorf("append: outcome unknown: %w", context.DeadlineExceeded),
+		"the activity was cancelled":                                        fmt.Errorf("append: not written: %w", context.Canceled),
 		"the worker is stopping":                                            db.ErrWriterClosed,
 		"the connection to the database failed; it is tried again: EOF-ish": errors.New("EOF-ish"),
 	} {
