@@ -110,7 +110,11 @@ func (r *recorder) writeAll(ctx context.Context, list List) (Recorded, error) {
 	recorded, err := r.record(ctx, list.items)
 	var bad *db.InvalidItemError
 	if errors.As(err, &bad) {
-		return Recorded{}, refuse(fmt.Errorf("items[%d].item.%s: %s", bad.Index, bad.Field, bad.Reason))
+		at := fmt.Sprintf("items[%d].item.", bad.Index)
+		if bad.Index < 0 { // it is the call as a whole
+			at = ""
+		}
+		return Recorded{}, refuse(fmt.Errorf("%s%s: %s", at, bad.Field, bad.Reason))
 	}
 	return recorded, err
 }
@@ -125,9 +129,6 @@ func (r *recorder) record(ctx context.Context, items []db.Item) (Recorded, error
 			return Recorded{}, &db.InvalidItemError{Index: i, Field: "item", Reason: "is nil; a Message, Log, Stat or Progress is accepted"}
 		}
 		complete[i], recorded.IDs[i] = db.WithDefaults(item, info.WorkflowExecution.ID, func() string { return deriveID(info, i) })
-	}
-	if err := checkSize(complete); err != nil {
-		return Recorded{}, refuse(err)
 	}
 	written, err := r.writer.Write(ctx, complete...)
 	var bad *db.InvalidItemError

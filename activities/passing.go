@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -47,35 +46,32 @@ func explain(err error) (words string, mend bool) {
 	}
 }
 
-// explainState goes by the SQLSTATE, whose first two characters are its class.
+// explainState goes by the SQLSTATE, whose first two characters are its class. What can be done about it is in the error.
 func explainState(pg *pgconn.PgError) (words string, mend bool) {
+	class := pg.Code[:min(2, len(pg.Code))]
 	switch {
 	case pg.Code == "42501":
-		return "the database refuses this role (SQLSTATE 42501): grant the worker's role what it lacks", true
-	case pg.Code == "42P01" || pg.Code == "3F000" || pg.Code == "42703" || pg.Code == "42883":
-		return fmt.Sprintf("the database has no schema for this program, or an older one (SQLSTATE %s): "+
-			"run chatfeed migrate up, and see that the worker has the right database", pg.Code), true
-	case strings.HasPrefix(pg.Code, "28"):
-		return fmt.Sprintf("the database does not let this role in (SQLSTATE %s): "+
-			"check the user, the password and pg_hba.conf", pg.Code), true
-	case pg.Code == "3D000":
-		return "there is no such database (SQLSTATE 3D000): check the database URL", true
+		words, mend = "the database refuses this role", true
+	case class == "42" || class == "3F":
+		words, mend = "the database has no schema for this program, or another one", true
+	case class == "28" || class == "3D":
+		words, mend = "the database does not let the worker in", true
 	case pg.Code == "25006":
-		return "the database is read-only (SQLSTATE 25006): the worker has to reach the primary", true
-	case strings.HasPrefix(pg.Code, "53"):
-		return fmt.Sprintf("the database has run out of space, memory or connections (SQLSTATE %s)", pg.Code), true
-	case strings.HasPrefix(pg.Code, "54"):
-		return fmt.Sprintf("the database has reached a limit of its own (SQLSTATE %s): where it is the queue of notifications, "+
-			"end the sessions that listen and stay in a transaction", pg.Code), true
-	case strings.HasPrefix(pg.Code, "40") || pg.Code == "55P03":
-		return fmt.Sprintf("others were writing the same (SQLSTATE %s)", pg.Code), false
-	case strings.HasPrefix(pg.Code, "57"):
-		return fmt.Sprintf("the database is shutting down, starting, or has cancelled the statement (SQLSTATE %s)", pg.Code), false
-	case strings.HasPrefix(pg.Code, "P0"):
-		return fmt.Sprintf("a function or trigger in the database has raised an error (SQLSTATE %s)", pg.Code), true
+		words, mend = "the database is read-only", true
+	case class == "53":
+		words, mend = "the database has run out of space, memory or connections", true
+	case class == "54":
+		words, mend = "the database has reached a limit of its own", true
+	case class == "P0":
+		words, mend = "a function or trigger in the database has raised an error", true
+	case class == "40" || pg.Code == "55P03":
+		words = "others were writing to the same workflow"
+	case class == "57":
+		words = "the database is stopping or starting, or has cancelled the statement"
 	default:
-		return fmt.Sprintf("the database has failed (SQLSTATE %s)", pg.Code), false
+		words = "the database has failed"
 	}
+	return fmt.Sprintf("%s (SQLSTATE %s)", words, pg.Code), mend
 }
 
 // alarms remembers when each alarm was last given. There are as many as [explain] has words for.
