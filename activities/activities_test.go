@@ -95,7 +95,7 @@ func TestEveryActivityRecordsOnceHoweverOftenItIsTried(t *testing.T) {
 		where type = 'message' and metadata is not null`).Scan(&body))
 	require.JSONEq(t, `{"role": "user", "message": "Hello", "status": "first", "lang": "en"}`, body)
 	var other string
-	require.NoError(t, pool.QueryRow(t.Context(), `select status from chatfeed.workflows where id = 'wf_other'`).Scan(&other))
+	require.NoError(t, pool.QueryRow(t.Context(), `select body::jsonb->>'status' from chatfeed.items where workflow_id = 'wf_other'`).Scan(&other))
 	require.Equal(t, "done", other)
 }
 
