@@ -36,8 +36,8 @@ var (
 // Listen implements [feed.Source] on a connection of its own. It returns when the connection is lost, or when it is
 // silent for so long that it must be dead.
 //
-// No step waits for an answer without end: connecting, each LISTEN, and each canary have a time, and so has the silence
-// in between. None of them reads the wall clock, so a clock that is set neither ends a listener nor keeps one.
+// Every step is bounded: connecting, LISTEN, each canary, and how many canaries may stay unheard. No wall clock is read, so
+// a clock that is set neither ends a listener nor keeps one.
 func (s *Source) Listen(ctx context.Context, connected func(), wake func(string, feed.Cursor)) error {
 	conn, err := s.connectListener(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Source) Listen(ctx context.Context, connected func(), wake func(string,
 	canary := canaryPrefix + rand.Text()
 	listener.Handle(channel, &wakes{
 		connected: func() {
-			unanswered.Stop() // the other LISTEN may still be unanswered; then no canary is heard
+			unanswered.Stop() // where the canary's LISTEN is not answered, no canary is heard
 			watching.Go(func() {
 				if watch(ctx, s.canary, &heard, func(ctx context.Context) error { return s.notify(ctx, canary) }) != nil {
 					fail(errDeaf)
@@ -95,8 +95,8 @@ func (s *Source) listenTimeout() time.Duration {
 // watch sends a canary at every interval until ctx ends, or until so many in a row were not heard that the listener is
 // dead. It counts canaries rather than time: a process that was stopped for a while finds one interval over, not many.
 //
-// A canary that PostgreSQL was not given, or refused in so many words, says nothing of the listener and is not counted.
-// One that is not answered is: then nothing may come through at all.
+// A canary that could not be sent for want of a free connection, or that PostgreSQL refused with an error of its own, says
+// nothing about the listener and is not counted. One that is not answered is: perhaps nothing comes through at all.
 func watch(ctx context.Context, interval time.Duration, heard *atomic.Bool, sing func(context.Context) error) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -121,7 +121,7 @@ func watch(ctx context.Context, interval time.Duration, heard *atomic.Bool, sing
 	}
 }
 
-// errBusy is that all connections of the pool were in use for the whole time.
+// errBusy says that all connections of the pool were in use for the whole time.
 var errBusy = errors.New("every connection is in use")
 
 // notify sends a canary through the pool, so that a listener on another database than the one that is read is found out.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
@@ -160,6 +161,21 @@ func TestAServerThatDoesNotAnswerIsGivenUpAtEveryStep(t *testing.T) {
 	}
 }
 
+func TestAServerWhoseNameIsNeverFoundIsGivenUp(t *testing.T) {
+	t.Parallel()
+	cfg, err := pgxpool.ParseConfig("postgres://nobody@database.example/none?sslmode=prefer&connect_timeout=1")
+	require.NoError(t, err)
+	cfg.ConnConfig.LookupFunc = func(ctx context.Context, _ string) ([]string, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	source := newSource(t, pool, db.SourceConfig{})
+	require.Error(t, listenUntilGivenUp(t, source, func() { t.Error("connected to nothing") }))
+}
+
 func TestAListenerIsGivenUpWhereNothingComesThroughToTheDatabase(t *testing.T) {
 	t.Parallel()
 	// The pool's connections go the same way as the listener's, so that the canary is not answered either.
@@ -214,8 +230,8 @@ func TestWhatAnyoneMayNotifyWakesOnlyWhereItHasTheForm(t *testing.T) {
 		_, err := pool.Exec(ctx, `select pg_notify('chatfeed', $1)`, forged)
 		require.NoError(t, err)
 	}
-	for _, real := range []string{"0 wf", "1 wf", "9223372036854775807 wf", "12  wf 1"} {
-		_, err := pool.Exec(ctx, `select pg_notify('chatfeed', $1)`, real)
+	for _, formed := range []string{"0 wf", "1 wf", "9223372036854775807 wf", "12  wf 1"} {
+		_, err := pool.Exec(ctx, `select pg_notify('chatfeed', $1)`, formed)
 		require.NoError(t, err)
 	}
 	for _, want := range []string{"wf 0", "wf 1", "wf 9223372036854775807", " wf 1 12"} {
