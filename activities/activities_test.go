@@ -39,13 +39,13 @@ type flaky struct {
 	failures int
 }
 
-func (f *flaky) Write(ctx context.Context, items ...db.Item) error {
-	err := f.Writer.Write(ctx, items...)
+func (f *flaky) Write(ctx context.Context, items ...db.Item) ([]db.Written, error) {
+	written, err := f.Writer.Write(ctx, items...)
 	if f.failures > 0 {
 		f.failures--
-		return errors.New("the connection was lost")
+		return nil, errors.New("the connection was lost")
 	}
-	return err
+	return written, err
 }
 
 // recordAll calls every activity the way a workflow of another language does: by name, with JSON.
@@ -95,7 +95,7 @@ func TestEveryActivityRecordsOnceHoweverOftenItIsTried(t *testing.T) {
 		where type = 'message' and metadata is not null`).Scan(&body))
 	require.JSONEq(t, `{"role": "user", "message": "Hello", "status": "first", "lang": "en"}`, body)
 	var other string
-	require.NoError(t, pool.QueryRow(t.Context(), `select status from chatfeed.workflows where id = 'wf_other'`).Scan(&other))
+	require.NoError(t, pool.QueryRow(t.Context(), `select body::jsonb->>'status' from chatfeed.items where workflow_id = 'wf_other'`).Scan(&other))
 	require.Equal(t, "done", other)
 }
 
@@ -122,6 +122,22 @@ func TestInputThatCanNeverBeRecordedIsNotTriedAgainAndNamesTheField(t *testing.T
 		{"RecordItems", `[{"type": "log"}]`, "items[0].item: is missing"},
 		{"RecordItems", `[{"kind": "log"}]`, "items[0].type: \"\" is no type of item"},
 		{"RecordItems", `{"type": "log"}`, "input: is no list; accepted is a list of"},
+		{"RecordItems", `null`, "input: is null; accepted is a list of"},
+		{"RecordItems", `[null]`, "items[0]: is null; accepted is"},
+		{"RecordItems", `[{"type": "log", "item": null}]`, "items[0].item: is null; a JSON object is accepted"},
+		{"RecordItems", `[{"type": "log", "item": {"message": "x"}}, {"type": "stat", "item": {}}]`, "items[1].item.processingTime: is missing, and so is tokenCount"},
+		{"RecordMessage", `{}`, "message: is missing; a string is accepted, also an empty one"},
+		{"RecordMessage", `null`, "item: is null; accepted is an object"},
+		{"RecordMessage", `{"message": null}`, "message: is missing"},
+		{"RecordMessage", `{"role": "user", "metadata": {"message": "x"}}`, "message: is missing"},
+		{"RecordLog", `{}`, "message: is missing"},
+		{"RecordLog", `null`, "item: is null"},
+		{"RecordStat", `{}`, "processingTime: is missing, and so is tokenCount; one of them is required"},
+		{"RecordStat", `{"tokenCount": null, "metadata": 1}`, "processingTime: is missing"},
+		{"RecordStat", `null`, "item: is null"},
+		{"RecordProgress", `{}`, "progress: is missing; a number from 0 to 100 is accepted"},
+		{"RecordProgress", `{"status": "half"}`, "progress: is missing"},
+		{"RecordProgress", `null`, "item: is null"},
 	} {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestActivityEnvironment()
@@ -136,6 +152,64 @@ func TestInputThatCanNeverBeRecordedIsNotTriedAgainAndNamesTheField(t *testing.T
 	var n int
 	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from chatfeed.items`).Scan(&n))
 	require.Zero(t, n, "what stands beside a refused item is not recorded either")
+}
+
+func TestWithoutAnInputNothingIsRecorded(t *testing.T) {
+	t.Parallel()
+	writer, pool := newWriter(t, dbtest.URL(t))
+	for _, name := range []string{"RecordMessage", "RecordLog", "RecordStat", "RecordProgress", "RecordItems"} {
+		for _, input := range [][]any{{}, {nil}} { // nil is what null is in some languages, and has an encoding of its own
+			var suite testsuite.WorkflowTestSuite
+			env := suite.NewTestActivityEnvironment()
+			activities.Register(env, writer)
+			_, err := env.ExecuteActivity(name, input...)
+			var refused *temporal.ApplicationError
+			require.ErrorAs(t, err, &refused, name)
+			require.True(t, refused.NonRetryable(), name)
+			require.Contains(t, refused.Message(), "input: is missing; accepted is ", name)
+		}
+	}
+	var n int
+	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from chatfeed.items`).Scan(&n))
+	require.Zero(t, n)
+}
+
+func TestWhatIsEmptyButGivenIsRecorded(t *testing.T) {
+	t.Parallel()
+	writer, pool := newWriter(t, dbtest.URL(t))
+	call := func(ctx workflow.Context) error {
+		ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+		ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: time.Minute})
+		for _, call := range []struct {
+			name  string
+			input any
+		}{
+			{"RecordMessage", json.RawMessage(`{"message": ""}`)},
+			{"RecordMessage", activities.Message{}},
+			{"RecordLog", json.RawMessage(`{"message": ""}`)},
+			{"RecordStat", json.RawMessage(`{"tokenCount": 0}`)},
+			{"RecordStat", json.RawMessage(`{"processingTime": 0}`)},
+			{"RecordProgress", json.RawMessage(`{"progress": 0}`)},
+			{"RecordProgress", activities.Progress{}},
+			{"RecordItems", json.RawMessage(`[]`)},
+			{"RecordItems", activities.Items()},
+			{"RecordItems", activities.Items(activities.Log{})},
+		} {
+			if err := workflow.ExecuteActivity(ctx, call.name, call.input).Get(ctx, nil); err != nil {
+				return err
+			}
+		}
+		return workflow.ExecuteLocalActivity(ctx, activities.RecordLog, activities.Log{}).Get(ctx, nil)
+	}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	activities.Register(env, writer)
+	env.RegisterWorkflow(call)
+	env.ExecuteWorkflow(call)
+	require.NoError(t, env.GetWorkflowError())
+	var n int
+	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from chatfeed.items`).Scan(&n))
+	require.Equal(t, 9, n)
 }
 
 func TestADatabaseThatIsAwayIsLeftToTheRetryPolicy(t *testing.T) {

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -12,12 +13,17 @@ import (
 // List is the input of RecordItems. In JSON it is a list of {"type": "message", "item": {...}} and so on, the form in
 // which clients see items.
 type List struct {
-	items []db.Item
-	err   error // what was wrong with the JSON
+	items []db.Item // nil means that there is no list, not even an empty one
+	err   error     // what was wrong with the JSON
 }
 
 // Items makes the input of RecordItems.
-func Items(items ...db.Item) List { return List{items: items} }
+func Items(items ...db.Item) List { return List{items: append([]db.Item{}, items...)} }
+
+// errNoList says that the input is no list.
+func errNoList(is string) error {
+	return fmt.Errorf(`input: %s; accepted is a list of {"type": ..., "item": ...}`, is)
+}
 
 // element is an item with its type.
 type element struct {
@@ -29,6 +35,9 @@ type element struct {
 func (l List) MarshalJSON() ([]byte, error) {
 	elements := make([]element, len(l.items))
 	for i, item := range l.items {
+		if isNil(item) {
+			return nil, fmt.Errorf("items[%d]: is nil; a Message, Log, Stat or Progress is accepted", i)
+		}
 		text, err := json.Marshal(item)
 		if err != nil {
 			return nil, fmt.Errorf("items[%d]: %w", i, err)
@@ -43,10 +52,15 @@ func (l List) MarshalJSON() ([]byte, error) {
 func (l *List) UnmarshalJSON(text []byte) error {
 	*l = List{}
 	var elements []json.RawMessage
-	if json.Unmarshal(text, &elements) != nil {
-		l.err = fmt.Errorf(`input: is no list; accepted is a list of {"type": ..., "item": ...}`)
+	switch {
+	case isNull(text):
+		l.err = errNoList("is null")
+		return nil
+	case json.Unmarshal(text, &elements) != nil:
+		l.err = errNoList("is no list")
 		return nil
 	}
+	l.items = make([]db.Item, 0, len(elements))
 	for i, text := range elements {
 		item, err := decode(text)
 		if err != nil {
@@ -60,7 +74,10 @@ func (l *List) UnmarshalJSON(text []byte) error {
 
 func decode(text []byte) (db.Item, error) {
 	var e element
-	if json.Unmarshal(text, &e) != nil {
+	switch {
+	case isNull(text):
+		return nil, fmt.Errorf(`: is null; accepted is {"type": ..., "item": ...}`)
+	case json.Unmarshal(text, &e) != nil:
 		return nil, fmt.Errorf(`: is no item; accepted is {"type": ..., "item": ...}`)
 	}
 	var item db.Item
@@ -77,10 +94,20 @@ func decode(text []byte) (db.Item, error) {
 	default:
 		return nil, fmt.Errorf(".type: %q is no type of item; accepted are message, log, stat, progress", e.Type)
 	}
-	if err != nil {
+	switch {
+	case isNull(e.Item):
+		return nil, fmt.Errorf(".item: is null; a JSON object is accepted")
+	case err != nil:
 		return nil, fmt.Errorf(".item: is missing; a JSON object is accepted")
 	}
 	return item, nil
+}
+
+func isNull(text []byte) bool { return string(bytes.TrimSpace(text)) == "null" }
+
+func isNil(item db.Item) bool {
+	v := reflect.ValueOf(item)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 func decodeAs[T db.Item](text []byte) (item T, err error) {

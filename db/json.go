@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -15,11 +16,18 @@ import (
 // the item, as an [InvalidItemError].
 type malformed struct{ field, reason string }
 
+// given marks an item whose JSON has the field without which it would be nothing, with a value that is Go's zero. So the
+// zero value of an item is never what JSON was decoded to. Its field is empty: it is no fault.
+var given = new(malformed)
+
 // UnmarshalJSON decodes an item from JSON, strictly: a field that it does not know is a mistake. It never fails; what is
-// wrong is reported when the item is written.
+// wrong is reported when the item is written. The message has to be there, and may be empty.
 func (m *Message) UnmarshalJSON(text []byte) error {
 	type plain Message
 	m.malformed = decode(text, (*plain)(m))
+	if m.malformed == nil && m.Message == "" {
+		m.malformed = needs(text, "is missing; a string is accepted, also an empty one", "message")
+	}
 	return nil
 }
 
@@ -27,24 +35,49 @@ func (m *Message) UnmarshalJSON(text []byte) error {
 func (l *Log) UnmarshalJSON(text []byte) error {
 	type plain Log
 	l.malformed = decode(text, (*plain)(l))
+	if l.malformed == nil && l.Message == "" {
+		l.malformed = needs(text, "is missing; a string is accepted, also an empty one", "message")
+	}
 	return nil
 }
 
-// UnmarshalJSON decodes as that of Message does.
+// UnmarshalJSON decodes as that of Message does. One of the two numbers has to be there.
 func (s *Stat) UnmarshalJSON(text []byte) error {
 	type plain Stat
 	s.malformed = decode(text, (*plain)(s))
+	if s.malformed == nil && s.ProcessingTime == 0 && s.TokenCount == 0 {
+		s.malformed = needs(text, "is missing, and so is tokenCount; one of them is required", "processingTime", "tokenCount")
+	}
 	return nil
 }
 
-// UnmarshalJSON decodes as that of Message does.
+// UnmarshalJSON decodes as that of Message does. The progress has to be there.
 func (p *Progress) UnmarshalJSON(text []byte) error {
 	type plain Progress
 	p.malformed = decode(text, (*plain)(p))
+	if p.malformed == nil && p.Progress == 0 {
+		p.malformed = needs(text, "is missing; a number from 0 to 100 is accepted", "progress")
+	}
 	return nil
 }
 
+// needs returns given where one of the fields is there, and is not null. The first is the one that is named otherwise.
+func needs(text []byte, reason string, fields ...string) *malformed {
+	var has map[string]json.RawMessage
+	_ = json.Unmarshal(text, &has) // decode has done so, too
+	for name, value := range has {
+		known := func(field string) bool { return strings.EqualFold(field, name) } // as decode takes it
+		if slices.ContainsFunc(fields, known) && string(value) != "null" {
+			return given
+		}
+	}
+	return &malformed{fields[0], reason}
+}
+
 func decode(text []byte, into any) *malformed {
+	if string(bytes.TrimSpace(text)) == "null" {
+		return &malformed{"item", "is null; accepted is an object"}
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)

@@ -29,7 +29,7 @@ func ExampleNewHandler() {
 
 	cursor := &v1.Cursor{WorkflowId: "wf_1"}
 	for _, text := range []string{"Hello.", "Still there?"} {
-		if err := writer.Write(ctx, db.Message{WorkflowID: "wf_1", Role: "user", Message: text}); err != nil {
+		if _, err := writer.Write(ctx, db.Message{WorkflowID: "wf_1", Role: "user", Message: text}); err != nil {
 			log.Fatal(err)
 		}
 		stream, err := client.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{cursor}})

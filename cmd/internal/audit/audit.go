@@ -8,7 +8,8 @@
 //     stamped, its name, and a sum of its contents. What is at or below the cursor is a repetition, or disorder.
 //   - Writers keep the number, workflow and sum of each item that they write; the number is in the item's id.
 //   - At the end each workflow's rows pass by once, in order, and every client's items with them: what only the table has
-//     is lost, what only a client has is unknown.
+//     is lost, what only a client has is unknown, unless it was erased and the client was told.
+//   - The report says what was done, and where it was nothing: no finding where nothing was compared is no proof.
 package audit
 
 import (
@@ -169,6 +170,10 @@ func (a *Audit) Progress() Progress {
 // or the audit is being finished.
 func (a *Audit) Written() <-chan struct{} { return a.writing.ended }
 
+// Erased says that the caller erases an item: at the end the table must not have it, and clients that were given it must
+// have been told that it is gone. It may be called before the row is deleted, or after.
+func (a *Audit) Erased(workflow, kind, id string) { a.writing.ledger.erase(workflow, kind, id) }
+
 // Finish ends the writing, waits until every client has what the table holds, ends the clients, and compares. Clients that
 // have not got there in Config.Settle are compared as they are; where the context of Start has ended, each client is
 // compared up to its cursor. The error is that the table could not be read. Finish may be called once.
@@ -184,6 +189,7 @@ func (a *Audit) Finish(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	rows := make(map[string]int, len(a.cfg.Workflows))
 	for i, workflow := range a.cfg.Workflows {
 		report.Clients += len(a.clients[i])
 		items, err := a.compare(ctx, workflow, heads[workflow], a.clients[i])
@@ -191,8 +197,10 @@ func (a *Audit) Finish(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 		report.Items += items
+		rows[workflow] = items
 	}
 	a.writing.ledger.unwritten(&a.findings)
+	a.cover(report, rows)
 	report.Findings, report.More = a.findings.all()
 	return report, nil
 }

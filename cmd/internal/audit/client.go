@@ -39,7 +39,10 @@ type client struct {
 	had      []record     // in order, each item once
 	names    []byte       // of all records
 
+	delivered int // items that it was given, repeated ones too
+
 	compared int // records that the table's rows have passed, while comparing
+	matched  int // of these, those that the table has
 }
 
 // record is what a client keeps of an item: without pointers, so that millions of them cost the collector nothing.
@@ -48,6 +51,7 @@ type record struct {
 	sum  uint64
 	name uint32 // where it begins in names
 	kind uint8  // length of the type, which the id follows
+	gone bool   // the client was told that the item was erased
 	id   uint16 // length of the id
 }
 
@@ -85,13 +89,14 @@ func (c *client) stream(ctx context.Context) (heard bool, err error) {
 	defer cancel(nil)
 	watchdog := time.AfterFunc(c.silence, func() { cancel(errSilent) })
 	defer watchdog.Stop()
-	err = c.transport.follow(ctx, c.at, c.workflow, c.cursor.Load(), func(items []item) {
+	err = c.transport.follow(ctx, c.at, c.workflow, c.cursor.Load(), func(f frame) {
 		watchdog.Reset(c.silence)
 		if !heard {
 			heard = true
 			c.counts.streams.Add(1)
 		}
-		c.take(ctx, items)
+		c.take(ctx, f.items)
+		c.forget(f.gone)
 		c.answered.Store(true)
 	})
 	if heard {
@@ -120,7 +125,19 @@ func (c *client) take(ctx context.Context, items []item) {
 			c.had = slices.Insert(c.had, c.after(it.at), c.record(it))
 		}
 	}
+	c.delivered += len(items)
 	c.counts.delivered.Add(int64(len(items)))
+}
+
+// forget takes note of items that the client was told are erased. What it is given of the same name after that is new.
+func (c *client) forget(gone []item) {
+	for _, it := range gone {
+		for i := range c.had {
+			if it.workflow == c.workflow && c.named(c.had[i], it) {
+				c.had[i].gone = true
+			}
+		}
+	}
 }
 
 func (c *client) record(it item) record {
@@ -176,9 +193,13 @@ func (c *client) pass(row item, head int64) {
 		if !c.named(c.had[i], row) {
 			continue
 		}
-		if c.had[i].sum != row.sum {
+		switch {
+		case c.had[i].gone:
+			c.find(Gone, row, c.before())
+		case c.had[i].sum != row.sum:
 			c.find(Different, row, c.before())
 		}
+		c.matched++
 		c.had[i], c.had[c.compared] = c.had[c.compared], c.had[i]
 		c.compared++
 		return
@@ -188,10 +209,14 @@ func (c *client) pass(row item, head int64) {
 	}
 }
 
-// passUnknown passes the records before a time: the table does not have them.
+// passUnknown passes the records before a time: the table does not have them, as should be where they were erased and the
+// client was told.
 func (c *client) passUnknown(until int64) {
 	for ; c.compared < len(c.had) && c.had[c.compared].at < until; c.compared++ {
 		r := c.had[c.compared]
+		if r.gone {
+			continue
+		}
 		kind, id := c.nameOf(r)
 		c.find(Unknown, item{kind: string(kind), id: string(id), at: r.at}, c.before())
 	}

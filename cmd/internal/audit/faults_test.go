@@ -245,7 +245,10 @@ func twenty(workflow string) []db.Item {
 
 func (l *lab) append(t testing.TB, items ...db.Item) {
 	t.Helper()
-	require.NoError(t, pgx.BeginFunc(t.Context(), l.pool, func(tx pgx.Tx) error { return db.Append(t.Context(), tx, items...) }))
+	require.NoError(t, pgx.BeginFunc(t.Context(), l.pool, func(tx pgx.Tx) error {
+		_, err := db.Append(t.Context(), tx, items...)
+		return err
+	}))
 }
 
 // stamps are the times of a workflow's items in microseconds, in order.

@@ -20,7 +20,11 @@ type ledger struct {
 
 	mu      sync.Mutex
 	entries []entry // by number
+	erased  map[key]bool
 }
+
+// key names an item.
+type key struct{ workflow, kind, id string }
 
 type entry struct {
 	sum      uint64
@@ -96,6 +100,15 @@ func (l *ledger) became(numbers []int, o outcome) {
 	}
 }
 
+func (l *ledger) erase(workflow, kind, id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.erased == nil {
+		l.erased = make(map[key]bool)
+	}
+	l.erased[key{workflow, kind, id}] = true
+}
+
 // rolledBack reports whether a row is one that was rolled back, which is a finding.
 func (l *ledger) rolledBack(row item, found *findings) bool {
 	number := l.number(row.id)
@@ -108,6 +121,9 @@ func (l *ledger) rolledBack(row item, found *findings) bool {
 
 // pass compares a row with what was written.
 func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
+	if l.erased[key{row.workflow, row.kind, row.id}] {
+		found.add(about(Unknown, row))
+	}
 	number := l.number(row.id)
 	if number < 0 {
 		if number = l.copied(body, metadata); number >= 0 && l.entries[number].sum == row.sum {
@@ -130,8 +146,9 @@ func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
 // unwritten finds what no row was found of.
 func (l *ledger) unwritten(found *findings) {
 	for number, e := range l.entries {
-		if e.outcome == outcomeWritten && !e.found {
-			found.add(Finding{Kind: Unwritten, Workflow: l.workflows[e.workflow], Type: kinds()[e.kind], ID: l.id(number)})
+		name := key{l.workflows[e.workflow], kinds()[e.kind], l.id(number)}
+		if e.outcome == outcomeWritten && !e.found && !l.erased[name] {
+			found.add(Finding{Kind: Unwritten, Workflow: name.workflow, Type: name.kind, ID: name.id})
 		}
 	}
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,6 +21,7 @@ const (
 	Unanswered Kind = "unanswered" // the client was never given a frame, not even an empty one: nothing is known of it
 	Unwritten  Kind = "unwritten"  // a writer was told that an item is written, and the table does not have it
 	Twice      Kind = "twice"      // the table has an item twice that was written once
+	Gone       Kind = "gone"       // the client was told that an item is gone that the table has
 )
 
 // Finding is one thing that is wrong. One about the table has no transport.
@@ -34,17 +36,59 @@ type Finding struct {
 	Cursor    string `json:"cursor,omitempty"`    // of the client where it happened; a chatData request takes it as afterTimestamp
 }
 
-// Report is what an audit has found.
+// Report is what an audit has found, and the work that this rests on.
 type Report struct {
-	Progress           // when the clients were ended
-	Items    int       `json:"items"` // that the table holds of these workflows
-	Clients  int       `json:"clients"`
-	Findings []Finding `json:"findings"`       // by workflow, transport, client and time; 10,000 at the most
-	More     int       `json:"more,omitempty"` // findings beyond
+	Progress              // when the clients were ended
+	Items      int        `json:"items"` // that the table holds of these workflows
+	Clients    int        `json:"clients"`
+	Transports []Coverage `json:"transports"`
+	Findings   []Finding  `json:"findings"`           // by workflow, transport, client and time; 10,000 at the most
+	More       int        `json:"more,omitempty"`     // findings beyond
+	Unproven   []string   `json:"unproven,omitempty"` // what the audit cannot speak of, for want of anything to compare
 }
 
-// Clean reports whether nothing is wrong.
-func (r *Report) Clean() bool { return len(r.Findings) == 0 }
+// Coverage is the work that was done on one transport.
+type Coverage struct {
+	Name      string `json:"name"`
+	Clients   int    `json:"clients"`
+	Delivered int    `json:"delivered"` // items that they were given
+	Compared  int    `json:"compared"`  // of these, those that were compared with the table's
+}
+
+// Clean reports whether nothing is wrong, and something was compared: an audit that has seen nothing proves nothing.
+func (r *Report) Clean() bool { return len(r.Findings) == 0 && len(r.Unproven) == 0 }
+
+// cover counts what was done on each transport, and says where it was nothing. The clients must have ended.
+func (a *Audit) cover(report *Report, rows map[string]int) {
+	if a.cfg.Writers > 0 && report.Written == 0 {
+		report.Unproven = append(report.Unproven, a.writing.unwritten())
+	}
+	if report.Items == 0 {
+		report.Unproven = append(report.Unproven, "the table has no item of the workflows")
+	} else if a.cfg.Writers == 0 { // writers choose at random, and may pass over a workflow
+		for _, workflow := range a.cfg.Workflows {
+			if rows[workflow] == 0 {
+				report.Unproven = append(report.Unproven, fmt.Sprintf("the table has no item of workflow %q", workflow))
+			}
+		}
+	}
+	for _, transport := range a.cfg.Transports {
+		covered := Coverage{Name: transport.Name}
+		for _, clients := range a.clients {
+			for _, c := range clients {
+				if c.transport.Name == transport.Name {
+					covered.Clients++
+					covered.Delivered += c.delivered
+					covered.Compared += c.matched
+				}
+			}
+		}
+		if covered.Compared == 0 {
+			report.Unproven = append(report.Unproven, "no item was compared on "+transport.Name)
+		}
+		report.Transports = append(report.Transports, covered)
+	}
+}
 
 // maxFindings bounds what a server that does everything wrong can make an audit remember.
 const maxFindings = 10_000

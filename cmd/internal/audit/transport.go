@@ -29,7 +29,13 @@ type Transport struct {
 
 // follow reads what comes after a cursor, in microseconds, and hands each frame to take, those without items too, until the
 // stream ends, which it says why, or ctx does. It keeps nothing: the client comes back with its cursor.
-type follow func(ctx context.Context, at *endpoint, workflow string, after int64, take func([]item)) error
+type follow func(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error
+
+// frame is what a server says at once.
+type frame struct {
+	items []item
+	gone  []item // what was erased; it has a workflow, a type and an id
+}
 
 // The versions of HTTP. Over TLS h2c is HTTP/2.
 const (
@@ -67,7 +73,7 @@ const (
 
 // subscribe follows by FeedService.Subscribe.
 func subscribe(options ...connect.ClientOption) follow {
-	return func(ctx context.Context, at *endpoint, workflow string, after int64, take func([]item)) error {
+	return func(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
 		cursor := &v1.Cursor{WorkflowId: workflow}
 		if after > 0 {
 			cursor.Start = &v1.Cursor_After{After: timestamppb.New(time.UnixMicro(after))}
@@ -81,7 +87,7 @@ func subscribe(options ...connect.ClientOption) follow {
 		var items []item
 		for stream.Receive() {
 			items = at.sums.protoItems(items[:0], stream.Msg().GetItems())
-			take(items)
+			take(frame{items: items})
 		}
 		return stream.Err()
 	}
@@ -90,7 +96,7 @@ func subscribe(options ...connect.ClientOption) follow {
 // getChatData follows by unary calls of FeedService.GetChatData that wait for items. The first does not wait, so that the
 // client hears something soon.
 func getChatData(options ...connect.ClientOption) follow {
-	return func(ctx context.Context, at *endpoint, workflow string, after int64, take func([]item)) error {
+	return func(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
 		client := chatfeedv1connect.NewFeedServiceClient(at.http, at.server, options...)
 		request := &v1.GetChatDataRequest{WorkflowId: workflow, Limit: pageLimit}
 		var items []item
@@ -104,7 +110,7 @@ func getChatData(options ...connect.ClientOption) follow {
 			}
 			items = at.sums.protoItems(items[:0], response.GetItems())
 			after = newest(items, after)
-			take(items)
+			take(frame{items: items})
 			request.Wait = durationpb.New(at.wait)
 		}
 	}
@@ -136,7 +142,7 @@ func (s sums) protoItems(items []item, messages []*v1.Item) []item {
 }
 
 // chatData follows by the REST endpoint of the polling design, as a long poll.
-func chatData(ctx context.Context, at *endpoint, workflow string, after int64, take func([]item)) error {
+func chatData(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
 	query := url.Values{"limit": {strconv.Itoa(pageLimit)}}
 	for {
 		query.Set("afterTimestamp", seconds(after))
@@ -162,7 +168,7 @@ func chatData(ctx context.Context, at *endpoint, workflow string, after int64, t
 			return fmt.Errorf("read chatData: %w", err)
 		}
 		after = newest(items, after)
-		take(items)
+		take(frame{items: items})
 		query.Set("wait", at.wait.String())
 	}
 }

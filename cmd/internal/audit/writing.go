@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -36,8 +38,10 @@ type writing struct {
 	end    context.CancelFunc
 	ended  chan struct{} // closed when all writers have ended
 
-	mu   sync.Mutex
-	left int // items to begin, where Config.Items says how many
+	mu     sync.Mutex
+	left   int   // items to begin, where Config.Items says how many
+	failed int   // transactions
+	last   error // of the last that has failed
 }
 
 func startWriting(ctx context.Context, cfg *Config, sums sums, counts *counts) *writing {
@@ -155,28 +159,57 @@ func (s sums) written(kind string, made db.Item) uint64 {
 }
 
 // write writes items until they are known to be written, or the writes are given up.
-func (w *writing) write(numbers []int, items []db.Item, way func(context.Context, ...db.Item) error) {
-	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
-		err := way(w.ctx, items...)
+func (w *writing) write(numbers []int, items []db.Item, way func(context.Context, ...db.Item) ([]db.Written, error)) {
+	pause := shortestPause
+	for try := 1; ; try++ {
+		_, err := way(w.ctx, items...)
 		if err == nil {
 			w.ledger.became(numbers, outcomeWritten)
 			w.counts.written.Add(int64(len(items)))
 			return
 		}
-		w.cfg.Log.DebugContext(w.ctx, "write failed; trying again", "items", len(items), "error", err)
+		if w.ctx.Err() != nil { // given up, and the error says no more than that
+			return
+		}
+		w.fail(err)
+		level := slog.LevelDebug
+		if try == warnAfter {
+			level = slog.LevelWarn
+		}
+		w.cfg.Log.Log(w.ctx, level, "write failed; trying again", "items", len(items), "tries", try, "error", err)
 		select {
 		case <-w.ctx.Done():
 			return
 		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
+		pause = min(2*pause, longestPause)
 	}
 }
 
+func (w *writing) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed++
+	w.last = err
+}
+
+// unwritten says why nothing was written. The writers must have ended.
+func (w *writing) unwritten() string {
+	if w.last == nil {
+		return "nothing was written: the writers were ended before their first write"
+	}
+	return fmt.Sprintf("nothing was written: %d writes failed, the last with: %v", w.failed, w.last)
+}
+
 // transact writes items in a transaction of their own.
-func (w *writing) transact(ctx context.Context, items ...db.Item) error {
+func (w *writing) transact(ctx context.Context, items ...db.Item) (written []db.Written, err error) {
 	ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
 	defer cancel()
-	return pgx.BeginFunc(ctx, w.cfg.Pool, func(tx pgx.Tx) error { return db.Append(ctx, tx, items...) })
+	err = pgx.BeginFunc(ctx, w.cfg.Pool, func(tx pgx.Tx) error {
+		written, err = db.Append(ctx, tx, items...)
+		return err
+	})
+	return written, err
 }
 
 var errRollBack = errors.New("rolled back")
@@ -186,6 +219,7 @@ func (w *writing) rollBack(items []db.Item) {
 	ctx, cancel := context.WithTimeout(w.ctx, transactionTimeout)
 	defer cancel()
 	_ = pgx.BeginFunc(ctx, w.cfg.Pool, func(tx pgx.Tx) error {
-		return errors.Join(db.Append(ctx, tx, items...), errRollBack)
+		_, err := db.Append(ctx, tx, items...)
+		return errors.Join(err, errRollBack)
 	})
 }

@@ -178,7 +178,8 @@ func TestSlowReadersDelayNobodyAndMissNothing(t *testing.T) {
 	})
 	text := strings.Repeat("word ", bulkSize/5)
 	for range bulk {
-		require.NoError(t, writer.Write(ctx, db.Message{WorkflowID: workflow, Message: text}))
+		_, err := writer.Write(ctx, db.Message{WorkflowID: workflow, Message: text})
+		require.NoError(t, err)
 	}
 	until(t, "the server is stuck in writing to the slow readers", func() bool {
 		return strings.Count(server.goroutines(t), "net.(*conn).Write(") >= readers*9/10

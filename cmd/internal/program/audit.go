@@ -20,15 +20,15 @@ import (
 type Audit struct {
 	Client
 	Database
-	Watch      []string      `arg:"" optional:"" name:"workflow" help:"Ids of workflows to watch while others write to them."`
-	Write      int           `help:"Write so many items, to new workflows, and end when all clients have them." placeholder:"N"`
-	Rate       float64       `help:"Write so many items a second; 0 means as many as the database takes." default:"0"`
-	Workflows  int           `help:"How many new workflows to write to." default:"4"`
-	Streams    int           `help:"How many clients follow each workflow on each transport." default:"1"`
-	Transports []string      `name:"transport" help:"Only transports with this in their names, such as gRPC or HTTP/1.1." placeholder:"NAME"`
-	For        time.Duration `help:"End after this time, such as 1m; without it Ctrl-C ends the audit." placeholder:"TIME"`
-	Settle     time.Duration `help:"How long clients may take at the end to have every item." default:"30s"`
-	JSON       bool          `help:"Print the report as one JSON object." name:"json"`
+	Watch      []string       `arg:"" optional:"" name:"workflow" help:"Ids of workflows to watch while others write to them."`
+	Write      int            `help:"Write so many items, to new workflows, and end when all clients have them." placeholder:"N"`
+	Rate       float64        `help:"Write so many items a second; 0 means as many as the database takes." default:"0"`
+	Workflows  int            `help:"How many new workflows to write to." default:"4"`
+	Streams    int            `help:"How many clients follow each workflow on each transport." default:"1"`
+	Transports []string       `name:"transport" help:"Only transports with this in their names, such as gRPC or HTTP/1.1." placeholder:"NAME"`
+	For        *time.Duration `help:"End after this time, such as 1m; without it Ctrl-C ends the audit." placeholder:"TIME"`
+	Settle     time.Duration  `help:"How long clients may take at the end to have every item." default:"30s"`
+	JSON       bool           `help:"Print the report as one JSON object." name:"json"`
 
 	// Out is where the report goes; nil is standard output. Terminal is where progress is shown once a second; nil is
 	// standard error if that is a terminal.
@@ -42,8 +42,9 @@ func (*Audit) Help() string {
 what the table holds. Each loss, repetition and disorder is a finding with the cursor where it happened: put it into
 /workflows/ID/chatData?afterTimestamp=CURSOR to see what comes after it.
 
-It exits with 0 when nothing was found, 1 when something was, and 2 when the command line is wrong. The workflows that it
-writes to begin with audit_ and stay in the database; delete them from chatfeed.workflows.
+It exits with 0 when every client has had every item, 1 when something was found or nothing was there to compare, and 2 when
+the command line is wrong. The report says how much was compared on each transport. The workflows that it writes to begin
+with audit_ and stay in the database; delete them from chatfeed.workflows.
 
 Examples:
   chatfeed audit wf_1 wf_2                              watch two workflows until Ctrl-C
@@ -91,8 +92,20 @@ func (c *Audit) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.print(report, cfg.Workflows); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	if !report.Clean() {
-		return errors.New(plural(len(report.Findings)+report.More, "finding"))
+	return verdict(report)
+}
+
+// verdict is nil only where something was compared and nothing was wrong.
+func verdict(report *audit.Report) error {
+	var wrong []string
+	if len(report.Findings) > 0 {
+		wrong = append(wrong, plural(len(report.Findings)+report.More, "finding"))
+	}
+	if len(report.Unproven) > 0 {
+		wrong = append(wrong, "nothing is proven where there is nothing to compare: "+strings.Join(report.Unproven, "; "))
+	}
+	if len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "; "))
 	}
 	return nil
 }
@@ -113,8 +126,8 @@ func (c *Audit) config(log *slog.Logger) (audit.Config, error) {
 		return cfg, usagef("--workflows: is %d; one or more is accepted", c.Workflows)
 	case c.Streams < 1:
 		return cfg, usagef("--streams: is %d; one or more is accepted", c.Streams)
-	case c.For < 0:
-		return cfg, usagef("--for: is %v; a positive time such as 1m is accepted", c.For)
+	case c.For != nil && *c.For <= 0:
+		return cfg, usagef("--for: is %v; a positive time such as 1m is accepted", *c.For)
 	case c.Settle <= 0:
 		return cfg, usagef("--settle: is %v; a positive time such as 30s is accepted", c.Settle)
 	}
@@ -168,9 +181,9 @@ func (c *Audit) transports() ([]audit.Transport, error) {
 
 // wait returns when the audit should end.
 func (c *Audit) wait(ctx context.Context, running *audit.Audit) {
-	if c.For > 0 {
+	if c.For != nil {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.For)
+		ctx, cancel = context.WithTimeout(ctx, *c.For)
 		defer cancel()
 	}
 	written := running.Written()
@@ -233,8 +246,17 @@ func (c *Audit) print(report *audit.Report, workflows []string) error {
 		plural(len(workflows), "workflow"), some(workflows))
 	_, _ = fmt.Fprintf(&b, "%s were given %s and came back %s.\n", plural(report.Clients, "client"),
 		plural(report.Delivered, "item"), plural(report.Reconnects, "time"))
+	if c.Write > 0 {
+		_, _ = fmt.Fprintf(&b, "%s were written by the audit.\n", plural(report.Written, "item"))
+	}
+	for _, t := range report.Transports {
+		_, _ = fmt.Fprintf(&b, "%-32s %s, %d delivered, %d compared\n", t.Name, plural(t.Clients, "client"), t.Delivered, t.Compared)
+	}
 	if report.Clean() {
 		b.WriteString("Every client has had every item, once and in order.\n")
+	}
+	for _, unproven := range report.Unproven {
+		_, _ = fmt.Fprintf(&b, "unproven   %s\n", unproven)
 	}
 	for _, f := range report.Findings[:min(len(report.Findings), shownFindings)] {
 		b.WriteString(findingLine(f))

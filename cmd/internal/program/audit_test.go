@@ -47,6 +47,8 @@ func TestAuditOfACorrectServerExitsWithZero(t *testing.T) {
 	code, out, problems := auditCommand(t, "--server", server, "--database-url", database, "--write", "200", "--workflows", "3")
 	require.Zero(t, code, problems)
 	require.Contains(t, out, "The table has 200 items of 3 workflows (audit_")
+	require.Contains(t, out, "\n200 items were written by the audit.\n")
+	require.Contains(t, out, "\nREST long poll over HTTP/1.1     3 clients, 200 delivered, 200 compared\n")
 	require.Contains(t, out, "Every client has had every item, once and in order.\n")
 	require.Empty(t, problems)
 
@@ -57,6 +59,10 @@ func TestAuditOfACorrectServerExitsWithZero(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	require.Equal(t, audit.Report{
 		Progress: audit.Progress{Written: 50, Delivered: 50 * 6, Streams: 6}, Items: 50, Clients: 6, Findings: []audit.Finding{},
+		Transports: []audit.Coverage{
+			{Name: "gRPC-Web over HTTP/1.1", Clients: 3, Delivered: 150, Compared: 150},
+			{Name: "REST long poll over HTTP/1.1", Clients: 3, Delivered: 150, Compared: 150},
+		},
 	}, report)
 	require.Equal(t, 1, strings.Count(out, "\n"))
 }
@@ -111,8 +117,30 @@ func TestAuditWatchesUntilItIsInterrupted(t *testing.T) {
 	}
 	require.NoError(t, watch.Run(ctx, slog.New(slog.DiscardHandler)))
 	require.Error(t, ctx.Err(), "it has ended by itself")
-	require.Equal(t, "The table has 10 items of 1 workflow (wf_1).\n8 clients were given 80 items and came back 0 times.\n"+
-		"Every client has had every item, once and in order.\n", out.String())
+	require.Regexp(t, `^The table has 10 items of 1 workflow \(wf_1\).\n8 clients were given 80 items and came back 0 times.\n`+
+		`(.* 1 client, 10 delivered, 10 compared\n){8}Every client has had every item, once and in order.\n$`, out.String())
+}
+
+func TestAuditThatHasNothingToCompareExitsWithOne(t *testing.T) {
+	t.Parallel()
+	database := dbtest.URL(t)
+	server := serve(t, database)
+	readOnly := strings.Replace(database, "?", "?default_transaction_read_only=on&", 1)
+	code, out, problems := auditCommand(t, "--server", server, "--database-url", readOnly, "--write", "10",
+		"--for", "2s", "--settle", "1s")
+	require.Equal(t, 1, code)
+	require.NotContains(t, out, "Every client")
+	require.Contains(t, out, "\n0 items were written by the audit.\n")
+	require.Contains(t, out, "\nunproven   nothing was written: ")
+	require.Contains(t, problems, "chatfeed: nothing is proven where there is nothing to compare: nothing was written: ")
+	require.Contains(t, problems, "in a read-only transaction")
+
+	code, out, problems = auditCommand(t, "wf_none", "--server", server, "--database-url", database, "--for", "1s", "--json")
+	require.Equal(t, 1, code)
+	require.Contains(t, problems, "the table has no item of the workflows")
+	var report audit.Report
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	require.NotEmpty(t, report.Unproven)
 }
 
 func TestAuditEndsOnASignal(t *testing.T) {
@@ -150,6 +178,7 @@ func TestAuditRefusesWrongFlagsWithTwo(t *testing.T) {
 		"--streams:":        {"wf_1", "--streams=0"},
 		"--transport:":      {"wf_1", "--transport", "pigeon"},
 		"--for:":            {"wf_1", "--for=-1s"},
+		"--for: is 0s":      {"wf_1", "--for=0s"},
 		"--settle:":         {"wf_1", "--settle=0s"},
 		"--server:":         {"wf_1", "--server", "127.0.0.1"},
 		"--database-url:":   {"wf_1", "--database-url", "mysql://"},
@@ -242,7 +271,10 @@ func writeTexts(t *testing.T, database, workflow string, n int) (stamps []string
 	for i := range n {
 		items = append(items, db.Log{WorkflowID: workflow, ID: "item_" + strconv.Itoa(i), Message: "text " + strconv.Itoa(i)})
 	}
-	require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return db.Append(t.Context(), tx, items...) }))
+	require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := db.Append(t.Context(), tx, items...)
+		return err
+	}))
 	rows, err := pool.Query(t.Context(),
 		`select extract(epoch from "_createdAt")::text from chatfeed.items where workflow_id = $1 order by 1`, workflow)
 	require.NoError(t, err)

@@ -50,7 +50,8 @@ func TestTwoThousandStreamsFitInTwoHundredMegabytes(t *testing.T) {
 		items = append(items, db.Message{WorkflowID: "wf_" + strconv.Itoa(i+scaleStreams), Message: strings.Repeat("word ", 50)})
 	}
 	items = append(items, db.Message{WorkflowID: "wf_shared", Message: strings.Repeat("word ", 50)})
-	require.NoError(t, writer.Write(ctx, items...))
+	_, err = writer.Write(ctx, items...)
+	require.NoError(t, err)
 	for range 2 * scaleStreams {
 		select {
 		case <-received:
