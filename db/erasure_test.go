@@ -3,6 +3,7 @@ package db_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -136,4 +137,28 @@ func TestStampingAgainIsNoErasure(t *testing.T) {
 	}))
 	require.Empty(t, column(ctx, t, pool, `select item_id from chatfeed.erasures`))
 	require.Equal(t, []string{"a", "b", "c"}, column(ctx, t, pool, `select id from chatfeed.items where workflow_id = 'wf' order by "_createdAt"`))
+}
+
+// Who has a cursor of an erased history can tell it from one of the new history, whatever the clock does.
+func TestANewHistoryBeginsAfterTheErasedOne(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 4)
+	source := newSource(t, pool, db.SourceConfig{})
+	move := unsteadyClock(ctx, t, pool)
+	writer := newWriter(t, pool)
+	var cursor feed.Cursor
+	for _, ahead := range []time.Duration{0, -time.Hour, time.Hour, -time.Second} {
+		move(ahead)
+		require.NoError(t, failure(writer.Write(ctx, itemOf(0, "wf", "a"), itemOf(1, "wf", "b"))))
+		heads, err := source.Heads(ctx, []string{"wf"})
+		require.NoError(t, err)
+		pages, err := source.After(ctx, []feed.Position{{WorkflowID: "wf"}}, feed.Window{Items: 10, Bytes: 1000})
+		require.NoError(t, err)
+		require.Greater(t, pages[0].Items[0].CreatedAt, heads["wf"].Born, "a history begins before its first item")
+		require.Greater(t, heads["wf"].Born, cursor)
+		cursor = heads["wf"].At
+		_, err = pool.Exec(ctx, `delete from chatfeed.workflows`)
+		require.NoError(t, err)
+	}
 }

@@ -33,7 +33,7 @@ func unsteadyClock(ctx context.Context, t *testing.T, pool *pgxpool.Pool) (move 
 		declare
 			f regprocedure;
 		begin
-			foreach f in array array['chatfeed.stamp()', 'chatfeed.raise_horizon(bigint)']::regprocedure[] loop
+			foreach f in array array['chatfeed.stamp()', 'chatfeed.raise_horizon(bigint)', 'chatfeed.begin_history(text)']::regprocedure[] loop
 				execute replace(pg_get_functiondef(f), 'clock_timestamp()', 'public.unsteady_clock()');
 			end loop;
 		end

@@ -85,6 +85,23 @@ end
 $$;
 -- +goose StatementEnd
 
+-- Makes a workflow's row where there is none. A history begins before its first item and after those of one that was erased.
+-- Where the clock is further behind the horizon than that is ever ahead, it has stepped back, and the horizon counts.
+-- +goose StatementBegin
+create function chatfeed.begin_history(workflow text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    began timestamptz := clock_timestamp();
+    horizon timestamptz := to_timestamp(0) + (select last_value from chatfeed.horizon) * interval '1 microsecond';
+begin
+    if began < horizon - interval '100 milliseconds' then
+        began := horizon;
+    end if;
+    insert into chatfeed.workflows (id, born, active, floor) values (workflow, began, began, began) on conflict do nothing;
+end
+$$;
+-- +goose StatementEnd
+
 -- Those of the workflows that others have locked or are about to make. For an error to name: the transaction fails with it,
 -- and so gives back the locks that this takes.
 -- +goose StatementBegin
@@ -99,7 +116,7 @@ begin
         begin
             perform from chatfeed.workflows w where w.id = each_one for no key update nowait;
             if not found then
-                insert into chatfeed.workflows (id) values (each_one) on conflict do nothing;
+                perform chatfeed.begin_history(each_one);
             end if;
         exception
             when lock_not_available then
@@ -121,7 +138,7 @@ begin
     loop
         perform from chatfeed.workflows w where w.id = workflow for no key update;
         exit when found;
-        insert into chatfeed.workflows (id) values (workflow) on conflict do nothing;
+        perform chatfeed.begin_history(workflow);
     end loop;
 exception
     when lock_not_available then
@@ -303,7 +320,7 @@ update chatfeed.workflows w set
 update chatfeed.workflows set head = greatest(head, floor), head_hour = date_bin('1 hour', head, to_timestamp(0));
 alter table chatfeed.workflows alter head set not null, drop born, drop active, drop floor;
 create index workflows_by_head_hour on chatfeed.workflows (head_hour desc);
-drop function chatfeed.newest(text), chatfeed.raise_horizon(bigint), chatfeed.wait_for(text, text[]), chatfeed.locked(text[]), chatfeed.stamp_again(text);
+drop function chatfeed.begin_history(text), chatfeed.newest(text), chatfeed.raise_horizon(bigint), chatfeed.wait_for(text, text[]), chatfeed.locked(text[]), chatfeed.stamp_again(text);
 drop view chatfeed.stamps;
 drop sequence chatfeed.horizon;
 drop table chatfeed.horizon_turn;

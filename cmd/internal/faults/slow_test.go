@@ -253,7 +253,8 @@ func (p *probe) delay(times int) time.Duration {
 		p.sent++
 		id := fmt.Sprintf("probe_%d", p.sent)
 		start := time.Now()
-		require.NoError(p.t, p.writer.Write(p.t.Context(), db.Log{WorkflowID: p.workflow, ID: id}))
+		_, err := p.writer.Write(p.t.Context(), db.Log{WorkflowID: p.workflow, ID: id})
+		require.NoError(p.t, err)
 		select {
 		case heard := <-p.heard:
 			require.Equal(p.t, id, heard)
