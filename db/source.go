@@ -121,29 +121,6 @@ func (s *Source) Erased(ctx context.Context, workflowID string, after int64, lim
 	return gone, nil
 }
 
-// Workflows returns at most limit workflows that have items, by time of activity, those that come after the given one in
-// that order; a zero one means from the newest. The time is at most a minute before the head.
-func (s *Source) Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	if after.Active == 0 {
-		after.Active = feed.End
-	}
-	rows, err := s.q.Workflows(ctx, dbsqlc.WorkflowsParams{
-		BeforeActive: timestamp(after.Active),
-		BeforeID:     after.ID,
-		MaxWorkflows: int32(min(limit, 1<<20)), //nolint:gosec // bounded
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read workflows: %w", err)
-	}
-	workflows := make([]feed.Workflow, len(rows))
-	for i, row := range rows {
-		workflows[i] = feed.Workflow{ID: row.ID, Active: cursor(row.Active), Head: cursor(row.Head), Status: row.Status}
-	}
-	return workflows, nil
-}
-
 func afterParams(at []feed.Position, window feed.Window) dbsqlc.AfterParams {
 	p := dbsqlc.AfterParams{
 		WorkflowIds: make([]string, len(at)),

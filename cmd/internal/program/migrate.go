@@ -94,9 +94,9 @@ func (c *MigrateStatus) Run(ctx context.Context) error {
 }
 
 func (c *Database) migrate(ctx context.Context, do func(*goose.Provider) error) error {
-	pool, err := db.Open(ctx, c.DatabaseURL)
+	pool, err := c.open(ctx, 0)
 	if err != nil {
-		return usagef("--database-url: %v", err)
+		return err
 	}
 	defer pool.Close()
 	database := sql.OpenDB(stdlib.GetPoolConnector(pool))

@@ -50,11 +50,12 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return usagef("--tls-cert and --tls-key: one is given without the other; both or none are accepted")
 	}
-	pool, err := db.Open(ctx, c.DatabaseURL)
+	pool, beside, err := c.openForServing(ctx, log)
 	if err != nil {
-		return usagef("--database-url: %v", err)
+		return err
 	}
 	defer pool.Close()
+	defer beside.Close()
 	source, err := db.NewSource(pool, db.SourceConfig{Listen: c.ListenDatabaseURL})
 	if err != nil {
 		return usagef("--listen-database-url: %v", err)
@@ -70,15 +71,12 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	defer closeChat()
 	handler, err := rpc.NewHandler(rpc.Config{
 		Feed:      items,
-		Workflows: source,
+		Workflows: db.NewLister(beside),
 		Chat:      chat,
 		Origins:   c.AllowOrigin,
 		Heartbeat: c.Heartbeat,
 		Log:       log,
-		Ready: func(ctx context.Context) error {
-			_, err := source.After(ctx, []feed.Position{{}}, feed.Window{Items: 1, Bytes: 1})
-			return err
-		},
+		Ready:     (&readiness{pool: beside}).check,
 	})
 	if err != nil {
 		return err
@@ -92,8 +90,16 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	var running sync.WaitGroup
 	running.Go(func() { items.Run(feeding) })
 	if c.Migrate {
-		running.Go(func() { migrateUntilDone(feeding, pool, log) })
+		running.Go(func() { migrateUntilDone(feeding, beside, log) })
 	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	running.Go(func() {
+		if err := awaitDatabase(feeding, beside, log, db.Check); err != nil {
+			giveUp(err)
+			return
+		}
+		watchQueue(feeding, beside, log)
+	})
 	defer func() {
 		stopFeeding()
 		running.Wait()
@@ -105,7 +111,11 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Started != nil {
 		c.Started(listener.Addr())
 	}
-	return c.serve(ctx, listener, handler, items.Drain)
+	err = c.serve(ctx, listener, handler, items.Drain)
+	if cause := context.Cause(ctx); errors.Is(cause, db.ErrUnfit) {
+		return cause
+	}
+	return err
 }
 
 // serve accepts requests until ctx ends; then it drains, so that streams end, and waits for what is open.
@@ -155,11 +165,6 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	return &temporalChat{client, c.ChatWorkflow, c.ChatTaskQueue, c.ChatSignal}, client.Close, nil
 }
 
-// Database is the flag of all that connect to PostgreSQL.
-type Database struct {
-	DatabaseURL string `help:"PostgreSQL, as a URL." env:"DATABASE_URL,CHATFEED_DATABASE_URL" required:"" placeholder:"URL"`
-}
-
 func migrateUntilDone(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
 	for {
 		err := migrateUp(ctx, pool)
@@ -167,10 +172,7 @@ func migrateUntilDone(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger)
 			return
 		}
 		log.WarnContext(ctx, "migrating failed; trying again", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
+		pause(ctx, time.Second)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -23,9 +24,9 @@ type Worker struct {
 
 // Run serves until ctx ends, then lets running activities finish.
 func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
-	pool, err := db.Open(ctx, c.DatabaseURL)
+	pool, err := c.open(ctx, 0)
 	if err != nil {
-		return usagef("--database-url: %v", err)
+		return err
 	}
 	defer pool.Close()
 	temporal, err := c.dial(ctx, log)
@@ -35,7 +36,16 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 	defer temporal.Close()
 	writer := db.NewWriter(pool)
 	defer writer.Close()
-	failed := make(chan error, 1)
+	failed, unfit := make(chan error, 1), make(chan error, 1)
+	checking, stopChecking := context.WithCancel(ctx)
+	var checked sync.WaitGroup
+	defer checked.Wait()
+	defer stopChecking()
+	checked.Go(func() {
+		if err := awaitDatabase(checking, pool, log, db.CheckWriter); err != nil {
+			unfit <- err
+		}
+	})
 	w := worker.New(temporal, c.TaskQueue, worker.Options{
 		WorkerStopTimeout: 10 * time.Second,
 		OnFatalError:      func(err error) { failed <- err },
@@ -49,6 +59,9 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 	case <-ctx.Done():
 		w.Stop()
 		return nil
+	case err := <-unfit:
+		w.Stop()
+		return err
 	case err := <-failed: // the SDK has stopped the worker
 		return fmt.Errorf("serve activities: %w", err)
 	}
@@ -62,10 +75,8 @@ func (c Temporal) dial(ctx context.Context, log *slog.Logger) (client.Client, er
 			return temporal, nil
 		}
 		log.WarnContext(ctx, "Temporal is away; trying again", "address", c.TemporalAddress, "error", err)
-		select {
-		case <-ctx.Done():
+		if pause(ctx, time.Second); ctx.Err() != nil {
 			return nil, fmt.Errorf("--temporal-address %s: %w", c.TemporalAddress, err)
-		case <-time.After(time.Second):
 		}
 	}
 }

@@ -1,0 +1,132 @@
+package program
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"chatfeed/db"
+)
+
+// Database is the flag of all that connect to PostgreSQL.
+type Database struct {
+	DatabaseURL string `help:"PostgreSQL, as a URL." env:"DATABASE_URL,CHATFEED_DATABASE_URL" required:"" placeholder:"URL"`
+}
+
+// What serve connects with, unless the URL says so with pool_max_conns: as many connections as the feed reads with at once,
+// see [feed.Source], and some for all else, which then waits for no read of the feed.
+const (
+	feedConnections   = 16
+	besideConnections = 4
+)
+
+// open makes a pool of our own, with the search path pinned: nothing that it sends needs another.
+func (d Database) open(ctx context.Context, connections int32) (*pgxpool.Pool, error) {
+	pool, err := db.Open(ctx, d.DatabaseURL)
+	if err != nil {
+		return nil, usagef("--database-url: %v", err)
+	}
+	cfg := pool.Config()
+	pool.Close()
+	cfg.ConnConfig.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
+	if connections > 0 {
+		cfg.MaxConns = connections
+	}
+	return pgxpool.NewWithConfig(ctx, cfg)
+}
+
+// openForServing makes the pool that the feed reads with and the one for all else.
+func (d Database) openForServing(ctx context.Context, log *slog.Logger) (reads, beside *pgxpool.Pool, err error) {
+	most := int32(feedConnections)
+	if strings.Contains(d.DatabaseURL, "pool_max_conns") {
+		given, err := db.Open(ctx, d.DatabaseURL)
+		if err != nil {
+			return nil, nil, usagef("--database-url: %v", err)
+		}
+		most = max(1, given.Config().MaxConns-besideConnections)
+		given.Close()
+		if most < feedConnections {
+			log.WarnContext(ctx, "pool_max_conns is low: workflows that are slow to read may delay others",
+				"pool_max_conns", most+besideConnections, "enough", feedConnections+besideConnections)
+		}
+	}
+	if reads, err = d.open(ctx, most); err != nil {
+		return nil, nil, err
+	}
+	if beside, err = d.open(ctx, besideConnections); err != nil {
+		reads.Close()
+		return nil, nil, err
+	}
+	return reads, beside, nil
+}
+
+// readiness asks the database no more often than every half second, however many ask it.
+type readiness struct {
+	pool *pgxpool.Pool
+
+	mu    sync.Mutex
+	asked time.Time
+	err   error
+}
+
+func (r *readiness) check(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked.IsZero() || time.Since(r.asked) > 500*time.Millisecond {
+		r.err = db.Check(context.WithoutCancel(ctx), r.pool) // for all who wait
+		r.asked = time.Now()
+	}
+	return r.err
+}
+
+// awaitDatabase checks the database once it answers and reports what is wrong with it for good. What somebody can mend
+// while the program runs is logged, and so is that it has been mended.
+func awaitDatabase(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, check func(context.Context, *pgxpool.Pool) error) error {
+	said := ""
+	for {
+		err := check(ctx, pool)
+		switch {
+		case err == nil && said != "":
+			log.InfoContext(ctx, "the database can be used now")
+			return nil
+		case err == nil || ctx.Err() != nil:
+			return nil
+		case errors.Is(err, db.ErrUnfit):
+			return err
+		case err.Error() != said:
+			said = err.Error()
+			log.WarnContext(ctx, "the database cannot be used yet; trying again", "error", err)
+		}
+		pause(ctx, time.Second)
+	}
+}
+
+// queueWarning is how full the NOTIFY queue may be until an operator is warned.
+const queueWarning = 0.1
+
+// watchQueue warns while PostgreSQL's NOTIFY queue fills up, until ctx ends.
+func watchQueue(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
+	for ctx.Err() == nil {
+		usage, since, err := db.QueueUsage(ctx, pool)
+		if err == nil && usage >= queueWarning {
+			log.WarnContext(ctx, "PostgreSQL's NOTIFY queue fills up; when it is full, nothing can be recorded. Perhaps a session "+
+				"that listens is idle in a transaction", "full", usage, "oldest_transaction_since", since)
+		}
+		pause(ctx, 30*time.Second)
+	}
+}
+
+// pause waits for so long, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

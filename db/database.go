@@ -1,0 +1,84 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrUnfit is of a database that can never hold what chatfeed promises: its version is too old, or its encoding cannot hold
+// every text.
+var ErrUnfit = errors.New("the database is unfit for chatfeed")
+
+// Check reports why a database cannot be used, in words: [ErrUnfit], or what is missing in it and how to get it. Any other
+// error is that the database could not be asked.
+func Check(ctx context.Context, pool *pgxpool.Pool) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var number int
+	var version, encoding string
+	var migrated bool
+	err := pool.QueryRow(ctx, `
+		select pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
+			pg_catalog.current_setting('server_encoding'), pg_catalog.to_regclass('chatfeed.entries') is not null`,
+	).Scan(&number, &version, &encoding, &migrated)
+	switch {
+	case err != nil:
+		return fmt.Errorf("check the database: %w", err)
+	case number < 140000:
+		return fmt.Errorf("%w: it is PostgreSQL %s; 14 and later are accepted", ErrUnfit, version)
+	case encoding != "UTF8":
+		return fmt.Errorf("%w: its encoding is %s; UTF8 is accepted", ErrUnfit, encoding)
+	case !migrated:
+		return errors.New("the database has no schema chatfeed, or one of an older version, or this role has no right to use it; " +
+			"run chatfeed migrate up, and see docs/operations.md for the grants")
+	}
+	return nil
+}
+
+// CheckWriter is [Check] for a program that writes: it also reports rights that the role lacks.
+func CheckWriter(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := Check(ctx, pool); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var role string
+	var lacks []string
+	err := pool.QueryRow(ctx, `
+		select current_user, pg_catalog.array_remove(array[
+			case when not pg_catalog.has_schema_privilege('chatfeed', 'usage') then 'usage on schema chatfeed' end] ||
+			array(select 'insert, select (workflow_id, id) on ' || t from pg_catalog.unnest(array['chatfeed.messages', 'chatfeed.logs',
+				'chatfeed.stats', 'chatfeed.progress']::text[]) t
+				where not (pg_catalog.has_table_privilege(t, 'insert') and pg_catalog.has_column_privilege(t, 'workflow_id', 'select')
+					and pg_catalog.has_column_privilege(t, 'id', 'select'))), null)`).Scan(&role, &lacks)
+	switch {
+	case err != nil:
+		return fmt.Errorf("check the rights of the database role: %w", err)
+	case len(lacks) > 0:
+		return fmt.Errorf("the database role %s lacks %q; docs/operations.md has the grants that a writer needs", role, lacks)
+	}
+	return nil
+}
+
+// QueueUsage is how full PostgreSQL's NOTIFY queue is, from 0 to 1, and since when a transaction has kept it from being
+// emptied, as far as this role may see; zero where none is known. While the queue is full, commits that notify fail.
+func QueueUsage(ctx context.Context, pool *pgxpool.Pool) (usage float64, since time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var oldest *time.Time
+	err = pool.QueryRow(ctx, `
+		select pg_catalog.pg_notification_queue_usage(),
+			(select pg_catalog.min(xact_start) from pg_catalog.pg_stat_activity where datname operator(pg_catalog.=) pg_catalog.current_database())`,
+	).Scan(&usage, &oldest)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("ask for the NOTIFY queue: %w", err)
+	}
+	if oldest != nil {
+		since = *oldest
+	}
+	return usage, since, nil
+}

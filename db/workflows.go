@@ -1,0 +1,63 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"chatfeed/db/internal/dbsqlc"
+	"chatfeed/feed"
+)
+
+// Lists are bounded, so that those who ask for them take nothing from those who follow.
+const (
+	listsAtOnce  = 2
+	listPatience = 5 * time.Second
+)
+
+// Lister lists workflows. Its methods may be called from any goroutine.
+type Lister struct {
+	q     *dbsqlc.Queries
+	turns chan struct{}
+}
+
+// NewLister makes a lister that reads through pool, which stays the caller's. It uses two connections at the most.
+func NewLister(pool *pgxpool.Pool) *Lister {
+	return &Lister{q: dbsqlc.New(pool), turns: make(chan struct{}, listsAtOnce)}
+}
+
+// Workflows returns at most limit workflows that have items, by time of activity, those that come after the given one in
+// that order; a zero one means from the newest. The time is at most a minute before the head. It blocks for the query, and
+// for a turn where many ask at once; the error is [feed.ErrBusy] where that takes too long.
+func (l *Lister) Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
+	patience := time.NewTimer(listPatience)
+	defer patience.Stop()
+	select {
+	case l.turns <- struct{}{}:
+		defer func() { <-l.turns }()
+	case <-patience.C:
+		return nil, feed.ErrBusy
+	case <-ctx.Done():
+		return nil, fmt.Errorf("list workflows: %w", context.Cause(ctx))
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if after.Active == 0 {
+		after.Active = feed.End
+	}
+	rows, err := l.q.Workflows(ctx, dbsqlc.WorkflowsParams{
+		BeforeActive: timestamp(after.Active),
+		BeforeID:     after.ID,
+		MaxWorkflows: int32(min(limit, 1<<20)), //nolint:gosec // bounded
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list workflows: %w", err)
+	}
+	workflows := make([]feed.Workflow, len(rows))
+	for i, row := range rows {
+		workflows[i] = feed.Workflow{ID: row.ID, Active: cursor(row.Active), Head: cursor(row.Head), Status: row.Status}
+	}
+	return workflows, nil
+}
