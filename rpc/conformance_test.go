@@ -30,6 +30,7 @@ var promises = []struct {
 	{"a silent stream has a heartbeat", beats},
 	{"an unknown workflow is up to date and its first item arrives", awaitsTheFirstItem},
 	{"a workflow id may be any text", takesOddIDs},
+	{"an item is delivered without what cannot be told of it", deliversWhatCanBeTold},
 	{"a client that goes leaves nothing behind", frees},
 	{"a drain ends the stream", drains},
 }

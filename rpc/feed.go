@@ -22,7 +22,10 @@ const (
 )
 
 // feedService implements chatfeed.v1.FeedService.
-type feedService struct{ Config }
+type feedService struct {
+	Config
+	teller *teller
+}
 
 // Subscribe implements the RPC of that name.
 func (s *feedService) Subscribe(
@@ -103,7 +106,13 @@ func (s *feedService) GetChatData(ctx context.Context, request *v1.GetChatDataRe
 	}
 	response := &v1.GetChatDataResponse{}
 	response.UpToDate, err = query.read(ctx, s.Feed, func(items []*feed.Item) error {
-		response.Items = append(response.Items, itemMessages(items)...)
+		for _, item := range items {
+			message, err := write(s.teller, item, itemMessage)
+			if err != nil {
+				return err
+			}
+			response.Items = append(response.Items, message)
+		}
 		return nil
 	})
 	if err != nil {
@@ -164,7 +173,9 @@ func (s *feedService) ListWorkflows(ctx context.Context, request *v1.ListWorkflo
 		response.NextPageToken = formatToken(workflows[size-1])
 	}
 	for _, w := range workflows {
-		response.Workflows = append(response.Workflows, &v1.Workflow{Id: w.ID, Head: timestamp(w.Head), Status: w.Status})
+		response.Workflows = append(response.Workflows, &v1.Workflow{
+			Id: validText(w.ID), Head: timestamp(w.Head), Status: validText(w.Status),
+		})
 	}
 	return response, nil
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -36,38 +35,27 @@ func typeNames() []string {
 
 // itemMessage makes the message for an item. The body's JSON names are those of the schema, so a further type needs no
 // code here. What the schema does not know is left out: the item still moves its receiver's cursor.
-func itemMessage(item *feed.Item) *v1.Item {
-	m := &v1.Item{
-		WorkflowId: item.WorkflowID,
-		Id:         item.ID,
-		CreatedAt:  timestamp(item.CreatedAt),
+func itemMessage(told telling) (*v1.Item, error) {
+	m := &v1.Item{WorkflowId: told.workflowID, Id: told.id, CreatedAt: timestamp(told.at), Omitted: told.omitted}
+	if told.field != nil && told.body != nil {
+		body := newBody(told.field)
+		if err := decodeBody(body, told.body); err != nil {
+			return nil, err
+		}
+		m.ProtoReflect().Set(told.field, protoreflect.ValueOfMessage(body))
 	}
-	lenient := protojson.UnmarshalOptions{DiscardUnknown: true}
-	if field := oneof(item.Type); field != nil {
-		body := m.ProtoReflect().NewField(field)
-		if lenient.Unmarshal(item.Body, body.Message().Interface()) == nil {
-			m.ProtoReflect().Set(field, body)
+	if told.metadata != nil {
+		m.Metadata = new(structpb.Value)
+		if err := m.GetMetadata().UnmarshalJSON(told.metadata); err != nil {
+			return nil, err
 		}
 	}
-	if item.Metadata != nil {
-		metadata := new(structpb.Value)
-		if metadata.UnmarshalJSON(item.Metadata) == nil {
-			m.Metadata = metadata
-		}
-	}
-	return m
+	return m, nil
 }
 
-func itemMessages(items []*feed.Item) []*v1.Item {
-	messages := make([]*v1.Item, len(items))
-	for i, item := range items {
-		messages[i] = itemMessage(item)
-	}
-	return messages
-}
-
+// timestamp is the nearest that a timestamp can be to a cursor.
 func timestamp(c feed.Cursor) *timestamppb.Timestamp {
-	return timestamppb.New(time.UnixMicro(int64(c)))
+	return timestamppb.New(time.UnixMicro(int64(clamp(c))))
 }
 
 // cursor reads a timestamp of a request; what is finer than microseconds falls away, as no item has it.

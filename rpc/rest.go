@@ -35,8 +35,12 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	items := 0
 	upToDate, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
 		for _, item := range page {
+			element, err := item.Encoded(s.teller.rest)
+			if err != nil {
+				return err
+			}
 			buffer = append(buffer, separator(items, "", ", ")...)
-			buffer = append(buffer, item.Encoded(formatREST, encodeREST)...)
+			buffer = append(buffer, element...)
 			items++
 		}
 		if len(buffer) < 64<<10 { // so that a failure before anything was written can still say so
@@ -102,24 +106,33 @@ func parseCount(field, text string, most int) (int, error) {
 }
 
 // encodeREST writes an item with a space after each colon and comma, as the polling design's server did.
-func encodeREST(item *feed.Item) []byte {
-	at := formatTimestamp(item.CreatedAt)
-	b := make([]byte, 0, 160+len(item.WorkflowID)+item.Size())
+func encodeREST(told telling) ([]byte, error) {
+	at := formatTimestamp(told.at)
+	b := make([]byte, 0, 160+len(told.workflowID)+len(told.body)+len(told.metadata))
 	b = append(b, `{"type": `...)
-	b = appendString(b, item.Type)
+	b = appendString(b, told.itemType)
 	b = append(b, `, "createdAt": `+at+`, "item": {"id": `...)
-	b = appendString(b, item.ID)
+	b = appendString(b, told.id)
 	b = append(b, `, "workflowId": `...)
-	b = appendString(b, item.WorkflowID)
-	if body := appendSpaced(nil, item.Body); len(body) > len("{}") { // its braces give way to what stands around it
-		b = append(b, `, `...)
-		b = append(b, body[1:len(body)-1]...)
+	b = appendString(b, told.workflowID)
+	if told.body != nil {
+		if body := appendSpaced(nil, told.body); len(body) > len("{}") { // its braces give way to what stands around it
+			b = append(b, `, `...)
+			b = append(b, body[1:len(body)-1]...)
+		}
 	}
-	if item.Metadata != nil {
+	if told.metadata != nil {
 		b = append(b, `, "metadata": `...)
-		b = appendSpaced(b, item.Metadata)
+		b = appendSpaced(b, told.metadata)
 	}
-	return append(b, `, "_createdAt": `+at+`}}`...)
+	for i, part := range told.omitted {
+		b = append(b, separator(i, `, "omitted": [`, `, `)...)
+		b = appendString(b, part)
+	}
+	if told.omitted != nil {
+		b = append(b, ']')
+	}
+	return append(b, `, "_createdAt": `+at+`}}`...), nil
 }
 
 func appendString(b []byte, s string) []byte {

@@ -64,6 +64,7 @@ type (
 		At                 int64 // microseconds
 		Body               map[string]any
 		Metadata           string // as JSON; empty where there is none
+		Omitted            []string
 	}
 )
 
@@ -115,7 +116,7 @@ func subscribe(
 func itemsOf(messages []*v1.Item) ([]item, error) {
 	var items []item
 	for _, m := range messages {
-		got := item{Workflow: m.GetWorkflowId(), ID: m.GetId(), At: m.GetCreatedAt().AsTime().UnixMicro()}
+		got := item{Workflow: m.GetWorkflowId(), ID: m.GetId(), At: m.GetCreatedAt().AsTime().UnixMicro(), Omitted: m.GetOmitted()}
 		reflected := m.ProtoReflect()
 		if field := reflected.WhichOneof(reflected.Descriptor().Oneofs().ByName("item")); field != nil {
 			got.Type = string(field.Name())
@@ -216,6 +217,8 @@ func readREST(body []byte) (frame, error) {
 				err = json.Unmarshal(value, &one.Workflow)
 			case "metadata":
 				one.Metadata = sameJSON(value)
+			case "omitted":
+				err = json.Unmarshal(value, &one.Omitted)
 			case "_createdAt":
 				if string(value) != i.CreatedAt.String() {
 					one.At = -1
