@@ -105,10 +105,10 @@ func parseCount(field, text string, most int) (int, error) {
 	return n, nil
 }
 
-// encodeREST writes an item with a space after each colon and comma, as the polling design's server did.
+// encodeREST writes an element of chatData's items, with a space after each colon and comma, as the polling design's server did.
 func encodeREST(told telling) ([]byte, error) {
 	at := formatTimestamp(told.at)
-	b := make([]byte, 0, 160+len(told.workflowID)+len(told.body)+len(told.metadata))
+	b := make([]byte, 0, 192+len(told.workflowID)+len(told.body)+len(told.metadata))
 	b = append(b, `{"type": `...)
 	b = appendString(b, told.itemType)
 	b = append(b, `, "createdAt": `+at+`, "item": {"id": `...)
@@ -116,9 +116,11 @@ func encodeREST(told telling) ([]byte, error) {
 	b = append(b, `, "workflowId": `...)
 	b = appendString(b, told.workflowID)
 	if told.body != nil {
-		if body := appendSpaced(nil, told.body); len(body) > len("{}") { // its braces give way to what stands around it
-			b = append(b, `, `...)
-			b = append(b, body[1:len(body)-1]...)
+		fields := bytes.TrimSpace(told.body) // its braces give way to what is around it
+		before := len(b)
+		b = appendSpaced(append(b, `, `...), fields[1:len(fields)-1])
+		if len(b) == before+len(`, `) {
+			b = b[:before]
 		}
 	}
 	if told.metadata != nil {
@@ -135,12 +137,17 @@ func encodeREST(told telling) ([]byte, error) {
 	return append(b, `, "_createdAt": `+at+`}}`...), nil
 }
 
+// appendString appends a text as JSON.
 func appendString(b []byte, s string) []byte {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return append(b, `""`...) // it never fails for a string
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, _ := json.Marshal(s) // it never fails for a string
+			return append(b, text...)
+		}
 	}
-	return append(b, text...)
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }
 
 // appendSpaced appends a JSON value with one space after each colon and comma and no other white space.

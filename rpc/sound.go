@@ -24,22 +24,37 @@ func sound(text []byte) bool {
 // depth is how deep a JSON text is nested. Other text has a depth of no meaning. It comes first, since the other checks
 // and decoders need a stack as deep as the text.
 func depth(text []byte) int {
-	quoted, escaped, depth, deepest := false, false, 0, 0
-	for _, c := range text {
-		switch {
-		case quoted:
-			quoted = escaped || c != '"'
-			escaped = !escaped && c == '\\'
-		case c == '"':
-			quoted = true
-		case c == '[' || c == '{':
+	depth, deepest := 0, 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			i = quoteEnd(text, i+1)
+		case '[', '{':
 			depth++
 			deepest = max(deepest, depth)
-		case c == ']' || c == '}':
+		case ']', '}':
 			depth--
 		}
 	}
 	return deepest
+}
+
+// quoteEnd is where the string that begins at i ends: at a quote with no backslash before it, or two, or four.
+func quoteEnd(text []byte, i int) int {
+	for begin := i; ; i++ {
+		next := bytes.IndexByte(text[i:], '"')
+		if next < 0 {
+			return len(text)
+		}
+		i += next
+		first := i
+		for first > begin && text[first-1] == '\\' {
+			first--
+		}
+		if (i-first)%2 == 0 {
+			return i
+		}
+	}
 }
 
 // soundValue is sound for what is valid.
