@@ -12,6 +12,7 @@ import (
 
 // source is a feed.Source and rpc.Workflows of functions. What is nil finds nothing.
 type source struct {
+	hangs     bool // no read comes back before its context ends
 	after     func(feed.Position, feed.Window) (feed.Page, error)
 	before    func(feed.Position, feed.Window) (feed.Page, error)
 	workflows func(after feed.Workflow, limit int) ([]feed.Workflow, error)
@@ -34,15 +35,31 @@ func (s *source) Listen(ctx context.Context, connected func(), _ func(string, fe
 	return ctx.Err()
 }
 
-func (s *source) After(_ context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+func (s *source) After(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+	if err := s.hang(ctx); err != nil {
+		return nil, err
+	}
 	return pages(s.after, at, window)
 }
 
-func (s *source) Before(_ context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+func (s *source) Before(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+	if err := s.hang(ctx); err != nil {
+		return nil, err
+	}
 	return pages(s.before, at, window)
 }
 
-func (s *source) Heads(context.Context, []string) (map[string]feed.Head, error) { return nil, nil }
+func (s *source) Heads(ctx context.Context, _ []string) (map[string]feed.Head, error) {
+	return nil, s.hang(ctx)
+}
+
+func (s *source) hang(ctx context.Context) error {
+	if !s.hangs {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
 
 func (s *source) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"chatfeed/feed"
 	v1 "chatfeed/rpc/chatfeedv1"
@@ -37,6 +39,15 @@ func (s *feedService) Subscribe(
 	}
 	options.Idle = s.Heartbeat
 	conn := stream.Conn()
+	if err := conn.Send(nil); err != nil { // the headers, before anything that may take long
+		return public(ctx, s.Log, err)
+	}
+	for i, from := range options.From {
+		if from.Last == nil && s.neverGiven(ctx, from.WorkflowID, from.Cursor) {
+			field := fmt.Sprintf("cursors[%d].after", i)
+			return public(ctx, s.Log, ahead(field, request.GetCursors()[i].GetAfter()))
+		}
+	}
 	return public(ctx, s.Log, pump(ctx, s.Feed, options, func(batch feed.Batch) error {
 		return conn.Send((*frame)(&batch))
 	}))
@@ -104,21 +115,44 @@ func (s *feedService) GetChatData(ctx context.Context, request *v1.GetChatDataRe
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
-	response := &v1.GetChatDataResponse{}
-	response.UpToDate, err = query.read(ctx, s.Feed, func(items []*feed.Item) error {
-		for _, item := range items {
-			message, err := write(s.teller, item, itemMessage)
-			if err != nil {
-				return err
-			}
-			response.Items = append(response.Items, message)
-		}
-		return nil
-	})
+	if query.after != nil && s.neverGiven(ctx, query.workflowID, *query.after) {
+		return nil, public(ctx, s.Log, ahead("after", request.GetAfter()))
+	}
+	response, err := s.page(ctx, query)
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
 	return response, nil
+}
+
+// maxPage bounds, in bytes, what one answer has of items. One item may be larger; gRPC clients take 4 MiB.
+const maxPage = 1 << 20
+
+// page answers a query with as much as fits into one message.
+func (s *feedService) page(ctx context.Context, query chatData) (*v1.GetChatDataResponse, error) {
+	var items []*v1.Item // in the direction of reading
+	size := 0
+	upToDate, err := query.pages(ctx, s.Feed, func(page []*feed.Item) (full bool, err error) {
+		if query.backwards() {
+			page = slices.Clone(page)
+			slices.Reverse(page)
+		}
+		for _, item := range page {
+			message, err := write(s.teller, item, itemMessage)
+			if err != nil {
+				return false, err
+			}
+			if size += proto.Size(message); size > maxPage && len(items) > 0 {
+				return true, nil
+			}
+			items = append(items, message)
+		}
+		return false, nil
+	})
+	if query.backwards() {
+		slices.Reverse(items)
+	}
+	return &v1.GetChatDataResponse{Items: items, UpToDate: upToDate}, err
 }
 
 func chatDataQuery(request *v1.GetChatDataRequest) (chatData, error) {

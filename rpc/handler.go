@@ -27,7 +27,8 @@ import (
 
 // Workflows lists workflows by newest head.
 type Workflows interface {
-	// Workflows returns at most limit workflows that come after the given one, or from the newest if it is zero.
+	// Workflows returns at most limit workflows that come after the given one, or from the newest if it is zero. The error
+	// is [feed.ErrBusy] where it cannot begin to read soon.
 	Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error)
 }
 
@@ -126,7 +127,7 @@ func allowOrigins(next http.Handler, origins []string) http.Handler {
 		AllowedOrigins: origins,
 		AllowedMethods: connectcors.AllowedMethods(),
 		AllowedHeaders: connectcors.AllowedHeaders(),
-		ExposedHeaders: connectcors.ExposedHeaders(),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After"),
 		MaxAge:         7200, // seconds; what browsers keep at the most
 	}).Handler(next)
 }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,30 @@ func cursor(field string, t *timestamppb.Timestamp) (feed.Cursor, error) {
 		return 0, invalid(field, "is not a time from the year 1 to the year 9999")
 	}
 	return feed.Cursor(t.AsTime().UnixMicro()), nil
+}
+
+// clockSkew is how far the database's clock may be ahead of ours.
+const clockSkew = time.Minute
+
+// neverGiven reports whether a cursor is of no item that a client can have been given: it is ahead of the clock and later
+// than the workflow's newest item. The clock alone does not say so, as items keep their order, and their stamps, when it
+// is set back. Where the newest item cannot be read soon, nobody knows.
+func (s *feedService) neverGiven(ctx context.Context, workflowID string, c feed.Cursor) bool {
+	if time.UnixMicro(int64(c)).Before(time.Now().Add(clockSkew)) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	newest, err := s.Feed.Page(ctx, feed.Read{
+		Position: feed.Position{WorkflowID: workflowID, Cursor: feed.End}, Backwards: true, Limit: 1,
+	})
+	return err == nil && (len(newest.Items) == 0 || newest.Items[len(newest.Items)-1].CreatedAt < c)
+}
+
+// ahead is the error of a cursor that was never given.
+func ahead(field string, t *timestamppb.Timestamp) error {
+	return invalid(field, "%s is ahead of the server's clock and later than the workflow's newest item; the created_at of an "+
+		"item that was delivered is accepted", t.AsTime().Format(time.RFC3339Nano))
 }
 
 // checkTypes returns the types to read, nil for all.

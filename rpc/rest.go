@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,12 +22,16 @@ var (
 )
 
 // chatData serves GET /workflows/{id}/chatData, the endpoint that clients of the polling design know. Without a limit it
-// gives all there is after the timestamp, a page at a time, in one response.
+// gives all there is after the timestamp, a page at a time, in one response. A timestamp that no item can have says nothing,
+// as one that is no number does.
 func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	query, err := restQuery(r.PathValue("id"), r.URL.Query())
 	if err != nil {
 		restError(w, public(r.Context(), s.Log, err))
 		return
+	}
+	if query.after != nil && s.neverGiven(r.Context(), query.workflowID, *query.after) {
+		query.after = nil // as any timestamp that says nothing
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
@@ -176,12 +181,15 @@ func restError(w http.ResponseWriter, err *connect.Error) {
 	switch err.Code() {
 	case connect.CodeInvalidArgument:
 		status = http.StatusBadRequest
+	case connect.CodeResourceExhausted:
+		status = http.StatusTooManyRequests
 	case connect.CodeDeadlineExceeded:
 		status = http.StatusGatewayTimeout
 	case connect.CodeCanceled:
 		status = 499 // the client has gone: nobody reads it but a log
 	}
 	body, _ := json.Marshal(map[string]string{"code": err.Code().String(), "message": errors.Unwrap(err).Error()})
+	maps.Copy(w.Header(), err.Meta())
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n'))

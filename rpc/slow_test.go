@@ -56,9 +56,9 @@ func (s *server) raw(ctx context.Context, t *testing.T, over *http.Client, workf
 
 // versions are those of HTTP.
 var versions = map[string]transport{
-	"HTTP/1.1": {open: subscribe(h1)},
-	"h2c":      {open: subscribe(h2)},
-	"TLS":      {open: subscribe(h2), tls: true},
+	"HTTP/1.1": streaming("", h1),
+	"h2c":      streaming("", h2),
+	"TLS":      streaming("", h2).over(true),
 }
 
 func (tr transport) client(s *server, version string) *http.Client {

@@ -44,6 +44,7 @@ func (w *limitedWriter) Write(b []byte) (written int, err error) {
 
 // Flush implements [http.Flusher], which Connect asks for.
 func (w *limitedWriter) Flush() {
+	w.limit() // what it sends may be headers, which nobody has written
 	_ = w.control.Flush()
 	if !w.lasting {
 		w.clear()
