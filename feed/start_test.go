@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,10 +21,10 @@ func TestASubscriptionStartsFromTheLastItems(t *testing.T) {
 	}{
 		"that the tail holds":                   {n: 3, first: 10},
 		"that are all of the tail":              {n: 4, first: 9},
-		"beyond the tail":                       {n: 5, first: 8, pages: 3},  // 2 back, 1 forwards
-		"beyond many windows":                   {n: 11, first: 2, pages: 5}, // 3 back, 2 forwards
-		"that are the whole history":            {n: 12, first: 1, pages: 5},
-		"beyond the whole history":              {n: 1000, first: 1, pages: 5},
+		"beyond the tail":                       {n: 5, first: 8, pages: 1},
+		"beyond many windows":                   {n: 11, first: 2, pages: 1}, // a page on the way back has four windows
+		"that are the whole history":            {n: 12, first: 1, pages: 1},
+		"beyond the whole history":              {n: 1000, first: 1, pages: 1},
 		"none, only what is new":                {n: 0, first: 13},
 		"less than none, only what is new, too": {n: -5, first: 13},
 	} {
@@ -117,7 +118,7 @@ func TestALastItemThatCommitsWhileTheStartIsSoughtArrives(t *testing.T) {
 	}
 }
 
-func TestASubscriptionMayStartAheadOfTheHead(t *testing.T) {
+func TestACursorBeyondTheHeadCountsAsTheHead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -128,7 +129,27 @@ func TestASubscriptionMayStartAheadOfTheHead(t *testing.T) {
 		require.Empty(t, catchUp(t, ahead))
 		require.Empty(t, catchUp(t, end))
 		src.messages("w", 4) // two of them are not after the cursor
-		requireSame(t, numbered("w", 5, 6), catchUp(t, ahead))
+		requireSame(t, numbered("w", 3, 6), catchUp(t, ahead))
+		requireSame(t, numbered("w", 3, 6), catchUp(t, end))
+	})
+}
+
+// The topic may have been told of less than the client, by another server.
+func TestACursorBeyondTheTopicIsNotTakenForTheHeadBeforeTheSourceHasBeenAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, feed.Config{})
+		live(t, f, "w")
+		heads := src.holdNext(opHeads, beforeSnapshot)
+		head := src.add("w", "message", "message") // the topic has not heard of them
+		s := follow(t, f, feed.Options{From: []feed.Start{after("w", head)}, Idle: time.Second})
+		<-heads.reached
+		requireSame(t, feed.Batch{}, next(t, s))
+		close(heads.release)
+		require.Empty(t, catchUp(t, s))
+		src.messages("w", 1)
+		requireSame(t, numbered("w", 3, 3), catchUp(t, s))
 	})
 }
 

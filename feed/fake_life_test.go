@@ -1,0 +1,91 @@
+package feed_test
+
+import (
+	"context"
+	"slices"
+
+	"chatfeed/feed"
+)
+
+// past is what a source keeps of a workflow besides its items.
+type past struct {
+	born feed.Cursor
+	made int // items so far
+	mark int64
+	gone []feed.Gone
+}
+
+// life returns a workflow's past, which begins with its first stamp. The caller holds mu.
+func (s *source) life(workflowID string) *past {
+	if s.lives[workflowID] == nil {
+		s.lives[workflowID] = &past{born: s.heads[workflowID]}
+	}
+	return s.lives[workflowID]
+}
+
+// erase removes a workflow with its head, and tells nobody.
+func (s *source) erase(workflowID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.items, workflowID)
+	delete(s.heads, workflowID)
+	delete(s.lives, workflowID)
+	delete(s.given, workflowID)
+}
+
+// eraseItems removes items of a workflow, and tells nobody. Its head is then that of the newest item that is left.
+func (s *source) eraseItems(workflowID string, ids ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	life := s.lives[workflowID]
+	s.items[workflowID] = slices.DeleteFunc(slices.Clone(s.items[workflowID]), func(i *feed.Item) bool {
+		erased := slices.Contains(ids, i.ID)
+		if erased {
+			life.mark++
+			life.gone = append(life.gone, feed.Gone{WorkflowID: workflowID, Type: i.Type, ID: i.ID, Mark: life.mark})
+		}
+		return erased
+	})
+	s.setHead(workflowID)
+}
+
+// redact is eraseItems with its notification.
+func (s *source) redact(workflowID string, ids ...string) {
+	s.eraseItems(workflowID, ids...)
+	s.notify(workflowID, 0)
+}
+
+// lose removes the newest n items of a workflow as a failover does that loses the last commits, and tells nobody.
+func (s *source) lose(workflowID string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	items := s.items[workflowID]
+	s.items[workflowID] = slices.Clone(items[:len(items)-n])
+	s.setHead(workflowID)
+}
+
+// setHead sets a workflow's head to its newest item's. The caller holds mu.
+func (s *source) setHead(workflowID string) {
+	items := s.items[workflowID]
+	delete(s.heads, workflowID)
+	if len(items) > 0 {
+		s.heads[workflowID] = items[len(items)-1].CreatedAt
+	}
+	s.given[workflowID] = min(s.given[workflowID], s.heads[workflowID])
+	s.told[workflowID] = min(s.told[workflowID], s.heads[workflowID])
+}
+
+// Erased implements [feed.Source].
+func (s *source) Erased(ctx context.Context, workflowID string, after int64, limit int) ([]feed.Gone, error) {
+	var gone []feed.Gone
+	err := s.run(ctx, query{op: opErased, ids: []string{workflowID}}, func() {
+		if life := s.lives[workflowID]; life != nil {
+			for _, g := range life.gone {
+				if g.Mark > after && len(gone) < limit {
+					gone = append(gone, g)
+				}
+			}
+		}
+	})
+	return gone, err
+}
