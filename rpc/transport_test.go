@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"chatfeed/feed"
 	v1 "chatfeed/rpc/chatfeedv1"
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
@@ -72,6 +73,8 @@ type (
 	frame struct {
 		items    []item
 		upToDate bool
+		gone     []feed.Gone
+		anew     []string
 	}
 	item struct {
 		Workflow, ID, Type string
@@ -118,7 +121,11 @@ func subscribe(
 			defer func() { _ = stream.Close() }()
 			for stream.Receive() {
 				items, err := itemsOf(stream.Msg().GetItems())
-				if !yield(frame{items, stream.Msg().GetUpToDate()}, err) {
+				got := frame{items: items, upToDate: stream.Msg().GetUpToDate(), anew: stream.Msg().GetAnew()}
+				for _, one := range stream.Msg().GetGone() {
+					got.gone = append(got.gone, feed.Gone{WorkflowID: one.GetWorkflowId(), Type: one.GetType(), ID: one.GetId()})
+				}
+				if !yield(got, err) {
 					return
 				}
 			}
