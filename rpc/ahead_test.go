@@ -84,11 +84,13 @@ func TestACursorAheadOfTheClockThatWasGivenIsTaken(t *testing.T) {
 // Where nobody can say what was given out, a client is not sent away.
 func TestACursorAheadOfTheClockIsTakenWhereTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
+	many := cursors(1000) // which are not waited for one by one
+	for _, cursor := range many {
+		cursor.Start = &v1.Cursor_After{After: timestamppb.New(time.Now().Add(time.Hour))}
+	}
 	for _, source := range []*source{failing(), {hangs: true}} {
 		s := serve(t, source, config{})
-		stream, err := s.rpc().Subscribe(limited(t), &v1.SubscribeRequest{Cursors: []*v1.Cursor{
-			{WorkflowId: "wf", Start: &v1.Cursor_After{After: timestamppb.New(time.Now().Add(time.Hour))}},
-		}})
+		stream, err := s.rpc().Subscribe(limited(t), &v1.SubscribeRequest{Cursors: many})
 		require.NoError(t, err)
 		require.NotEmpty(t, stream.ResponseHeader())
 		s.followed(t, 1)

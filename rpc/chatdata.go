@@ -99,8 +99,8 @@ func (q *chatData) pages(
 // busyPause is how long a half given answer waits before it asks a busy feed again.
 const busyPause = time.Second
 
-// page reads one page. The first may be refused because the feed is busy; for the others the client has half an answer,
-// which is worth waiting for.
+// page reads one page. The first may be refused because the feed is busy. For the others there is half an answer, which a
+// refusal would throw away, so they wait.
 func (q *chatData) page(ctx context.Context, f *feed.Feed, read feed.Read, begun bool) (feed.Page, error) {
 	if !begun && !read.Backwards {
 		return f.Await(ctx, read, q.wait)

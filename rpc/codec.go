@@ -17,11 +17,11 @@ import (
 type frame feed.Batch
 
 // codecs are Connect's own, which also know frames.
-func codecs(t *teller) connect.HandlerOption {
+func codecs(e *encoder) connect.HandlerOption {
 	return connect.WithHandlerOptions(
-		connect.WithCodec(protoCodec{t.proto}),
-		connect.WithCodec(jsonCodec{"json", t.json}),
-		connect.WithCodec(jsonCodec{"json; charset=utf-8", t.json}),
+		connect.WithCodec(protoCodec{e.proto}),
+		connect.WithCodec(jsonCodec{"json", e.json}),
+		connect.WithCodec(jsonCodec{"json; charset=utf-8", e.json}),
 	)
 }
 

@@ -32,14 +32,14 @@ func newItem(at feed.Cursor) *feed.Item {
 
 // testCodecs are those of a handler.
 func testCodecs() []codec {
-	t := newTeller(slog.New(slog.DiscardHandler))
+	t := newEncoder(slog.New(slog.DiscardHandler))
 	return []codec{protoCodec{t.proto}, jsonCodec{"json", t.json}}
 }
 
 // message is what an item is to a client.
 func message(t testing.TB, item *feed.Item) *v1.Item {
 	t.Helper()
-	m, err := itemMessage(tell(item))
+	m, err := itemMessage(toWire(item))
 	require.NoError(t, err)
 	return m
 }
@@ -77,7 +77,7 @@ func TestAFrameIsTheMessageThatItStandsFor(t *testing.T) {
 func TestAnItemIsEncodedOncePerFormatHoweverManyReceiveIt(t *testing.T) {
 	t.Parallel()
 	item := newItem(5)
-	codecs := newTeller(slog.New(slog.DiscardHandler))
+	codecs := newEncoder(slog.New(slog.DiscardHandler))
 	for format, c := range map[*feed.Format]codec{
 		codecs.proto: protoCodec{codecs.proto}, codecs.json: jsonCodec{"json", codecs.json},
 	} {
@@ -154,10 +154,10 @@ func FuzzRESTItemIsJSONWithOneSpaceAfterColonsAndCommas(f *testing.F) {
 		item := &feed.Item{
 			WorkflowID: workflowID, ID: id, Type: "reaction", CreatedAt: 1_500_000, Body: []byte(body), Metadata: []byte(metadata),
 		}
-		if tell(item).omitted != nil {
+		if toWire(item).omitted != nil {
 			return
 		}
-		b, err := encodeREST(tell(item))
+		b, err := encodeREST(toWire(item))
 		require.NoError(t, err)
 		var got struct{ Item map[string]json.RawMessage }
 		require.NoError(t, json.Unmarshal(b, &got), "%s", b)
@@ -193,19 +193,19 @@ func FuzzProtoAndJSONOfAnItemSayTheSame(f *testing.F) {
 		item := &feed.Item{
 			WorkflowID: "wf", ID: id, Type: itemType, CreatedAt: feed.Cursor(at), Body: []byte(body), Metadata: []byte(metadata),
 		}
-		teller := newTeller(slog.New(slog.DiscardHandler))
-		element, err := item.Encoded(teller.proto)
+		encoder := newEncoder(slog.New(slog.DiscardHandler))
+		element, err := item.Encoded(encoder.proto)
 		require.NoError(t, err)
 		fromProto := new(v1.SubscribeResponse)
 		require.NoError(t, proto.Unmarshal(element, fromProto))
-		element, err = item.Encoded(teller.json)
+		element, err = item.Encoded(encoder.json)
 		require.NoError(t, err)
 		fromJSON := new(v1.Item)
 		require.NoError(t, jsonCodec{}.Unmarshal(element, fromJSON))
 		if diff := cmp.Diff(fromProto.GetItems(), []*v1.Item{fromJSON}, protocmp.Transform()); diff != "" {
 			require.Contains(t, strings.ToLower(diff), "nan") // which differs from itself
 		}
-		element, err = item.Encoded(teller.rest)
+		element, err = item.Encoded(encoder.rest)
 		require.NoError(t, err)
 		var rest struct {
 			Item struct {

@@ -24,16 +24,21 @@ const (
 // encodeFlat writes an element of SubscribeResponse.items straight from an item's JSON: tag, length, Item. Almost every
 // body is a flat object of strings and numbers, for which this is a third of making a message first. It reports false for
 // all that is not so plain.
-func encodeFlat(item *feed.Item) (_ []byte, ok bool) {
-	told := bare(item)
-	field := told.field
-	if field == nil || item.Metadata != nil || item.WorkflowID == "" || item.ID == "" || told.omitted != nil {
+func encodeFlat(item *feed.Item) (b []byte, ok bool) {
+	defer func() {
+		if recover() != nil { // the other way is taken, which gives less rather than nothing
+			b, ok = nil, false
+		}
+	}()
+	wire := wireKey(item)
+	field := wire.field
+	if field == nil || item.Metadata != nil || item.WorkflowID == "" || item.ID == "" || wire.omitted != nil {
 		return nil, false
 	}
 	// What stands before the body has the body's length in it, so room for that is left and filled when the body is there.
 	const most = 64 // bytes of tags, lengths and the timestamp
 	room := most + len(item.WorkflowID) + len(item.ID)
-	b, ok := appendFields(make([]byte, room, room+len(item.Body)), field.Message(), item.Body)
+	b, ok = appendFields(make([]byte, room, room+len(item.Body)), field.Message(), item.Body)
 	if !ok {
 		return nil, false
 	}
@@ -55,8 +60,8 @@ func encodeFlat(item *feed.Item) (_ []byte, ok bool) {
 }
 
 // encodeProto is encodeFlat by way of a message, for whatever there is.
-func encodeProto(told telling) ([]byte, error) {
-	m, err := itemMessage(told)
+func encodeProto(wire wireItem) ([]byte, error) {
+	m, err := itemMessage(wire)
 	if err != nil {
 		return nil, err
 	}
@@ -171,37 +176,37 @@ func appendField(b []byte, field protoreflect.FieldDescriptor, value gjson.Resul
 }
 
 // encodeJSON writes an item in proto3 JSON. The body, if it is flat, and metadata are in it as the source has them.
-func encodeJSON(told telling) ([]byte, error) {
-	if told.field != nil && told.body != nil && !told.flat {
-		m, err := itemMessage(told)
+func encodeJSON(wire wireItem) ([]byte, error) {
+	if wire.field != nil && wire.body != nil && !wire.flat {
+		m, err := itemMessage(wire)
 		if err != nil {
 			return nil, err
 		}
 		return protojson.Marshal(m)
 	}
-	b := make([]byte, 0, 160+len(told.workflowID)+len(told.body)+len(told.metadata))
+	b := make([]byte, 0, 160+len(wire.workflowID)+len(wire.body)+len(wire.metadata))
 	b = append(b, `{"workflowId":`...)
-	b = appendString(b, told.workflowID)
+	b = appendString(b, wire.workflowID)
 	b = append(b, `,"id":`...)
-	b = appendString(b, told.id)
+	b = appendString(b, wire.id)
 	b = append(b, `,"_createdAt":"`...)
-	b = time.UnixMicro(int64(told.at)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	b = time.UnixMicro(int64(wire.at)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
 	b = append(b, '"')
-	if told.flat {
+	if wire.flat {
 		b = append(b, `,"`...)
-		b = append(b, told.field.JSONName()...)
+		b = append(b, wire.field.JSONName()...)
 		b = append(b, `":`...)
-		b = append(b, told.body...)
+		b = append(b, wire.body...)
 	}
-	if told.metadata != nil {
+	if wire.metadata != nil {
 		b = append(b, `,"metadata":`...)
-		b = append(b, told.metadata...)
+		b = append(b, wire.metadata...)
 	}
-	for i, part := range told.omitted {
+	for i, part := range wire.omitted {
 		b = append(b, separator(i, `,"omitted":[`, `,`)...)
 		b = appendString(b, part)
 	}
-	if told.omitted != nil {
+	if wire.omitted != nil {
 		b = append(b, ']')
 	}
 	return append(b, '}'), nil

@@ -45,7 +45,7 @@ func FuzzAnItemIsEncodedAsItsMessageWouldBe(f *testing.F) {
 		item := &feed.Item{WorkflowID: "wf", ID: "id", Type: itemType, CreatedAt: 1795311747_141100, Body: []byte(body)}
 		want := message(t, item)
 		b, ok := encodeFlat(item)
-		require.Equal(t, tell(item).flat, ok, "what is flat and what is written so are one")
+		require.Equal(t, toWire(item).flat, ok, "what is flat and what is written so are one")
 		if ok {
 			fromProto := new(v1.SubscribeResponse)
 			require.NoError(t, proto.Unmarshal(b, fromProto))
@@ -53,7 +53,7 @@ func FuzzAnItemIsEncodedAsItsMessageWouldBe(f *testing.F) {
 			require.Empty(t, want.GetOmitted())
 			require.NoError(t, protojson.UnmarshalOptions{}.Unmarshal(item.Body, newBody(oneof(itemType)).Interface()))
 		}
-		b, err := encodeJSON(tell(item))
+		b, err := encodeJSON(toWire(item))
 		require.NoError(t, err)
 		fromJSON := new(v1.Item)
 		require.NoError(t, jsonCodec{}.Unmarshal(b, fromJSON))
@@ -71,7 +71,7 @@ func TestAnItemOfAnySizeIsEncodedAsItsMessageWouldBe(t *testing.T) {
 					Body: fmt.Appendf(nil, `{"role": "user", "message": %q}`, strings.Repeat("x", text)),
 				}
 				want, got := new(v1.SubscribeResponse), new(v1.SubscribeResponse)
-				b, err := encodeProto(tell(item))
+				b, err := encodeProto(toWire(item))
 				require.NoError(t, err)
 				require.NoError(t, proto.Unmarshal(b, want))
 				b, ok := encodeFlat(item)
@@ -94,9 +94,9 @@ func BenchmarkEncode(b *testing.B) {
 	item := newItem(1795311747_141100)
 	with := newItem(1795311747_141100)
 	item.Metadata = nil
-	teller := newTeller(slog.New(slog.DiscardHandler))
-	writing := func(encode func(telling) ([]byte, error)) func(*feed.Item) {
-		return func(item *feed.Item) { _, _ = write(teller, item, encode) }
+	encoder := newEncoder(slog.New(slog.DiscardHandler))
+	writing := func(encode func(wireItem) ([]byte, error)) func(*feed.Item) {
+		return func(item *feed.Item) { _, _ = encodeItem(encoder, item, encode) }
 	}
 	for name, encode := range map[string]func(*feed.Item){
 		"protobuf": func(item *feed.Item) { encodeFlat(item) }, "protobuf by way of a message": writing(encodeProto),

@@ -26,7 +26,7 @@ const (
 // feedService implements chatfeed.v1.FeedService.
 type feedService struct {
 	Config
-	teller *teller
+	encoder *encoder
 }
 
 // Subscribe implements the RPC of that name.
@@ -42,11 +42,12 @@ func (s *feedService) Subscribe(
 	if err := conn.Send(nil); err != nil { // the headers, before anything that may take long
 		return public(ctx, s.Log, err)
 	}
+	at := make([]feed.Position, len(options.From))
 	for i, from := range options.From {
-		if from.Last == nil && s.neverGiven(ctx, from.WorkflowID, from.Cursor) {
-			field := fmt.Sprintf("cursors[%d].after", i)
-			return public(ctx, s.Log, ahead(field, request.GetCursors()[i].GetAfter()))
-		}
+		at[i] = from.Position // zero where the last items are asked for
+	}
+	if i := s.neverGiven(ctx, at...); i >= 0 {
+		return public(ctx, s.Log, ahead(fmt.Sprintf("cursors[%d].after", i), request.GetCursors()[i].GetAfter()))
 	}
 	return public(ctx, s.Log, pump(ctx, s.Feed, options, func(batch feed.Batch) error {
 		return conn.Send((*frame)(&batch))
@@ -115,7 +116,7 @@ func (s *feedService) GetChatData(ctx context.Context, request *v1.GetChatDataRe
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
-	if query.after != nil && s.neverGiven(ctx, query.workflowID, *query.after) {
+	if query.after != nil && s.neverGiven(ctx, feed.Position{WorkflowID: query.workflowID, Cursor: *query.after}) >= 0 {
 		return nil, public(ctx, s.Log, ahead("after", request.GetAfter()))
 	}
 	response, err := s.page(ctx, query)
@@ -132,13 +133,13 @@ const maxPage = 1 << 20
 func (s *feedService) page(ctx context.Context, query chatData) (*v1.GetChatDataResponse, error) {
 	var items []*v1.Item // in the direction of reading
 	size := 0
-	upToDate, err := query.pages(ctx, s.Feed, func(page []*feed.Item) (full bool, err error) {
+	upToDate, err := query.pages(ctx, s.Feed, func(page []*feed.Item) (full bool, err error) { //nolint:contextcheck // what is logged of an item is of no request
 		if query.backwards() {
 			page = slices.Clone(page)
 			slices.Reverse(page)
 		}
 		for _, item := range page {
-			message, err := write(s.teller, item, itemMessage)
+			message, err := encodeItem(s.encoder, item, itemMessage)
 			if err != nil {
 				return false, err
 			}

@@ -81,14 +81,14 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	case cfg.WriteTimeout < 0:
 		return nil, fmt.Errorf("rpc: Config.WriteTimeout is %v; it must be positive", cfg.WriteTimeout)
 	}
-	teller := newTeller(cfg.Log)
+	encoder := newEncoder(cfg.Log)
 	options := connect.WithHandlerOptions(
-		codecs(teller),
+		codecs(encoder),
 		connect.WithReadMaxBytes(4<<20),
 		// Compressing each frame for each client would undo what sharing the encoded items saves.
 		connect.WithCompressMinBytes(math.MaxInt32),
 	)
-	service := &feedService{cfg, teller}
+	service := &feedService{cfg, encoder}
 	services := []string{chatfeedv1connect.FeedServiceName}
 	mux := http.NewServeMux()
 	mux.Handle(chatfeedv1connect.NewFeedServiceHandler(service, options))

@@ -36,18 +36,18 @@ func typeNames() []string {
 
 // itemMessage makes the message for an item. The body's JSON names are those of the schema, so a further type needs no
 // code here. What the schema does not know is left out: the item still moves its receiver's cursor.
-func itemMessage(told telling) (*v1.Item, error) {
-	m := &v1.Item{WorkflowId: told.workflowID, Id: told.id, CreatedAt: timestamp(told.at), Omitted: told.omitted}
-	if told.field != nil && told.body != nil {
-		body := newBody(told.field)
-		if err := decodeBody(body, told.body); err != nil {
+func itemMessage(wire wireItem) (*v1.Item, error) {
+	m := &v1.Item{WorkflowId: wire.workflowID, Id: wire.id, CreatedAt: timestamp(wire.at), Omitted: wire.omitted}
+	if wire.field != nil && wire.body != nil {
+		body := newBody(wire.field)
+		if err := decodeBody(body, wire.body); err != nil {
 			return nil, err
 		}
-		m.ProtoReflect().Set(told.field, protoreflect.ValueOfMessage(body))
+		m.ProtoReflect().Set(wire.field, protoreflect.ValueOfMessage(body))
 	}
-	if told.metadata != nil {
+	if wire.metadata != nil {
 		m.Metadata = new(structpb.Value)
-		if err := m.GetMetadata().UnmarshalJSON(told.metadata); err != nil {
+		if err := m.GetMetadata().UnmarshalJSON(wire.metadata); err != nil {
 			return nil, err
 		}
 	}
@@ -73,19 +73,28 @@ func cursor(field string, t *timestamppb.Timestamp) (feed.Cursor, error) {
 // clockSkew is how far the database's clock may be ahead of ours.
 const clockSkew = time.Minute
 
-// neverGiven reports whether a cursor is of no item that a client can have been given: it is ahead of the clock and later
-// than the workflow's newest item. The clock alone does not say so, as items keep their order, and their stamps, when it
-// is set back. Where the newest item cannot be read soon, nobody knows.
-func (s *feedService) neverGiven(ctx context.Context, workflowID string, c feed.Cursor) bool {
-	if time.UnixMicro(int64(c)).Before(time.Now().Add(clockSkew)) {
-		return false
-	}
+// neverGiven returns the first of the positions whose cursor is of no item that a client can have been given, or -1: it is
+// ahead of the clock and later than the workflow's newest item. The clock alone does not say so, as items keep their order,
+// and their stamps, when it is set back. Where the newest items cannot be read soon, nobody knows.
+func (s *feedService) neverGiven(ctx context.Context, at ...feed.Position) int {
+	latest := feed.Cursor(time.Now().Add(clockSkew).UnixMicro())
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	newest, err := s.Feed.Page(ctx, feed.Read{
-		Position: feed.Position{WorkflowID: workflowID, Cursor: feed.End}, Backwards: true, Limit: 1,
-	})
-	return err == nil && (len(newest.Items) == 0 || newest.Items[len(newest.Items)-1].CreatedAt < c)
+	for i, position := range at {
+		if position.Cursor <= latest {
+			continue
+		}
+		newest, err := s.Feed.Page(ctx, feed.Read{
+			Position: feed.Position{WorkflowID: position.WorkflowID, Cursor: feed.End}, Backwards: true, Limit: 1,
+		})
+		switch {
+		case err != nil:
+			return -1
+		case len(newest.Items) == 0 || newest.Items[len(newest.Items)-1].CreatedAt < position.Cursor:
+			return i
+		}
+	}
+	return -1
 }
 
 // ahead is the error of a cursor that was never given.

@@ -74,8 +74,8 @@ func complete(item *feed.Item, at feed.Cursor) *feed.Item {
 	return whole
 }
 
-// deliversWhatCanBeTold is a promise of every transport.
-func deliversWhatCanBeTold(t *testing.T, tr transport, _ *database) {
+// deliversWhatFitsTheWire is a promise of every transport.
+func deliversWhatFitsTheWire(t *testing.T, tr transport, _ *database) {
 	log := new(buffer)
 	for _, c := range odd {
 		before, after := complete(&feed.Item{Metadata: []byte("7")}, 1), complete(&feed.Item{}, 3)

@@ -30,7 +30,7 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 		restError(w, public(r.Context(), s.Log, err))
 		return
 	}
-	if query.after != nil && s.neverGiven(r.Context(), query.workflowID, *query.after) {
+	if query.after != nil && s.neverGiven(r.Context(), feed.Position{WorkflowID: query.workflowID, Cursor: *query.after}) >= 0 {
 		query.after = nil // as any timestamp that says nothing
 	}
 	header := w.Header()
@@ -40,7 +40,7 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	items := 0
 	upToDate, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
 		for _, item := range page {
-			element, err := item.Encoded(s.teller.rest)
+			element, err := item.Encoded(s.encoder.rest)
 			if err != nil {
 				return err
 			}
@@ -111,32 +111,32 @@ func parseCount(field, text string, most int) (int, error) {
 }
 
 // encodeREST writes an element of chatData's items, with a space after each colon and comma, as the polling design's server did.
-func encodeREST(told telling) ([]byte, error) {
-	at := formatTimestamp(told.at)
-	b := make([]byte, 0, 192+len(told.workflowID)+len(told.body)+len(told.metadata))
+func encodeREST(wire wireItem) ([]byte, error) {
+	at := formatTimestamp(wire.at)
+	b := make([]byte, 0, 192+len(wire.workflowID)+len(wire.body)+len(wire.metadata))
 	b = append(b, `{"type": `...)
-	b = appendString(b, told.itemType)
+	b = appendString(b, wire.itemType)
 	b = append(b, `, "createdAt": `+at+`, "item": {"id": `...)
-	b = appendString(b, told.id)
+	b = appendString(b, wire.id)
 	b = append(b, `, "workflowId": `...)
-	b = appendString(b, told.workflowID)
-	if told.body != nil {
-		fields := bytes.TrimSpace(told.body) // its braces give way to what is around it
+	b = appendString(b, wire.workflowID)
+	if wire.body != nil {
+		fields := bytes.TrimSpace(wire.body) // its braces give way to what is around it
 		before := len(b)
 		b = appendSpaced(append(b, `, `...), fields[1:len(fields)-1])
 		if len(b) == before+len(`, `) {
 			b = b[:before]
 		}
 	}
-	if told.metadata != nil {
+	if wire.metadata != nil {
 		b = append(b, `, "metadata": `...)
-		b = appendSpaced(b, told.metadata)
+		b = appendSpaced(b, wire.metadata)
 	}
-	for i, part := range told.omitted {
+	for i, part := range wire.omitted {
 		b = append(b, separator(i, `, "omitted": [`, `, `)...)
 		b = appendString(b, part)
 	}
-	if told.omitted != nil {
+	if wire.omitted != nil {
 		b = append(b, ']')
 	}
 	return append(b, `, "_createdAt": `+at+`}}`...), nil

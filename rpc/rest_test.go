@@ -56,8 +56,10 @@ func (a answer) error() error {
 	if json.Unmarshal(a.body, &said) != nil || code.UnmarshalText([]byte(said.Code)) != nil {
 		return fmt.Errorf("status %d, no JSON error: %q", a.status, a.body)
 	}
-	want := map[connect.Code]int{connect.CodeInvalidArgument: 400, connect.CodeUnavailable: 503, connect.CodeNotFound: 404,
-		connect.CodeResourceExhausted: 429}
+	want := map[connect.Code]int{
+		connect.CodeInvalidArgument: 400, connect.CodeUnavailable: 503, connect.CodeNotFound: 404,
+		connect.CodeResourceExhausted: 429,
+	}
 	if want[code] != a.status || a.header.Get("Content-Type") != "application/json" {
 		return fmt.Errorf("status %d, content type %q with %q", a.status, a.header.Get("Content-Type"), a.body)
 	}

@@ -44,7 +44,9 @@ func (w *limitedWriter) Write(b []byte) (written int, err error) {
 
 // Flush implements [http.Flusher], which Connect asks for.
 func (w *limitedWriter) Flush() {
-	w.limit() // what it sends may be headers, which nobody has written
+	if w.until.IsZero() {
+		w.limit() // it sends headers that nothing was written after
+	}
 	_ = w.control.Flush()
 	if !w.lasting {
 		w.clear()

@@ -16,9 +16,9 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// telling is what of an item can be put on the wire. It is the same in every format, so that clients of all transports
+// wireItem is what of an item can be put on the wire. It is the same in every format, so that clients of all transports
 // have the same items.
-type telling struct {
+type wireItem struct {
 	itemType       string
 	workflowID, id string
 	at             feed.Cursor
@@ -29,52 +29,55 @@ type telling struct {
 	omitted        []string                     // what is left out, and what is not quite that of the row
 }
 
-// tell finds what of an item can be put on the wire.
-func tell(item *feed.Item) telling {
-	t := bare(item)
-	if t.field != nil && flat(t.field.Message(), item.Body) {
-		t.body, t.flat = item.Body, true
-	} else if sound(item.Body) && isObject(item.Body) && fits(t.field, item.Body) {
-		t.body = item.Body
-	} else {
-		t.omitted = append(t.omitted, t.itemType)
+// toWire finds what of an item can be put on the wire.
+func toWire(item *feed.Item) wireItem {
+	w := wireKey(item)
+	switch {
+	case w.field != nil && flat(w.field.Message(), item.Body):
+		w.body, w.flat = item.Body, true
+	case sound(item.Body) && isObject(item.Body) && fits(w.field, item.Body):
+		w.body = item.Body
+	default:
+		w.omitted = append(w.omitted, w.itemType)
 	}
-	if item.Metadata != nil && sound(item.Metadata) {
-		t.metadata = item.Metadata
-	} else if item.Metadata != nil {
-		t.omitted = append(t.omitted, "metadata")
+	switch {
+	case item.Metadata == nil:
+	case sound(item.Metadata):
+		w.metadata = item.Metadata
+	default:
+		w.omitted = append(w.omitted, "metadata")
 	}
-	return t
+	return w
 }
 
-// bare is the telling of an item's place in the feed, and of nothing else.
-func bare(item *feed.Item) telling {
-	t := telling{
+// wireKey is an item's place in the feed, without what it says.
+func wireKey(item *feed.Item) wireItem {
+	w := wireItem{
 		itemType: validText(item.Type), workflowID: item.WorkflowID, id: item.ID, at: clamp(item.CreatedAt),
 		field: oneof(item.Type),
 	}
-	if !utf8.ValidString(t.workflowID) {
-		t.workflowID = validText(t.workflowID)
-		t.omitted = append(t.omitted, "workflowId")
+	if !utf8.ValidString(w.workflowID) {
+		w.workflowID = validText(w.workflowID)
+		w.omitted = append(w.omitted, "workflowId")
 	}
-	if !utf8.ValidString(t.id) {
-		t.id = validText(t.id)
-		t.omitted = append(t.omitted, "id")
+	if !utf8.ValidString(w.id) {
+		w.id = validText(w.id)
+		w.omitted = append(w.omitted, "id")
 	}
-	if t.at != item.CreatedAt {
-		t.omitted = append(t.omitted, "_createdAt")
+	if w.at != item.CreatedAt {
+		w.omitted = append(w.omitted, "_createdAt")
 	}
-	return t
+	return w
 }
 
-// nothing is the telling of an item that cannot be written otherwise.
-func nothing(item *feed.Item) telling {
-	t := bare(item)
-	t.omitted = append(t.omitted, t.itemType)
+// keyOnly is what is left of an item that cannot be encoded otherwise.
+func keyOnly(item *feed.Item) wireItem {
+	w := wireKey(item)
+	w.omitted = append(w.omitted, w.itemType)
 	if item.Metadata != nil {
-		t.omitted = append(t.omitted, "metadata")
+		w.omitted = append(w.omitted, "metadata")
 	}
-	return t
+	return w
 }
 
 // fits reports whether an object can be read as the message of a field. Anything fits where there is no field.
@@ -102,8 +105,8 @@ const (
 
 func clamp(c feed.Cursor) feed.Cursor { return min(max(c, minStamp), maxStamp) }
 
-// teller writes items in the formats of this package, and logs each item of which a part is left out once.
-type teller struct {
+// encoder writes items in the formats of this package, and logs each item of which a part is left out once.
+type encoder struct {
 	log               *slog.Logger
 	proto, json, rest *feed.Format
 
@@ -115,64 +118,64 @@ type teller struct {
 // maxLogged is how many items are remembered as logged. When there are more, all are forgotten and may be logged again.
 const maxLogged = 10_000
 
-func newTeller(log *slog.Logger) *teller {
-	t := &teller{log: log, seed: maphash.MakeSeed(), logged: make(map[uint64]struct{})}
-	t.proto = feed.NewFormat(func(item *feed.Item) ([]byte, error) {
+func newEncoder(log *slog.Logger) *encoder {
+	e := &encoder{log: log, seed: maphash.MakeSeed(), logged: make(map[uint64]struct{})}
+	e.proto = feed.NewFormat(func(item *feed.Item) ([]byte, error) {
 		if b, ok := encodeFlat(item); ok {
 			return b, nil
 		}
-		return write(t, item, encodeProto)
+		return encodeItem(e, item, encodeProto)
 	})
-	t.json = feed.NewFormat(func(item *feed.Item) ([]byte, error) { return write(t, item, encodeJSON) })
-	t.rest = feed.NewFormat(func(item *feed.Item) ([]byte, error) { return write(t, item, encodeREST) })
-	return t
+	e.json = feed.NewFormat(func(item *feed.Item) ([]byte, error) { return encodeItem(e, item, encodeJSON) })
+	e.rest = feed.NewFormat(func(item *feed.Item) ([]byte, error) { return encodeItem(e, item, encodeREST) })
+	return e
 }
 
-// write writes an item: what can be told of it or, where encode fails all the same, its place in the feed. So one item
-// neither ends the streams that come by it nor goes unseen.
-func write[T any](t *teller, item *feed.Item, encode func(telling) (T, error)) (T, error) {
-	told, written, err := attempt(item, tell, encode)
+// encodeItem encodes what the wire can hold of an item or, where encode fails all the same, its place in the feed. So one
+// item neither ends the streams that come by it nor goes unseen.
+func encodeItem[T any](e *encoder, item *feed.Item, encode func(wireItem) (T, error)) (T, error) {
+	wire, written, err := attempt(item, toWire, encode)
 	failure := err
 	if err != nil {
-		told, written, err = attempt(item, nothing, encode)
+		wire, written, err = attempt(item, keyOnly, encode)
 	}
-	if told.omitted != nil {
-		t.report(item, told.omitted, failure)
+	if wire.omitted != nil {
+		e.report(item, wire.omitted, failure)
 	}
 	return written, err
 }
 
-// attempt is one try to write an item. A panic is an error.
+// attempt is one try to encode an item. A panic is an error.
 func attempt[T any](
-	item *feed.Item, tell func(*feed.Item) telling, encode func(telling) (T, error),
-) (told telling, written T, err error) {
+	item *feed.Item, toWire func(*feed.Item) wireItem, encode func(wireItem) (T, error),
+) (wire wireItem, written T, err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = fmt.Errorf("panic: %v", reason)
 		}
 	}()
-	told = tell(item)
-	written, err = encode(told)
-	return told, written, err
+	wire = toWire(item)
+	written, err = encode(wire)
+	return wire, written, err
 }
 
 // report logs what is left out of an item, unless that is done.
-func (t *teller) report(item *feed.Item, omitted []string, failure error) {
+func (e *encoder) report(item *feed.Item, omitted []string, failure error) {
 	var h maphash.Hash
-	h.SetSeed(t.seed)
+	h.SetSeed(e.seed)
 	for _, part := range []string{item.WorkflowID, item.Type, item.ID} {
 		_, _ = h.WriteString(part)
 		_ = h.WriteByte(0)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, ok := t.logged[h.Sum64()]; ok {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.logged[h.Sum64()]; ok {
 		return
 	}
-	if len(t.logged) >= maxLogged {
-		clear(t.logged)
+	if len(e.logged) >= maxLogged {
+		clear(e.logged)
 	}
-	t.logged[h.Sum64()] = struct{}{}
+	e.logged[h.Sum64()] = struct{}{}
 	attrs := []slog.Attr{
 		slog.String("workflow_id", item.WorkflowID), slog.String("type", item.Type), slog.String("id", item.ID),
 		slog.Any("omitted", omitted),
@@ -180,5 +183,5 @@ func (t *teller) report(item *feed.Item, omitted []string, failure error) {
 	if failure != nil {
 		attrs = append(attrs, slog.Any("error", failure))
 	}
-	t.log.LogAttrs(context.Background(), slog.LevelWarn, "an item is delivered without what cannot be put on the wire", attrs...)
+	e.log.LogAttrs(context.Background(), slog.LevelWarn, "an item is delivered without what cannot be put on the wire", attrs...)
 }

@@ -22,14 +22,14 @@ func TestAnItemWhoseEncoderFailsIsDeliveredBare(t *testing.T) {
 		"a panic":  func() { panic("index out of range") },
 	} {
 		log := new(bytes.Buffer)
-		teller := newTeller(slog.New(slog.NewTextHandler(log, nil)))
+		encoder := newEncoder(slog.New(slog.NewTextHandler(log, nil)))
 		item := newItem(5)
-		b, err := write(teller, item, func(told telling) ([]byte, error) {
-			if told.body != nil || told.metadata != nil {
+		b, err := encodeItem(encoder, item, func(wire wireItem) ([]byte, error) {
+			if wire.body != nil || wire.metadata != nil {
 				fail()
 				return nil, errors.New("it cannot be encoded")
 			}
-			return encodeJSON(told)
+			return encodeJSON(wire)
 		})
 		require.NoError(t, err, name)
 		require.JSONEq(t, `{"workflowId": "wf", "id": "5", "_createdAt": "1970-01-01T00:00:00.000005Z",
@@ -41,9 +41,9 @@ func TestAnItemWhoseEncoderFailsIsDeliveredBare(t *testing.T) {
 
 func TestAnItemThatCannotBeWrittenAtAllIsAnError(t *testing.T) {
 	t.Parallel()
-	teller := newTeller(slog.New(slog.DiscardHandler))
+	encoder := newEncoder(slog.New(slog.DiscardHandler))
 	format := feed.NewFormat(func(item *feed.Item) ([]byte, error) {
-		return write(teller, item, func(telling) ([]byte, error) { panic("index out of range") })
+		return encodeItem(encoder, item, func(wireItem) ([]byte, error) { panic("index out of range") })
 	})
 	item := newItem(5)
 	for range 2 {
@@ -56,25 +56,25 @@ func TestAnItemThatCannotBeWrittenAtAllIsAnError(t *testing.T) {
 func TestWhatIsRememberedAsLoggedIsBounded(t *testing.T) {
 	t.Parallel()
 	log := new(bytes.Buffer)
-	teller := newTeller(slog.New(slog.NewTextHandler(log, nil)))
+	encoder := newEncoder(slog.New(slog.NewTextHandler(log, nil)))
 	var reporting sync.WaitGroup
 	for range 4 { // each is logged once, though four come by it at once
 		reporting.Go(func() {
 			for n := range maxLogged {
-				teller.report(&feed.Item{WorkflowID: "wf", Type: "log", ID: fmt.Sprint(n)}, []string{"log"}, nil)
+				encoder.report(&feed.Item{WorkflowID: "wf", Type: "log", ID: fmt.Sprint(n)}, []string{"log"}, nil)
 			}
 		})
 	}
 	reporting.Wait()
 	require.Equal(t, maxLogged, strings.Count(log.String(), "workflow_id=wf"))
 	for n := range maxLogged {
-		teller.report(&feed.Item{WorkflowID: "another", Type: "log", ID: fmt.Sprint(n)}, []string{"log"}, nil)
-		require.LessOrEqual(t, len(teller.logged), maxLogged)
+		encoder.report(&feed.Item{WorkflowID: "another", Type: "log", ID: fmt.Sprint(n)}, []string{"log"}, nil)
+		require.LessOrEqual(t, len(encoder.logged), maxLogged)
 	}
 	require.Equal(t, maxLogged, strings.Count(log.String(), "workflow_id=another"))
 	// Ids of items may be any text, so what they are put together from is kept apart.
 	before := strings.Count(log.String(), "\n")
-	teller.report(&feed.Item{WorkflowID: "a", Type: "log", ID: "bc"}, []string{"log"}, nil)
-	teller.report(&feed.Item{WorkflowID: "ab", Type: "log", ID: "c"}, []string{"log"}, nil)
+	encoder.report(&feed.Item{WorkflowID: "a", Type: "log", ID: "bc"}, []string{"log"}, nil)
+	encoder.report(&feed.Item{WorkflowID: "ab", Type: "log", ID: "c"}, []string{"log"}, nil)
 	require.Equal(t, before+2, strings.Count(log.String(), "\n"))
 }
