@@ -16,14 +16,14 @@ import (
 )
 
 // shelf is a source of one workflow's items that makes them anew for each read, as a database does, and counts those that
-// are still held when it is read again.
+// are still held at some of the reads after.
 type shelf struct {
 	*source
 	mu       sync.Mutex
 	n        int // items 1 to n are there
 	body     []byte
 	metadata []byte
-	grows    bool // an item is added for each read
+	grows    bool // an item is added for each read, and what is held is counted
 	made     []weak.Pointer[feed.Item]
 	reads    int
 	most     int // held at once
@@ -49,15 +49,16 @@ func (s *shelf) page(at feed.Position, step int, window feed.Window) feed.Page {
 	if s.grows {
 		s.n++
 	}
-	runtime.GC()
-	held := 0
-	for _, item := range s.made {
-		if item.Value() != nil {
-			held++
+	if s.reads++; s.grows && s.reads%8 == 0 {
+		runtime.GC()
+		held := 0
+		for _, item := range s.made {
+			if item.Value() != nil {
+				held++
+			}
 		}
+		s.most = max(s.most, held)
 	}
-	s.most = max(s.most, held)
-	s.reads++
 	page := feed.Page{}
 	for size := 0; from >= 1 && from <= last; from += step {
 		if len(page.Items) == window.Items || size >= window.Bytes {
@@ -91,7 +92,7 @@ func numbered(from, to int) []string {
 
 func TestTheLastOfManyLargeItemsAreGivenWithoutHoldingThemAll(t *testing.T) {
 	t.Parallel()
-	const size, pageItems = 100 << 10, 4 // what reaches 256 KiB, at the most
+	const size, pageItems = 40 << 10, 4 // what reaches 100 KiB, at the most
 	for _, c := range []struct {
 		there, last int
 		upToDate    bool
@@ -100,7 +101,7 @@ func TestTheLastOfManyLargeItemsAreGivenWithoutHoldingThemAll(t *testing.T) {
 	} {
 		source := newShelf(c.there, strings.Repeat("x", size), "")
 		source.grows = true // those do not belong to the last
-		s := serve(t, source, config{})
+		s := serve(t, source, config{feed: feed.Config{Window: feed.Window{Bytes: 100 << 10}}})
 		got := s.rest(t, "wf", "last", fmt.Sprint(c.last))
 		newest := c.there
 		requireSame(t, numbered(max(1, newest-c.last+1), newest), ids(got.items), c.last)
@@ -122,9 +123,9 @@ func TestTheLastOfManySmallItemsAreReadOnce(t *testing.T) {
 func TestAnAnswerStopsAtWhatAClientTakes(t *testing.T) {
 	t.Parallel()
 	for name, source := range map[string]*shelf{
-		"bodies":      newShelf(20, strings.Repeat("x", 200<<10), ""),
-		"metadata":    newShelf(12, "", "["+strings.Repeat("1,", 30<<10)+"1]"), // which is six times as large in protobuf
-		"the largest": newShelf(5, strings.Repeat("x", 1<<20), "["+strings.Repeat("1,", 32<<10-1)+"1]"),
+		"bodies":      newShelf(8, strings.Repeat("x", 200<<10), ""),
+		"metadata":    newShelf(12, "", "["+strings.Repeat("1,", 15<<10)+"1]"), // which is six times as large in protobuf
+		"the largest": newShelf(2, strings.Repeat("x", 1<<20), "["+strings.Repeat("1,", 32<<10-1)+"1]"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -144,17 +145,19 @@ func TestAnAnswerStopsAtWhatAClientTakes(t *testing.T) {
 						require.LessOrEqual(t, proto.Size(answer), 1<<20+100)
 					}
 					require.Less(t, proto.Size(answer), 4<<20)
-					page, err := itemsOf(answer.GetItems())
-					require.NoError(t, err)
+					var page []string
+					for _, item := range answer.GetItems() {
+						page = append(page, item.GetId())
+					}
 					if backwards {
-						got = append(ids(page), got...)
+						got = append(page, got...)
 						request.Before = answer.GetItems()[0].GetCreatedAt()
 					} else {
-						got = append(got, ids(page)...)
+						got = append(got, page...)
 						request.After = answer.GetItems()[len(page)-1].GetCreatedAt()
 					}
 					if answer.GetUpToDate() {
-						require.GreaterOrEqual(t, answers, 4)
+						require.GreaterOrEqual(t, answers, 2)
 						break
 					}
 				}
