@@ -55,7 +55,7 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 		}
 	}
 	if len(behind) == 0 {
-		return nil, nil
+		return nil, errNothing
 	}
 	window := f.cfg.Window
 	window.Items = max(1, window.Items>>halvings)
@@ -100,7 +100,7 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 		}
 	}
 	if len(fresh) == 0 {
-		return nil, nil
+		return nil, errNothing
 	}
 	heads, err := f.heads(ctx, fresh)
 	if err != nil {
