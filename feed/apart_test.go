@@ -109,6 +109,20 @@ func TestOneWorkflowWhoseReadsFailDelaysOnlyItself(t *testing.T) {
 	}
 }
 
+func TestAReadThatHangsHoldsUpOnlyWhatIsInIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, feed.Config{Sweep: time.Hour})
+		followers := followAll(t, f, workflows(100))
+		live(t, f, "sick")
+		src.setBefore(sick("sick", 10*time.Second))
+		src.messages("sick", 1)
+		elapse(time.Second)
+		require.LessOrEqual(t, lag(t, src, followers, "sick"), 5*time.Millisecond)
+	})
+}
+
 func TestOneWorkflowThatCannotBeLoadedDelaysOnlyItself(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ hangs, first time.Duration }{

@@ -274,10 +274,12 @@ func TestPagesOfTwoKindsAreReadSideBySide(t *testing.T) {
 			asking.Go(func() { _, _ = f.Page(t.Context(), read) })
 		}
 		synctest.Wait()
-		go f.Run(t.Context())
-		for _, h := range held {
-			<-h.reached
-		}
+		ended := make(chan struct{})
+		go func() { defer close(ended); f.Run(t.Context()) }()
+		t.Cleanup(func() { <-ended })
+		synctest.Wait()
+		require.Len(t, src.asked(opAfter), 1)
+		require.Len(t, src.asked(opBefore), 1)
 		for _, h := range held {
 			close(h.release)
 		}

@@ -26,7 +26,7 @@ type Source interface {
 	// them first.
 	Before(ctx context.Context, at []Position, window Window) ([]Page, error)
 
-	// Heads returns the head of each of the workflows, at most 1,000. A workflow without items is absent.
+	// Heads returns the head of each of the workflows, at most 1,024. A workflow without items is absent.
 	Heads(ctx context.Context, workflowIDs []string) (map[string]Head, error)
 
 	// Erased returns the items of a workflow that were erased after the mark, in order of their marks, at most limit. No two
