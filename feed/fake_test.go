@@ -22,13 +22,14 @@ const (
 	opAfter  op = "After"
 	opBefore op = "Before"
 	opHeads  op = "Heads"
+	opErased op = "Erased"
 )
 
 // query is one call of a reading method.
 type query struct {
 	op     op
 	at     []feed.Position // of After and Before
-	ids    []string        // of Heads
+	ids    []string        // of Heads and Erased
 	window feed.Window
 	when   time.Time
 }
@@ -38,7 +39,7 @@ type query struct {
 // head that does not exist.
 type source struct {
 	// before and after are called, where set, before and after a reading method takes its snapshot. An error fails the
-	// method. Set them before the feed runs.
+	// method. Set them before the feed runs, or before with setBefore.
 	before, after func(context.Context, query) error
 	// bodySize is how many bytes each committed item has; 0 means 1.
 	bodySize int
@@ -46,6 +47,7 @@ type source struct {
 	mu      sync.Mutex
 	items   map[string][]*feed.Item
 	heads   map[string]feed.Cursor
+	lives   map[string]*past
 	given   map[string]feed.Cursor // the newest heads that Heads has answered
 	told    map[string]feed.Cursor // the newest head of each that a listener has been told of, unless it was forged
 	queries []query
@@ -56,6 +58,10 @@ type source struct {
 	line    *line
 	listens []time.Time
 	faults  []string // promises of a Source that this one did not keep
+	served  int      // items that reads have returned
+
+	disturbed map[string]bool          // workflows of which items have been erased or lost
+	lostAt    map[string][]feed.Cursor // the stamps of items that a failover has lost
 }
 
 // line is one run of Listen.
@@ -68,8 +74,12 @@ func newSource() *source {
 	return &source{
 		items: make(map[string][]*feed.Item),
 		heads: make(map[string]feed.Cursor),
+		lives: make(map[string]*past),
 		given: make(map[string]feed.Cursor),
 		told:  make(map[string]feed.Cursor),
+
+		disturbed: make(map[string]bool),
+		lostAt:    make(map[string][]feed.Cursor),
 	}
 }
 
@@ -80,20 +90,36 @@ func (s *source) add(workflowID string, types ...string) feed.Cursor {
 	defer s.mu.Unlock()
 	for _, name := range types {
 		s.stamp(workflowID)
-		s.items[workflowID] = append(s.items[workflowID], &feed.Item{
-			WorkflowID: workflowID,
-			ID:         fmt.Sprintf("%s/%d", workflowID, len(s.items[workflowID])+1),
-			Type:       name,
-			CreatedAt:  s.heads[workflowID],
-			Body:       bytes.Repeat([]byte("x"), max(1, s.bodySize)),
-		})
+		s.write(workflowID, name)
 	}
 	return s.heads[workflowID]
+}
+
+// addAt is add of one message with a stamp of its own, which may be of the past, as when a clock is behind.
+func (s *source) addAt(workflowID string, at feed.Cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heads[workflowID] = at
+	s.write(workflowID, "message")
+}
+
+// write appends an item at the workflow's head. The caller holds mu.
+func (s *source) write(workflowID, name string) {
+	life := s.life(workflowID)
+	life.made++
+	s.items[workflowID] = append(s.items[workflowID], &feed.Item{
+		WorkflowID: workflowID,
+		ID:         fmt.Sprintf("%s/%d", workflowID, life.made),
+		Type:       name,
+		CreatedAt:  s.heads[workflowID],
+		Body:       bytes.Repeat([]byte("x"), max(1, s.bodySize)),
+	})
 }
 
 // stamp moves a workflow's head. The test holds mu.
 func (s *source) stamp(workflowID string) {
 	s.heads[workflowID] = max(feed.Cursor(time.Now().UnixMicro()), s.heads[workflowID]+1)
+	s.life(workflowID)
 }
 
 // commit is add with its notification.
@@ -114,15 +140,6 @@ func (s *source) touch(workflowID string) feed.Cursor {
 	defer s.mu.Unlock()
 	s.stamp(workflowID)
 	return s.heads[workflowID]
-}
-
-// erase removes a workflow with its head.
-func (s *source) erase(workflowID string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.items, workflowID)
-	delete(s.heads, workflowID)
-	delete(s.given, workflowID)
 }
 
 // notify delivers a notification, if anyone listens.
@@ -150,6 +167,13 @@ func (s *source) hangUp(deaf bool) {
 		s.line.lost <- errAway
 		s.line = nil
 	}
+}
+
+// setBefore sets what is called before each snapshot from now on.
+func (s *source) setBefore(before func(context.Context, query) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = before
 }
 
 // goAway makes everything fail until comeBack.
@@ -250,7 +274,8 @@ func (s *source) pages(ctx context.Context, q query, read func(feed.Position) fe
 	err := s.run(ctx, q, func() {
 		for i, p := range q.at {
 			pages[i] = read(p)
-			if s.heads[p.WorkflowID] < min(promised[i], s.given[p.WorkflowID]) {
+			s.served += len(pages[i].Items)
+			if !s.disturbed[p.WorkflowID] && s.heads[p.WorkflowID] < min(promised[i], s.given[p.WorkflowID]) {
 				s.faults = append(s.faults, fmt.Sprintf("a read of %s does not see head %d, which Heads gave before it began",
 					p.WorkflowID, promised[i]))
 			}
@@ -265,7 +290,7 @@ func (s *source) Heads(ctx context.Context, workflowIDs []string) (map[string]fe
 	err := s.run(ctx, query{op: opHeads, ids: workflowIDs}, func() {
 		for _, id := range workflowIDs {
 			if head, ok := s.heads[id]; ok {
-				heads[id] = feed.Head{At: head}
+				heads[id] = feed.Head{At: head, Born: s.lives[id].born, Erased: s.lives[id].mark}
 			}
 		}
 	})
@@ -279,9 +304,6 @@ func (s *source) Heads(ctx context.Context, workflowIDs []string) (map[string]fe
 	return heads, err
 }
 
-// Erased implements [feed.Source]; nothing is erased here.
-func (*source) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
-
 // run counts a query, and takes its snapshot between the hooks.
 func (s *source) run(ctx context.Context, q query, snapshot func()) error {
 	q.when = time.Now()
@@ -292,8 +314,11 @@ func (s *source) run(ctx context.Context, q query, snapshot func()) error {
 	if err := early.wait(ctx); err != nil {
 		return err
 	}
-	if s.before != nil {
-		if err := s.before(ctx, q); err != nil {
+	s.mu.Lock()
+	before := s.before
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, q); err != nil {
 			return err
 		}
 	}
@@ -311,54 +336,6 @@ func (s *source) run(ctx context.Context, q query, snapshot func()) error {
 		return s.after(ctx, q)
 	}
 	return ctx.Err()
-}
-
-// stage is a place within a query.
-type stage int
-
-const (
-	beforeSnapshot stage = iota
-	afterSnapshot
-)
-
-// hold stops one query at a stage until it is released.
-type hold struct {
-	op      op
-	stage   stage
-	reached chan struct{}
-	release chan struct{}
-}
-
-// holdNext makes the next query of a kind stop at a stage.
-func (s *source) holdNext(kind op, at stage) *hold {
-	h := &hold{op: kind, stage: at, reached: make(chan struct{}), release: make(chan struct{})}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.holds = append(s.holds, h)
-	return h
-}
-
-func (s *source) takeHold(kind op, at stage) *hold {
-	for i, h := range s.holds {
-		if h.op == kind && h.stage == at {
-			s.holds = slices.Delete(s.holds, i, i+1)
-			return h
-		}
-	}
-	return nil
-}
-
-func (h *hold) wait(ctx context.Context) error {
-	if h == nil {
-		return nil
-	}
-	close(h.reached)
-	select {
-	case <-h.release:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // asked returns the queries of a kind so far.

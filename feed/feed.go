@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +47,8 @@ func (c Config) withDefaults() (Config, error) {
 const (
 	// batchSize is how many topics or pages one query reads at the most.
 	batchSize = 256
+	// headsSize is how many topics one query compares at the most.
+	headsSize = 1024
 	// firstLoad is how many items a topic is loaded with at the most: as many as most who come lack. Its tail grows from there.
 	firstLoad = 64
 	// aheadWindows is how many windows of items a page has at the most that is read ahead.
@@ -56,21 +57,29 @@ const (
 
 // Feed follows the workflows that its subscriptions ask for. Its methods may be called from any goroutine.
 type Feed struct {
-	source    Source
-	cfg       Config
-	log       *slog.Logger
-	pages     *pages
-	stats     counters
-	work      chan struct{} // dirty is not empty
+	source Source
+	cfg    Config
+	log    *slog.Logger
+	stats  counters
+	made   time.Time
+	ticks  atomic.Uint64
+	lanes
+
 	sweepNow  chan struct{}
 	listening atomic.Bool
 	draining  chan struct{} // closed by Drain
 	stopped   chan struct{} // closed when Run has returned
 	drain     sync.Once
+	topics
+}
 
-	mu     sync.Mutex // taken before a topic's, never after
-	topics map[string]*topic
-	dirty  []*topic
+// lanes are what reads from the source. None waits for another.
+type lanes struct {
+	compares *lane[*topic] // heads of topics that somebody joined, and of those that have lost items
+	loads    *lane[*topic] // the newest items of topics that somebody begins to follow
+	grows    *lane[*topic] // what comes after the tails of topics
+	behind   *pages        // for subscriptions that are not on a tail
+	singles  *pages        // for Page and Await
 }
 
 // New makes a feed that reads from source. It does nothing until [Feed.Run]. The error names the field of cfg that is
@@ -80,18 +89,33 @@ func New(source Source, cfg Config) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Feed{
+	f := &Feed{
 		source:   source,
 		cfg:      cfg,
 		log:      cfg.Log,
-		pages:    newPages(),
-		work:     make(chan struct{}, 1),
+		made:     time.Now(),
 		sweepNow: make(chan struct{}, 1),
 		draining: make(chan struct{}),
 		stopped:  make(chan struct{}),
-		topics:   make(map[string]*topic),
-	}, nil
+		topics:   topics{byID: make(map[string]*topic)},
+	}
+	apart := newApart()
+	any := func(*topic, *topic) bool { return true }
+	f.lanes = lanes{
+		compares: newLane("heads", f.log, headsSize, apart, f.compare, any),
+		loads:    newLane("topics", f.log, batchSize, apart, f.load, loadable),
+		grows:    newLane("new items", f.log, batchSize, apart, f.grow, any),
+		behind:   f.newPages("pages", false, apart),
+		singles:  f.newPages("single pages", true, apart),
+	}
+	for _, l := range []*lane[*topic]{f.compares, f.loads, f.grows} {
+		l.turn = make(chan struct{}, 1)
+	}
+	return f, nil
 }
+
+// clock is how long the feed has existed. It does not step, as the time of day may.
+func (f *Feed) clock() time.Duration { return time.Since(f.made) }
 
 // Run listens, reads and sweeps until ctx ends, and then drains. It is called once and returns when all that it has
 // started has ended. A source that is away does not end it: it tries again until the source is back.
@@ -100,11 +124,13 @@ func (f *Feed) Run(ctx context.Context) {
 	defer f.Drain()
 	var running sync.WaitGroup
 	running.Go(func() { f.listen(ctx) })
-	running.Go(func() { f.readBatches(ctx, "topics", f.work, f.fetch) })
 	running.Go(func() { f.sweep(ctx) })
-	for range 2 { // so that one large read does not hold up all others
-		running.Go(func() { f.readBatches(ctx, "pages", f.pages.work, f.readPages) })
-	}
+	running.Go(func() { f.watch(ctx) })
+	running.Go(func() { f.compares.run(ctx, 2) })
+	running.Go(func() { f.loads.run(ctx, 2) })
+	running.Go(func() { f.grows.run(ctx, 2) })
+	running.Go(func() { f.behind.lane.run(ctx, 2) })
+	running.Go(func() { f.singles.lane.run(ctx, 2) })
 	running.Wait()
 }
 
@@ -112,9 +138,7 @@ func (f *Feed) Run(ctx context.Context) {
 func (f *Feed) Drain() {
 	f.drain.Do(func() {
 		close(f.draining)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for _, t := range f.topics {
+		for _, t := range f.followed() {
 			t.tell()
 		}
 	})
@@ -129,68 +153,13 @@ func (f *Feed) drained() bool {
 	}
 }
 
-// Read says which page to read.
-type Read struct {
-	Position
-	Backwards bool     // the newest items before the cursor instead of the oldest after it
-	Limit     int      // how many items at the most, up to the feed's window; 0 means as many as that
-	Types     []string // only items of these types; nil means all
-}
-
-// Page reads one page from the source; it has every item that was committed when Page was called. It blocks for the
-// read or until ctx ends. The error is the source's, or [ErrDraining] when Run has returned.
-func (f *Feed) Page(ctx context.Context, read Read) (Page, error) {
-	call := f.pages.request(read.Position, read.Backwards, f.limit(read.Limit), sorted(read.Types), nil)
-	select {
-	case <-call.done:
-		return call.page, call.err
-	case <-f.stopped:
-		return Page{}, ErrDraining
-	case <-ctx.Done():
-		return Page{}, fmt.Errorf("read a page of workflow %q: %w", read.WorkflowID, context.Cause(ctx))
-	}
-}
-
-// Await is [Feed.Page] forwards, but where there is nothing after the cursor yet it waits for the first item, up to the
-// given time after the call, and returns an empty page when none came or the feed drains.
-func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, error) {
-	waiting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	page, err := f.Page(ctx, read)
-	if err != nil || len(page.Items) > 0 || waiting.Err() != nil {
-		return page, err
-	}
-	s, err := f.Subscribe(waiting, Options{From: []Start{{Position: read.Position}}, Types: read.Types, Idle: wait})
-	if err != nil {
-		return Page{}, err
-	}
-	defer s.Close()
-	for {
-		batch, err := s.Next()
-		switch {
-		case len(batch.Items) > 0:
-			items := batch.Items[:min(len(batch.Items), f.limit(read.Limit))]
-			return Page{Items: items, More: len(items) < len(batch.Items) || !batch.UpToDate}, nil
-		case err != nil && ctx.Err() != nil:
-			return Page{}, err
-		case err != nil: // the time is up, or the feed drains
-			return Page{}, nil
-		}
-	}
-}
-
-func (f *Feed) limit(items int) int {
-	if items <= 0 {
-		return f.cfg.Window.Items
-	}
-	return min(items, f.cfg.Window.Items)
-}
-
-func sorted(types []string) []string {
-	if types == nil {
-		return nil
-	}
-	return slices.Compact(slices.Sorted(slices.Values(types)))
+// forget drops what has been of no use for long.
+func (f *Feed) forget(now time.Time) {
+	f.compares.forget(now)
+	f.loads.forget(now)
+	f.grows.forget(now)
+	f.behind.lane.forget(now)
+	f.singles.lane.forget(now)
 }
 
 // Stats counts what a feed has done since it was made, and what it holds now.
@@ -201,26 +170,25 @@ type Stats struct {
 	TopicReads    uint64 // batch queries for topics
 	PageReads     uint64 // batch queries for pages
 	Sweeps        uint64 // queries for heads
+	Rewound       uint64 // how often the source had lost items that a topic had read
 	Lost          uint64 // how often a sweep found a workflow's items whose notification never came
 }
 
 type counters struct {
-	subscriptions                              atomic.Int64
-	wakes, topicReads, pageReads, sweeps, lost atomic.Uint64
+	subscriptions                                       atomic.Int64
+	wakes, topicReads, pageReads, sweeps, lost, rewound atomic.Uint64
 }
 
 // Stats returns the counts. Each is right by itself; they are not of one instant.
 func (f *Feed) Stats() Stats {
-	f.mu.Lock()
-	topics := len(f.topics)
-	f.mu.Unlock()
 	return Stats{
-		Topics:        topics,
+		Topics:        f.topics.count(),
 		Subscriptions: int(f.stats.subscriptions.Load()),
 		Wakes:         f.stats.wakes.Load(),
 		TopicReads:    f.stats.topicReads.Load(),
 		PageReads:     f.stats.pageReads.Load(),
 		Sweeps:        f.stats.sweeps.Load(),
 		Lost:          f.stats.lost.Load(),
+		Rewound:       f.stats.rewound.Load(),
 	}
 }

@@ -2,15 +2,12 @@ package feed
 
 import (
 	"context"
-	"errors"
-	"runtime"
-	"slices"
 	"time"
 )
 
 // listen keeps the source listening. Whenever it begins to, a sweep finds what has committed while nobody listened.
 func (f *Feed) listen(ctx context.Context) {
-	pause := backoff{}
+	failures := 0
 	connected := func() {
 		f.log.InfoContext(ctx, "listening")
 		f.listening.Store(true)
@@ -21,118 +18,47 @@ func (f *Feed) listen(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		failures++
 		if f.listening.Swap(false) {
-			pause.reset()
+			failures = 1
 		}
 		f.log.WarnContext(ctx, "listener lost; items are found by the sweep until it is back", "error", err)
-		pause.wait(ctx)
+		wait(ctx, pause(failures))
 	}
 }
 
-// wake notes that a workflow may have items up to head. It only records, and costs nothing where nobody follows the
-// workflow or its topic has them.
+// wake notes that a workflow may have items up to head or, where that is zero, that items of it were erased. It only
+// records, and costs nothing where nobody follows the workflow or its topic has the items.
 func (f *Feed) wake(workflowID string, head Cursor) {
 	f.stats.wakes.Add(1)
-	f.mu.Lock()
-	t, ok := f.topics[workflowID]
-	f.mu.Unlock()
-	if ok && t.want(head) {
+	t := f.find(workflowID)
+	switch {
+	case t == nil:
+	case head == 0:
+		followed, compare := t.alarm()
+		if (followed || !f.drop(t)) && compare {
+			f.compares.put(t)
+		}
+	case t.want(head):
 		f.enqueue(t)
 	}
 }
 
+// enqueue has a topic read, if anyone follows it. Else it is read when somebody does.
 func (f *Feed) enqueue(t *topic) {
-	f.mu.Lock()
-	if !t.queued {
-		t.queued = true
-		f.dirty = append(f.dirty, t)
+	switch {
+	case !t.wanted():
+	case t.tail.Load().loaded:
+		f.grows.put(t)
+	default:
+		f.loads.put(t)
 	}
-	f.mu.Unlock()
-	signal(f.work)
-}
-
-func (f *Feed) takeDirty(limit int) []*topic {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n := min(limit, len(f.dirty))
-	taken := f.dirty[:n:n]
-	f.dirty = f.dirty[n:]
-	for _, t := range taken {
-		t.queued = false
-	}
-	return taken
-}
-
-// anyFresh reports whether any of the next topics is to be loaded.
-func (f *Feed) anyFresh(limit int) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.ContainsFunc(f.dirty[:min(limit, len(f.dirty))], func(t *topic) bool { return !t.tail.Load().loaded })
-}
-
-// fetch reads up to limit dirty topics and brings them up to what they want.
-func (f *Feed) fetch(ctx context.Context, limit int) (n int, err error) {
-	if f.anyFresh(limit) {
-		runtime.Gosched() // those who come together are served together
-	}
-	topics := f.takeDirty(limit)
-	var fresh, behind batch
-	for _, t := range topics {
-		loaded, stale, read, proven := t.begin()
-		switch {
-		case !loaded:
-			fresh.add(t, End, proven)
-		case stale:
-			behind.add(t, read, proven)
-		}
-	}
-	first := f.cfg.Window
-	first.Items = min(first.Items, firstLoad)
-	return len(topics), errors.Join(
-		f.readTopics(ctx, fresh, first, f.source.Before, (*topic).load),
-		f.readTopics(ctx, behind, f.cfg.Window, f.source.After, (*topic).grow))
-}
-
-// batch is what one query reads.
-type batch struct {
-	topics []*topic
-	at     []Position
-	proven []Cursor // as of before the query
-}
-
-func (b *batch) add(t *topic, at, proven Cursor) {
-	b.topics = append(b.topics, t)
-	b.at = append(b.at, Position{t.workflowID, at})
-	b.proven = append(b.proven, proven)
-}
-
-// readTopics reads a batch and gives each topic its page. What failed, and what has more to read, is dirty again.
-func (f *Feed) readTopics(
-	ctx context.Context, b batch, window Window,
-	read func(context.Context, []Position, Window) ([]Page, error),
-	give func(*topic, Page, Cursor, Window) (behind bool),
-) error {
-	if len(b.topics) == 0 {
-		return nil
-	}
-	f.stats.topicReads.Add(1)
-	pages, err := read(ctx, b.at, window)
-	for i, t := range b.topics {
-		if err != nil {
-			t.failed()
-		}
-		if err != nil || give(t, pages[i], b.proven[i], f.cfg.Window) {
-			f.enqueue(t)
-		}
-	}
-	return err
 }
 
 // sweep compares heads at intervals and whenever the listener is back, until ctx ends.
 func (f *Feed) sweep(ctx context.Context) {
 	next := time.NewTimer(f.cfg.Sweep)
 	defer next.Stop()
-	pause := backoff{}
 	for {
 		expected := false
 		select {
@@ -143,64 +69,88 @@ func (f *Feed) sweep(ctx context.Context) {
 		case <-next.C:
 			expected = !f.listening.Load()
 		}
-		for f.sweepOnce(ctx, expected) != nil && ctx.Err() == nil {
-			pause.wait(ctx)
-			expected = true
-		}
-		pause.reset()
-		next.Reset(f.cfg.Sweep)
+		began := time.Now()
+		f.sweepAll(ctx, expected)
+		f.forget(began)
+		next.Reset(max(0, f.cfg.Sweep-time.Since(began)))
 	}
 }
 
-func (f *Feed) sweepOnce(ctx context.Context, expected bool) error {
+// sweepAll compares all topics. Those whose comparison fails are left to the lane for comparisons, which finds out what
+// can be compared; the others do not wait for them.
+func (f *Feed) sweepAll(ctx context.Context, expected bool) {
 	topics := f.lingering(time.Now())
-	if len(topics) == 0 {
-		return nil
-	}
-	ids := make([]string, len(topics))
-	for i, t := range topics {
-		ids[i] = t.workflowID
-	}
-	f.stats.sweeps.Add(1)
-	heads, err := f.source.Heads(ctx, ids)
-	if err != nil {
-		if ctx.Err() == nil {
-			f.log.WarnContext(ctx, "comparing heads failed; trying again", "topics", len(topics), "error", err)
-		}
-		return err
-	}
-	expected = expected || !f.listening.Load() // it may have been lost meanwhile
-	var lost int
+	together := topics[:0:0]
 	for _, t := range topics {
-		head, exists := heads[t.workflowID]
-		behind, missed := t.sweep(head.At, exists, expected)
-		if behind {
-			f.enqueue(t)
+		if f.compares.isTroubled(t.workflowID) {
+			f.compares.put(t)
+		} else {
+			together = append(together, t)
 		}
-		if missed {
-			lost++
-		}
+	}
+	lost := 0
+	for len(together) > 0 && ctx.Err() == nil {
+		n := min(headsSize, len(together))
+		lost += f.sweepSome(ctx, together[:n], expected)
+		together = together[n:]
 	}
 	if lost > 0 {
 		f.stats.lost.Add(uint64(lost))
 		f.log.WarnContext(ctx, "notifications were lost; the sweep has found their items", "workflows", lost)
 	}
-	return nil
 }
 
-// lingering drops the topics that nobody has followed for long enough and returns all others.
-func (f *Feed) lingering(now time.Time) []*topic {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	kept := make([]*topic, 0, len(f.topics))
-	for id, t := range f.topics {
-		if !t.idleSince.IsZero() && now.Sub(t.idleSince) >= f.cfg.Linger {
-			delete(f.topics, id)
-			continue
+func (f *Feed) sweepSome(ctx context.Context, topics []*topic, expected bool) (lost int) {
+	glances := f.glances(topics)
+	heads, err := f.heads(ctx, topics)
+	if err != nil {
+		if ctx.Err() == nil {
+			f.log.WarnContext(ctx, "comparing heads failed; trying again", "topics", len(topics), "error", err)
 		}
-		kept = append(kept, t)
+		for _, t := range topics {
+			if t.wanted() {
+				f.compares.put(t)
+			}
+		}
+		return 0
 	}
-	return kept
+	expected = expected || !f.listening.Load() // it may have been lost meanwhile
+	for i, t := range topics {
+		head, exists := heads[t.workflowID]
+		followed := t.wanted()
+		v := t.sweep(glances[i], head, exists, expected || !followed, f.clock())
+		if !v.load || followed || !f.drop(t) {
+			f.obey(t, v)
+		}
+		if v.lost {
+			lost++
+		}
+	}
+	return lost
+}
+
+// obey does what a comparison has shown to be necessary.
+func (f *Feed) obey(t *topic, v verdict) {
+	if v.load || v.grow {
+		f.enqueue(t)
+	}
+}
+
+// watch notices when the source has not answered for a topic for so long that nobody can be said to be up to date.
+func (f *Feed) watch(ctx context.Context) {
+	tick := time.NewTicker(max(1, f.cfg.Sweep/2))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		since := f.clock() - 2*f.cfg.Sweep
+		for _, t := range f.followed() {
+			t.silent(since)
+		}
+	}
 }
 
 // signal makes sure that whoever receives from a channel of capacity one does so once more.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,10 +21,10 @@ func TestASubscriptionStartsFromTheLastItems(t *testing.T) {
 	}{
 		"that the tail holds":                   {n: 3, first: 10},
 		"that are all of the tail":              {n: 4, first: 9},
-		"beyond the tail":                       {n: 5, first: 8, pages: 3},  // 2 back, 1 forwards
-		"beyond many windows":                   {n: 11, first: 2, pages: 5}, // 3 back, 2 forwards
-		"that are the whole history":            {n: 12, first: 1, pages: 5},
-		"beyond the whole history":              {n: 1000, first: 1, pages: 5},
+		"beyond the tail":                       {n: 5, first: 8, pages: 1},
+		"beyond many windows":                   {n: 11, first: 2, pages: 1}, // a page on the way back has four windows
+		"that are the whole history":            {n: 12, first: 1, pages: 1},
+		"beyond the whole history":              {n: 1000, first: 1, pages: 1},
 		"none, only what is new":                {n: 0, first: 13},
 		"less than none, only what is new, too": {n: -5, first: 13},
 	} {
@@ -38,6 +39,27 @@ func TestASubscriptionStartsFromTheLastItems(t *testing.T) {
 				require.Equal(t, c.pages, f.Stats().PageReads)
 				src.messages("w", 1)
 				requireSame(t, numbered("w", 13, 13), catchUp(t, s))
+			})
+		})
+	}
+}
+
+func TestWhatIsReadOnTheWayBackIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ window, n, served int }{
+		"one page before the tail":   {window: 256, n: 200, served: 64 + 136},
+		"four windows":               {window: 16, n: 70, served: 16 + 54},
+		"the start of several pages": {window: 4, n: 40, served: 4 + 36 + 36}, // 16, 16 and 4 back; then from where the 4 end
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 300)
+				f := run(t, src, feed.Config{Window: feed.Window{Items: c.window}})
+				s := follow(t, f, feed.Options{From: []feed.Start{last("w", c.n)}})
+				requireSame(t, numbered("w", 300-c.n+1, 300), catchUp(t, s))
+				require.Equal(t, c.served, src.served)
 			})
 		})
 	}
@@ -117,7 +139,7 @@ func TestALastItemThatCommitsWhileTheStartIsSoughtArrives(t *testing.T) {
 	}
 }
 
-func TestASubscriptionMayStartAheadOfTheHead(t *testing.T) {
+func TestACursorBeyondTheHeadCountsAsTheHead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -128,7 +150,27 @@ func TestASubscriptionMayStartAheadOfTheHead(t *testing.T) {
 		require.Empty(t, catchUp(t, ahead))
 		require.Empty(t, catchUp(t, end))
 		src.messages("w", 4) // two of them are not after the cursor
-		requireSame(t, numbered("w", 5, 6), catchUp(t, ahead))
+		requireSame(t, numbered("w", 3, 6), catchUp(t, ahead))
+		requireSame(t, numbered("w", 3, 6), catchUp(t, end))
+	})
+}
+
+// The topic may have been told of less than the client, by another server.
+func TestACursorBeyondTheTopicIsNotTakenForTheHeadBeforeTheSourceHasBeenAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, feed.Config{})
+		live(t, f, "w")
+		heads := src.holdNext(opHeads, beforeSnapshot)
+		head := src.add("w", "message", "message") // the topic has not heard of them
+		s := follow(t, f, feed.Options{From: []feed.Start{after("w", head)}, Idle: time.Second})
+		<-heads.reached
+		requireSame(t, feed.Batch{}, next(t, s))
+		close(heads.release)
+		require.Empty(t, catchUp(t, s))
+		src.messages("w", 1)
+		requireSame(t, numbered("w", 3, 3), catchUp(t, s))
 	})
 }
 

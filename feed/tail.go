@@ -8,14 +8,26 @@ import (
 // tail is a topic at one instant. It does not change; the topic gets another. So those who are woken look at it without
 // waiting for each other.
 type tail struct {
-	loaded bool    // the first read is done; until then nothing below but wanted means anything
-	items  []*Item // every item after floor, up to read; shared, not to be changed
-	bytes  int
-	gone   int // how many items the array of items still holds in memory before them
+	loaded bool // the first read is done; until then nothing below but wanted, drops and news means anything
+	held        // every item after floor, up to read
 	floor  Cursor
 	read   Cursor // every item up to here has been read
 	wanted Cursor // the newest head that anyone told of
+	born   Cursor // when the history began of which these are the newest items; 0 where that is not known
+	drops  uint64 // how often the topic has dropped its tail: what was read for another number is not of this tail
+	news   *news
 }
+
+// held is the items that a tail holds in memory; they are shared, not to be changed. Its array may hold a sixteenth more
+// than it offers, in items and in bytes, so that not every item that comes copies all others.
+type held struct {
+	items     []*Item
+	bytes     int
+	gone      int // items that the array still holds before the first
+	goneBytes int
+}
+
+const slack = 16
 
 // append appends items that follow the tail's own, and lets the oldest go as far as the bound demands.
 func (t *tail) append(items []*Item, bound Window) {
@@ -27,13 +39,15 @@ func (t *tail) append(items []*Item, bound Window) {
 		t.read = max(t.read, t.items[n-1].CreatedAt)
 	}
 	for len(t.items) > bound.Items || t.bytes > bound.Bytes && len(t.items) > 1 {
-		t.floor = t.items[0].CreatedAt
-		t.bytes -= t.items[0].Size()
+		oldest := t.items[0]
+		t.floor = oldest.CreatedAt
+		t.bytes -= oldest.Size()
 		t.items = t.items[1:] // others may hold the array, so it is left as it is
 		t.gone++
+		t.goneBytes += oldest.Size()
 	}
-	if t.gone > len(t.items)/4 {
-		t.items, t.gone = slices.Clone(t.items), 0
+	if t.gone > len(t.items)/slack || t.goneBytes > t.bytes/slack {
+		t.items, t.gone, t.goneBytes = slices.Clone(t.items), 0, 0
 	}
 }
 
@@ -50,17 +64,29 @@ func (t *tail) after(at Cursor) []*Item {
 func (t *tail) reached(at Cursor) bool { return t.loaded && at >= t.read && at >= t.wanted }
 
 // newest returns the position before the newest n items of the given types, if the tail holds that many or everything.
-func (t *tail) newest(n int, types []string) (at Cursor, ok bool) {
+// Else it says how many the tail lacks.
+func (t *tail) newest(n int, types []string) (at Cursor, lacks int) {
 	if n == 0 {
-		return t.read, true
+		return t.read, 0
 	}
-	for i := len(t.items) - 1; i >= 0; i-- {
-		if types != nil && !slices.Contains(types, t.items[i].Type) {
+	for _, item := range slices.Backward(t.items) {
+		if types != nil && !slices.Contains(types, item.Type) {
 			continue
 		}
 		if n--; n == 0 {
-			return t.items[i].CreatedAt - 1, true
+			return item.CreatedAt - 1, 0
 		}
 	}
-	return 0, t.floor == 0
+	if t.floor == 0 {
+		return 0, 0
+	}
+	return 0, n
+}
+
+// oldest is the cursor of the oldest item that is known of; 0 means that there is none.
+func (t *tail) oldest() Cursor {
+	if len(t.items) > 0 {
+		return t.items[0].CreatedAt
+	}
+	return t.read
 }

@@ -6,34 +6,65 @@ import (
 	"time"
 )
 
+// tick numbers what a feed begins, in order: reads, comparisons and subscriptions. What a read says is true of everything
+// that has an earlier tick.
+type tick uint64
+
 // topic is what the feed keeps in memory of one workflow that someone follows.
 type topic struct {
 	workflowID string
-	queued     bool                 // on the dirty list; guarded by Feed.mu
 	idleSince  time.Time            // when the last subscription left; guarded by Feed.mu
 	tail       atomic.Pointer[tail] // replaced by who holds mu, read by whoever likes
+	contact    contact
 
 	mu            sync.Mutex
 	subscriptions map[*Subscription]struct{}
-	stale         bool   // someone told of a head since the last read began
-	proven        Cursor // the newest head that the source itself gave: whatever reads from now on reaches it
-	heard         Cursor // the newest head that a wake told of
-	swept         bool   // the next read is the sweep's doing
-	unheard       Cursor // CreatedAt of an item that a sweep found and no wake has told of yet
+	newcomers     map[*Subscription]tick // those who wait for a check that began after they came
+	stale         bool                   // someone told of a head since the last read began
+	sourceHead    Cursor                 // the newest head that the source itself gave: whatever reads from now on reaches it
+	wakes         wakes
+	life          life
 }
 
-func newTopic(workflowID string) *topic {
+// contact is when the source last said how a topic is.
+type contact struct {
+	checked atomic.Uint64 // the tick of the newest read or comparison that has succeeded
+	at      atomic.Int64  // when that began: a [Feed.clock]
+	lost    atomic.Bool   // it is too long ago to say that anyone is up to date
+}
+
+// wakes is what tells a lost notification from one that is late.
+type wakes struct {
+	heard       Cursor // the newest head that a wake told of
+	swept       bool   // the next read is the sweep's doing
+	unannounced Cursor // CreatedAt of an item that a sweep found and no wake has told of yet
+}
+
+func newTopic(workflowID string, now time.Duration) *topic {
 	t := &topic{workflowID: workflowID, subscriptions: make(map[*Subscription]struct{})}
-	t.tail.Store(&tail{})
+	t.contact.at.Store(int64(now))
+	t.tail.Store(&tail{news: &news{}})
 	return t
 }
+
+func (t *topic) workflow() string { return t.workflowID }
+
+// wanted reports whether anyone follows the topic.
+func (t *topic) wanted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.subscriptions) > 0
+}
+
+// refuse never settles a topic: somebody follows it, so it is tried again.
+func (*topic) refuse(error) bool { return false }
 
 // want notes a head that a wake told of and reports whether the topic has to read. A wake is only a hint: it may be
 // wrong, and moves nothing but wanted.
 func (t *topic) want(head Cursor) (behind bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.heard = max(t.heard, head)
+	t.wakes.heard = max(t.wakes.heard, head)
 	return t.behind(head)
 }
 
@@ -52,37 +83,56 @@ func (t *topic) behind(head Cursor) bool {
 	return true
 }
 
-// sweep compares the topic with the head that the source has. It reports whether the topic has to read, and whether an
-// item that the sweep before had to find has still not been heard of: its notification is lost. What a sweep finds that
-// is expected to find something, because the listener was away, is not held against the listener.
-func (t *topic) sweep(head Cursor, exists, expected bool) (behind, lost bool) {
+// needs reports what a topic that someone joins has to read.
+func (t *topic) needs() (load, grow bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lost = t.unheard > t.heard
-	t.unheard = 0
-	now := t.tail.Load()
-	if !exists && now.loaded && now.read > 0 { // erased: what is in memory is no longer true
-		t.tail.Store(&tail{})
-		t.proven, t.heard = 0, 0
-		return true, lost
-	}
-	t.proven = head
-	behind = t.behind(head)
-	if behind {
-		t.swept = now.loaded && !expected
-	}
-	return behind, lost
+	loaded := t.tail.Load().loaded
+	return !loaded, loaded && t.stale
 }
 
-// begin says how the topic is to be read: by its newest items or, if it is behind, by those after read. A read that
-// starts from now on is sure to reach proven.
-func (t *topic) begin() (loaded, behind bool, read, proven Cursor) {
+// glance is what a topic was when a read or a comparison of it began.
+type glance struct {
+	began      tick
+	at         time.Duration
+	tail       *tail
+	sourceHead Cursor
+}
+
+func (t *topic) glance(began tick, at time.Duration) glance {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	tail := t.tail.Load()
-	behind = t.stale && tail.wanted > tail.read // else an earlier read has served the wake
+	return t.look(began, at)
+}
+
+func (t *topic) look(began tick, at time.Duration) glance {
+	return glance{began: began, at: at, tail: t.tail.Load(), sourceHead: t.sourceHead}
+}
+
+// beginLoad says whether the topic has yet to be loaded.
+func (t *topic) beginLoad(began tick, at time.Duration) (g glance, fresh bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g = t.look(began, at)
+	if g.tail.loaded {
+		return g, false
+	}
+	t.stale, t.life.alarmed, t.life.glimpsed = false, false, Head{}
+	return g, true
+}
+
+// beginGrow says whether the topic has to read what comes after its tail. It has not where an earlier read has served the
+// wake.
+func (t *topic) beginGrow(began tick, at time.Duration) (g glance, behind bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g = t.look(began, at)
+	if !g.tail.loaded {
+		return g, false
+	}
+	behind = t.stale && g.tail.wanted > g.tail.read
 	t.stale = false
-	return tail.loaded, behind, tail.read, t.proven
+	return g, behind
 }
 
 // failed notes that a read that began has come to nothing.
@@ -92,44 +142,74 @@ func (t *topic) failed() {
 	t.stale = true
 }
 
-// load takes the newest items as the topic's tail.
-func (t *topic) load(page Page, proven Cursor, bound Window) (behind bool) {
+// grow appends a page that was read after the tail. It reports whether there is still more to read, and whether these are
+// the first items that the workflow has. A page that was read for a tail that the topic has dropped since may have what is
+// erased by now, and is dropped as well.
+func (t *topic) grow(g glance, page Page, bound Window) (behind, first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fresh := tail{loaded: true, wanted: t.tail.Load().wanted}
-	if page.More && len(page.Items) > 0 {
-		fresh.floor = page.Items[0].CreatedAt - 1
+	now := t.tail.Load()
+	if !now.loaded || now.drops != g.tail.drops {
+		return false, false // the load that follows reads it
 	}
-	return t.extend(fresh, page.Items, proven, bound)
-}
-
-// grow appends a page that was read after the tail and reports whether there is still more to read.
-func (t *topic) grow(page Page, proven Cursor, bound Window) (behind bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n := len(page.Items); n > 0 && t.swept && page.Items[n-1].CreatedAt > t.heard {
-		t.unheard = page.Items[n-1].CreatedAt
+	n := len(page.Items)
+	if n > 0 && t.wakes.swept && page.Items[n-1].CreatedAt > t.wakes.heard {
+		t.wakes.unannounced = page.Items[n-1].CreatedAt
 	}
-	t.swept = t.swept && page.More
-	grown := *t.tail.Load()
-	if page.More { // the page says nothing of what is after its last item
-		proven = 0
+	t.wakes.swept = t.wakes.swept && page.More
+	grown := *now
+	head := g.sourceHead
+	if page.More && n > 0 { // the page says nothing of what is after its last item
+		head = 0
 		t.stale = true
-		grown.wanted = max(grown.wanted, page.Items[len(page.Items)-1].CreatedAt+1)
+		grown.wanted = max(grown.wanted, page.Items[n-1].CreatedAt+1)
 	}
-	return t.extend(grown, page.Items, proven, bound)
+	first = n > 0 && !t.life.exists
+	t.life.exists = t.life.exists || n > 0
+	t.extend(grown, page.Items, head, bound)
+	t.checked(g)
+	t.tellAll()
+	return t.stale, first
 }
 
-// extend appends items to a tail, makes it the topic's and tells its subscriptions.
-func (t *topic) extend(extended tail, items []*Item, proven Cursor, bound Window) (behind bool) {
+// extend appends items to a tail and makes it the topic's. The caller holds mu and tells the subscriptions.
+func (t *topic) extend(extended tail, items []*Item, head Cursor, bound Window) {
 	extended.append(items, bound)
-	extended.read = max(extended.read, proven)
+	extended.read = max(extended.read, head)
 	if !t.stale {
 		extended.wanted = extended.read // all that there was has been read, whatever a wake had promised
 	}
 	t.tail.Store(&extended)
-	t.tellAll()
-	return t.stale
+}
+
+// checked notes that a read or comparison has succeeded, after its result is in the tail. Those who have waited for one
+// that began after they came are told.
+func (t *topic) checked(g glance) {
+	if uint64(g.began) > t.contact.checked.Load() {
+		t.contact.checked.Store(uint64(g.began))
+		t.contact.at.Store(int64(g.at))
+	}
+	if t.contact.lost.Swap(false) {
+		t.tellAll()
+	}
+	for s, joined := range t.newcomers {
+		if joined < g.began {
+			delete(t.newcomers, s)
+			signal(s.ready)
+		}
+	}
+	if len(t.newcomers) == 0 {
+		t.newcomers = nil // a map keeps the memory of all that were ever in it
+	}
+}
+
+// silent notes whether the source has not answered for the topic since a time.
+func (t *topic) silent(since time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.contact.at.Load() < int64(since) && !t.contact.lost.Swap(true) {
+		t.tellAll()
+	}
 }
 
 // tell wakes every subscription, without waiting for any.
@@ -143,4 +223,26 @@ func (t *topic) tellAll() {
 	for s := range t.subscriptions {
 		signal(s.ready)
 	}
+}
+
+// join registers a subscription. What the feed begins later has a later tick than the subscription.
+func (t *topic) join(s *Subscription, now func() tick) (joined tick, told uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	joined = now()
+	t.subscriptions[s] = struct{}{}
+	if t.newcomers == nil {
+		t.newcomers = make(map[*Subscription]tick)
+	}
+	t.newcomers[s] = joined
+	return joined, t.tail.Load().news.count()
+}
+
+// leave ends what join began, and reports whether nobody follows the topic any more.
+func (t *topic) leave(s *Subscription) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.subscriptions, s)
+	delete(t.newcomers, s)
+	return len(t.subscriptions) == 0
 }

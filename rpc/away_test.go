@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -142,6 +143,24 @@ func TestAStreamOutlivesADatabaseThatIsAway(t *testing.T) {
 	requireSame(t, []string{"one"}, ids(r.history(t)))
 }
 
+// A client that waits for the headers can tell a server that is there from one that is not.
+func TestTheHeadersOfAStreamComeAtOnceFromASourceThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	for _, tr := range transports {
+		if tr.polls {
+			continue
+		}
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, &source{hangs: true}, config{tls: tr.tls, rpc: rpc.Config{Heartbeat: 2 * patience}})
+			stream, err := tr.feed(s).Subscribe(limited(t), &v1.SubscribeRequest{Cursors: cursors(2)})
+			require.NoError(t, err)
+			require.NotEmpty(t, stream.ResponseHeader().Get("Content-Type"), "no headers came")
+			require.NoError(t, stream.Close())
+		})
+	}
+}
+
 // halfway is a source that fails after its first page, whose only item has so many bytes.
 func halfway(size int) *source {
 	body := []byte(`{"message":"` + strings.Repeat("x", size) + `"}`)
@@ -182,4 +201,36 @@ func TestAStreamEndsAtTheDeadlineThatItsClientSets(t *testing.T) {
 	require.Contains(t, string(answer.body), `"deadline_exceeded"`)
 	require.Contains(t, string(answer.body), "the request's deadline has passed")
 	s.followed(t, 0)
+}
+
+// A request that is refused for want of room says when to come back, and is nothing to log.
+func TestAServerThatHasTooMuchToDoSaysWhenToComeBack(t *testing.T) {
+	t.Parallel()
+	log := new(buffer)
+	busy := func(feed.Position, feed.Window) (feed.Page, error) {
+		return feed.Page{}, fmt.Errorf("read: %w", feed.ErrBusy)
+	}
+	s := serve(t, &source{after: busy, before: busy, workflows: func(feed.Workflow, int) ([]feed.Workflow, error) {
+		return nil, fmt.Errorf("list: %w", feed.ErrBusy)
+	}}, config{rpc: rpc.Config{Log: slog.New(slog.NewTextHandler(log, nil)), Origins: []string{"https://example.com"}}})
+	calls := s.calls(limited(t))
+	calls["GetChatData by gRPC"] = func() error {
+		client := chatfeedv1connect.NewFeedServiceClient(s.h2, s.url, connect.WithGRPC())
+		_, err := client.GetChatData(limited(t), &v1.GetChatDataRequest{WorkflowId: "wf"})
+		return err
+	}
+	for name, call := range calls {
+		err := call()
+		require.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(err), name)
+		require.ErrorContains(t, err, "try again in 2 seconds", name)
+		requirePublic(t, err.Error())
+		said := new(connect.Error)
+		require.ErrorAs(t, err, &said)
+		require.Equal(t, "2", said.Meta().Get("Retry-After"), name)
+	}
+	answer, err := get(limited(t), s.h1, s.url+"/workflows/wf/chatData", "Origin", "https://example.com")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusTooManyRequests, answer.status)
+	require.Contains(t, strings.ToLower(answer.header.Get("Access-Control-Expose-Headers")), "retry-after")
+	require.Empty(t, log.String())
 }

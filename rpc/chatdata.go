@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -14,7 +15,7 @@ type chatData struct {
 	after, before *feed.Cursor
 	last          int  // above zero: the newest so many
 	limit         int  // zero: no limit
-	onePage       bool // what the feed puts on one page is enough
+	onePage       bool // without a limit, what the feed puts on one page is enough; so it is backwards
 	types         []string
 	wait          time.Duration
 }
@@ -27,7 +28,7 @@ func (q *chatData) check(f fields) error {
 	if err := checkWorkflowID(f.workflowID, q.workflowID); err != nil {
 		return err
 	}
-	backwards := q.last > 0 || q.before != nil
+	backwards := q.backwards()
 	switch {
 	case backwards && q.after != nil:
 		return invalid(f.after, "reads forwards and cannot stand together with what reads backwards")
@@ -44,62 +45,139 @@ func (q *chatData) check(f fields) error {
 	return err
 }
 
-// read gives the items page by page, in order, and reports whether nothing follows in the direction of reading.
-func (q *chatData) read(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (upToDate bool, err error) {
-	if q.last > 0 || q.before != nil {
-		return q.readBackwards(ctx, f, give)
+func (q *chatData) backwards() bool { return q.last > 0 || q.before != nil }
+
+// most is how many items are asked for; zero is all there are.
+func (q *chatData) most() int {
+	if q.last > 0 && (q.limit == 0 || q.last < q.limit) {
+		return q.last
 	}
-	read := feed.Read{Position: feed.Position{WorkflowID: q.workflowID}, Types: nonEmpty(q.types)}
-	if q.after != nil {
+	return q.limit
+}
+
+// pages reads pages in the direction of reading and hands each on, until take has enough, there are as many items as are
+// asked for, or nothing follows. It reports whether nothing follows.
+func (q *chatData) pages(
+	ctx context.Context, f *feed.Feed, take func([]*feed.Item) (enough bool, err error),
+) (upToDate bool, err error) {
+	read := feed.Read{
+		Position:  feed.Position{WorkflowID: q.workflowID},
+		Backwards: q.backwards(),
+		Types:     nonEmpty(q.types),
+	}
+	switch {
+	case q.after != nil:
 		read.Cursor = *q.after
+	case q.before != nil:
+		read.Cursor = *q.before
+	case read.Backwards:
+		read.Cursor = feed.End
 	}
-	wait := q.wait
-	for given := 0; ; wait = 0 {
-		read.Limit = max(0, q.limit-given)
-		page, err := f.Await(ctx, read, wait)
+	given, most := 0, q.most()
+	onePage := most == 0 && (q.onePage || read.Backwards)
+	for {
+		read.Limit = max(0, most-given)
+		page, err := q.page(ctx, f, read, given > 0)
 		if err != nil {
 			return false, err
 		}
-		if err := give(page.Items); err != nil {
-			return false, err
-		}
 		given += len(page.Items)
-		if !page.More || q.onePage || q.limit > 0 && given >= q.limit {
+		enough, err := take(page.Items)
+		switch {
+		case err != nil || enough:
+			return false, err
+		case !page.More || len(page.Items) == 0 || onePage || most > 0 && given >= most:
 			return !page.More, nil
+		case read.Backwards:
+			read.Cursor = page.Items[0].CreatedAt
+		default:
+			read.Cursor = page.Items[len(page.Items)-1].CreatedAt
 		}
-		read.Cursor = page.Items[len(page.Items)-1].CreatedAt
 	}
 }
 
-// readBackwards collects pages from the end: the oldest items come first, and they are read last.
-func (q *chatData) readBackwards(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (bool, error) {
-	read := feed.Read{
-		Position:  feed.Position{WorkflowID: q.workflowID, Cursor: feed.End},
-		Backwards: true,
-		Types:     nonEmpty(q.types),
+// busyPause is how long a half given answer waits before it asks a busy feed again.
+const busyPause = time.Second
+
+// page reads one page. The first may be refused because the feed is busy. For the others there is half an answer, which a
+// refusal would throw away, so they wait.
+func (q *chatData) page(ctx context.Context, f *feed.Feed, read feed.Read, begun bool) (feed.Page, error) {
+	if !begun && !read.Backwards {
+		return f.Await(ctx, read, q.wait)
 	}
-	if q.before != nil {
-		read.Cursor = *q.before
-	}
-	most := q.last
-	if q.limit > 0 && (most == 0 || q.limit < most) {
-		most = q.limit
-	}
-	var pages [][]*feed.Item
-	for given := 0; ; {
-		read.Limit = max(0, most-given)
+	for {
 		page, err := f.Page(ctx, read)
-		if err != nil {
+		if !begun || !errors.Is(err, feed.ErrBusy) {
+			return page, err
+		}
+		pause := time.NewTimer(busyPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return page, err
+		}
+	}
+}
+
+// read gives the items page by page, the oldest first, and reports whether nothing follows in the direction of reading.
+func (q *chatData) read(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (upToDate bool, err error) {
+	if q.backwards() {
+		return q.readBackwards(ctx, f, give)
+	}
+	return q.pages(ctx, f, func(items []*feed.Item) (bool, error) { return false, give(items) })
+}
+
+// maxHeld bounds, in bytes of bodies, what an answer has in memory at once besides one page.
+const maxHeld = 1 << 20
+
+// readBackwards goes back to where the items begin and gives them from there. On its way it holds no more than the pages
+// that it has read last; what came before those is read again, forwards.
+func (q *chatData) readBackwards(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (bool, error) {
+	var held [][]*feed.Item // the newest page first
+	var newest feed.Cursor
+	size := 0
+	upToDate, err := q.pages(ctx, f, func(items []*feed.Item) (bool, error) {
+		if len(items) == 0 {
+			return false, nil
+		}
+		newest = max(newest, items[len(items)-1].CreatedAt)
+		held = append(held, items)
+		for size += sizeOf(items); size > maxHeld && len(held) > 1; held = slices.Delete(held, 0, 1) {
+			size -= sizeOf(held[0])
+		}
+		return false, nil
+	})
+	if err != nil || len(held) == 0 {
+		return upToDate, err
+	}
+	last := held[0][len(held[0])-1].CreatedAt
+	for len(held) > 0 {
+		if err := give(held[len(held)-1]); err != nil {
 			return false, err
 		}
-		pages = append(pages, page.Items)
-		given += len(page.Items)
-		if !page.More || most == 0 || given >= most {
-			slices.Reverse(pages)
-			return !page.More, give(slices.Concat(pages...))
-		}
-		read.Cursor = page.Items[0].CreatedAt
+		held = slices.Delete(held, len(held)-1, len(held))
 	}
+	if last == newest {
+		return upToDate, nil
+	}
+	rest := chatData{workflowID: q.workflowID, after: &last, types: q.types}
+	_, err = rest.pages(ctx, f, func(items []*feed.Item) (bool, error) {
+		n := len(items)
+		for n > 0 && items[n-1].CreatedAt > newest { // it has come since
+			n--
+		}
+		return n < len(items) || n > 0 && items[n-1].CreatedAt == newest, give(items[:n])
+	})
+	return upToDate, err
+}
+
+func sizeOf(items []*feed.Item) int {
+	size := 0
+	for _, item := range items {
+		size += item.Size()
+	}
+	return size
 }
 
 func nonEmpty(types []string) []string {

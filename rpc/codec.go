@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"chatfeed/feed"
+	v1 "chatfeed/rpc/chatfeedv1"
 )
 
 // frame is a SubscribeResponse that is put together from items that are already encoded, so that a stream costs the
@@ -16,35 +17,59 @@ import (
 type frame feed.Batch
 
 // codecs are Connect's own, which also know frames.
-func codecs() connect.HandlerOption {
+func codecs(e *encoder) connect.HandlerOption {
 	return connect.WithHandlerOptions(
-		connect.WithCodec(protoCodec{}),
-		connect.WithCodec(jsonCodec{"json"}),
-		connect.WithCodec(jsonCodec{"json; charset=utf-8"}),
+		connect.WithCodec(protoCodec{e.proto}),
+		connect.WithCodec(jsonCodec{"json", e.json}),
+		connect.WithCodec(jsonCodec{"json; charset=utf-8", e.json}),
 	)
 }
 
-type protoCodec struct{}
+type protoCodec struct{ items *feed.Format }
 
 func (protoCodec) Name() string { return "proto" }
 
 func (c protoCodec) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
-func (protoCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
+func (c protoCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
 	switch m := message.(type) {
 	case *frame:
 		for _, item := range m.Items {
-			b = append(b, item.Encoded(formatProto, encodeProto)...)
+			element, err := item.Encoded(c.items)
+			if err != nil {
+				return nil, err
+			}
+			b = append(b, element...)
 		}
 		if m.UpToDate {
 			b = protowire.AppendTag(b, 2, protowire.VarintType)
 			b = protowire.AppendVarint(b, 1)
+		}
+		if erased := m.erased(); erased != nil {
+			return proto.MarshalOptions{}.MarshalAppend(b, erased) // messages one after the other are one
 		}
 		return b, nil
 	case proto.Message:
 		return proto.MarshalOptions{}.MarshalAppend(b, m)
 	}
 	return nil, notAMessage(message)
+}
+
+// erased is the part of a frame that is seldom there, or nil.
+func (m *frame) erased() *v1.SubscribeResponse {
+	if len(m.Gone) == 0 && len(m.Anew) == 0 {
+		return nil
+	}
+	response := &v1.SubscribeResponse{}
+	for _, gone := range m.Gone {
+		response.Gone = append(response.Gone, &v1.Gone{
+			WorkflowId: validText(gone.WorkflowID), Type: validText(gone.Type), Id: validText(gone.ID),
+		})
+	}
+	for _, id := range m.Anew {
+		response.Anew = append(response.Anew, validText(id))
+	}
+	return response
 }
 
 func (protoCodec) Unmarshal(b []byte, message any) error {
@@ -55,31 +80,54 @@ func (protoCodec) Unmarshal(b []byte, message any) error {
 	return proto.Unmarshal(b, m)
 }
 
-type jsonCodec struct{ name string }
+type jsonCodec struct {
+	name  string
+	items *feed.Format
+}
 
 func (c jsonCodec) Name() string { return c.name }
 
 func (c jsonCodec) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
-func (jsonCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
+func (c jsonCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
 	switch m := message.(type) {
 	case *frame:
-		b = append(b, '{')
-		for i, item := range m.Items {
-			b = append(b, separator(i, `"items":[`, `,`)...)
-			b = append(b, item.Encoded(formatJSON, encodeJSON)...)
-		}
-		if len(m.Items) > 0 {
-			b = append(b, ']')
-		}
-		if m.UpToDate {
-			b = append(b, separator(len(m.Items), `"upToDate":true`, `,"upToDate":true`)...)
-		}
-		return append(b, '}'), nil
+		return c.appendFrame(b, m)
 	case proto.Message:
 		return protojson.MarshalOptions{}.MarshalAppend(b, m)
 	}
 	return nil, notAMessage(message)
+}
+
+func (c jsonCodec) appendFrame(b []byte, m *frame) ([]byte, error) {
+	b = append(b, '{')
+	fields := 0
+	for i, item := range m.Items {
+		element, err := item.Encoded(c.items)
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, separator(i, `"items":[`, `,`)...)
+		b = append(b, element...)
+	}
+	if len(m.Items) > 0 {
+		b = append(b, ']')
+		fields++
+	}
+	if m.UpToDate {
+		b = append(b, separator(fields, ``, `,`)...)
+		b = append(b, `"upToDate":true`...)
+		fields++
+	}
+	if erased := m.erased(); erased != nil {
+		object, err := protojson.Marshal(erased)
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, separator(fields, ``, `,`)...)
+		b = append(b, object[1:len(object)-1]...) // its fields, for the braces that are there
+	}
+	return append(b, '}'), nil
 }
 
 func (jsonCodec) Unmarshal(b []byte, message any) error {

@@ -30,6 +30,10 @@ var promises = []struct {
 	{"a silent stream has a heartbeat", beats},
 	{"an unknown workflow is up to date and its first item arrives", awaitsTheFirstItem},
 	{"a workflow id may be any text", takesOddIDs},
+	{"an item is delivered without what the wire cannot hold", deliversWhatFitsTheWire},
+	{"who has an item that is erased is told, and nobody is given it any more", tellsWhatIsGone},
+	{"who follows a workflow that is erased is told, and given its new history", tellsWhatBeginsAnew},
+	{"who cannot be up to date is told so", tellsWhatNobodyKnows},
 	{"a client that goes leaves nothing behind", frees},
 	{"a drain ends the stream", drains},
 }

@@ -1,9 +1,7 @@
 package rpc
 
 import (
-	"fmt"
 	"math"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,13 +14,6 @@ import (
 	"chatfeed/feed"
 )
 
-// The formats that items are kept encoded in.
-const (
-	formatProto feed.Format = iota // an element of SubscribeResponse.items on the wire: tag, length, Item
-	formatJSON                     // an Item in proto3 JSON
-	formatREST                     // an element of chatData's items
-)
-
 // The field numbers of Item, of what comes to the wire without a message being made.
 const (
 	itemWorkflowID protowire.Number = 1
@@ -30,19 +21,26 @@ const (
 	itemCreatedAt  protowire.Number = 3
 )
 
-// encodeProto writes an item for the wire. Almost every body is a flat object of strings and numbers, which is written
-// straight from its JSON: making a message first costs ten times as much, once for each item that is read.
-func encodeProto(item *feed.Item) []byte {
-	field := oneof(item.Type)
-	if field == nil || item.Metadata != nil || item.WorkflowID == "" || item.ID == "" {
-		return encodeMessage(item)
+// encodeFlat writes an element of SubscribeResponse.items straight from an item's JSON: tag, length, Item. Almost every
+// body is a flat object of strings and numbers, for which this is a third of making a message first. It reports false for
+// all that is not so plain.
+func encodeFlat(item *feed.Item) (b []byte, ok bool) {
+	defer func() {
+		if recover() != nil { // the other way is taken, which gives less rather than nothing
+			b, ok = nil, false
+		}
+	}()
+	wire := wireKey(item)
+	field := wire.field
+	if field == nil || item.Metadata != nil || item.WorkflowID == "" || item.ID == "" || wire.omitted != nil {
+		return nil, false
 	}
 	// What stands before the body has the body's length in it, so room for that is left and filled when the body is there.
 	const most = 64 // bytes of tags, lengths and the timestamp
 	room := most + len(item.WorkflowID) + len(item.ID)
-	b, ok := appendFields(make([]byte, room, room+len(item.Body)), field.Message(), item.Body)
+	b, ok = appendFields(make([]byte, room, room+len(item.Body)), field.Message(), item.Body)
 	if !ok {
-		return encodeMessage(item)
+		return nil, false
 	}
 	body := len(b) - room
 	at := appendTimestamp(make([]byte, 0, most), item.CreatedAt)
@@ -58,19 +56,18 @@ func encodeProto(item *feed.Item) []byte {
 	before = protowire.AppendBytes(before, at)
 	before = protowire.AppendTag(before, field.Number(), protowire.BytesType)
 	protowire.AppendVarint(before, uint64(body)) //nolint:gosec // a length is not negative
-	return b
+	return b, true
 }
 
-// encodeMessage is encodeProto by way of a message, for what is not flat.
-func encodeMessage(item *feed.Item) []byte {
-	m := itemMessage(item)
+// encodeProto is encodeFlat by way of a message, for whatever there is.
+func encodeProto(wire wireItem) ([]byte, error) {
+	m, err := itemMessage(wire)
+	if err != nil {
+		return nil, err
+	}
 	size := proto.Size(m)
 	b := appendElement(make([]byte, 0, protowire.SizeTag(1)+protowire.SizeBytes(size)), size)
-	b, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
-	if err != nil {
-		panic(fmt.Sprintf("item %s of workflow %q cannot be marshalled: %v", item.ID, item.WorkflowID, err))
-	}
-	return b
+	return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
 }
 
 // appendElement begins an element of SubscribeResponse.items.
@@ -102,92 +99,115 @@ func appendTimestamp(b []byte, c feed.Cursor) []byte {
 	return b
 }
 
-// appendFields appends the fields of a message from a flat JSON object, under the rules of protojson. It reports false
-// for what it leaves to protojson: values that are not strings, numbers or booleans as the fields are, and odd text.
+// appendFields appends the fields of a message from a flat JSON object, under the rules of protojson. It reports false for
+// what it leaves to protojson, as flat does.
 func appendFields(b []byte, message protoreflect.MessageDescriptor, object []byte) (_ []byte, ok bool) {
-	if !gjson.ValidBytes(object) || !utf8.Valid(object) {
-		return b, false
+	ok = eachField(message, object, func(field protoreflect.FieldDescriptor, value gjson.Result) {
+		b = appendField(b, field, value)
+	})
+	return b, ok
+}
+
+// flat reports whether an object has nothing but fields of a message, each at most once and with a string or a number as
+// the field is, that every client reads the same.
+func flat(message protoreflect.MessageDescriptor, object []byte) bool {
+	return eachField(message, object, func(protoreflect.FieldDescriptor, gjson.Result) {})
+}
+
+// eachField gives the fields of a flat object in its order, until it comes to one that is not so plain.
+func eachField(
+	message protoreflect.MessageDescriptor, object []byte, give func(protoreflect.FieldDescriptor, gjson.Result),
+) (ok bool) {
+	if depth(object) != 1 || !utf8.Valid(object) || !gjson.ValidBytes(object) {
+		return false
 	}
 	parsed := gjson.ParseBytes(object)
 	if !parsed.IsObject() {
-		return b, false
+		return false
 	}
 	ok = true
 	var seen uint64 // the fields that were there, by their place in the message
 	parsed.ForEach(func(name, value gjson.Result) bool {
 		field := message.Fields().ByJSONName(name.Str)
-		if field == nil || field.Index() >= 64 || seen&(1<<field.Index()) != 0 {
+		if field == nil || field.Index() >= 64 || seen&(1<<field.Index()) != 0 || !plain(field, value) {
 			ok = false
 			return false
 		}
 		seen |= 1 << field.Index()
-		b, ok = appendField(b, field, value)
-		return ok
+		give(field, value)
+		return true
 	})
-	return b, ok
+	return ok
 }
 
-// appendField appends one field unless it has the default value, which is not put on the wire.
-func appendField(b []byte, field protoreflect.FieldDescriptor, value gjson.Result) (_ []byte, ok bool) {
+// plain reports whether a field is of a kind that is written without a message, and the value is one for it.
+func plain(field protoreflect.FieldDescriptor, value gjson.Result) bool {
 	if field.IsList() || field.HasPresence() {
-		return b, false
+		return false
 	}
 	switch kind := field.Kind(); {
 	case kind == protoreflect.StringKind && value.Type == gjson.String:
-		if strings.Contains(value.Raw, `\u`) && strings.ContainsRune(value.Str, utf8.RuneError) {
-			return b, false // perhaps half of a surrogate pair
-		}
-		return appendText(b, field.Number(), value.Str), true
+		return soundText(value.Raw)
 	case kind == protoreflect.DoubleKind && value.Type == gjson.Number:
-		if math.IsInf(value.Num, 0) {
-			return b, false
-		}
-		if math.Float64bits(value.Num) != 0 {
-			b = protowire.AppendTag(b, field.Number(), protowire.Fixed64Type)
-			b = protowire.AppendFixed64(b, math.Float64bits(value.Num))
-		}
-		return b, true
+		return soundNumber(value.Raw)
 	case kind == protoreflect.Int32Kind && value.Type == gjson.Number:
-		n := int32(value.Num)
-		if float64(n) != value.Num {
-			return b, false
+		return soundNumber(value.Raw) && float64(int32(value.Num)) == value.Num
+	}
+	return false
+}
+
+// appendField appends a plain field unless it has the default value, which is not put on the wire.
+func appendField(b []byte, field protoreflect.FieldDescriptor, value gjson.Result) []byte {
+	switch field.Kind() {
+	case protoreflect.StringKind:
+		return appendText(b, field.Number(), value.Str)
+	case protoreflect.DoubleKind:
+		if bits := math.Float64bits(value.Num); bits != 0 {
+			b = protowire.AppendTag(b, field.Number(), protowire.Fixed64Type)
+			b = protowire.AppendFixed64(b, bits)
 		}
-		if n != 0 {
+	default:
+		if n := int32(value.Num); n != 0 {
 			b = protowire.AppendTag(b, field.Number(), protowire.VarintType)
 			b = protowire.AppendVarint(b, uint64(n)) //nolint:gosec // the wire has it so
 		}
-		return b, true
-	}
-	return b, false
-}
-
-// encodeJSON writes an item in proto3 JSON. The body of a known type stands in it as the source has it, if it is flat.
-func encodeJSON(item *feed.Item) []byte {
-	field := oneof(item.Type)
-	if field == nil || item.Metadata != nil {
-		return encodeJSONMessage(item)
-	}
-	if _, ok := appendFields(make([]byte, 0, len(item.Body)), field.Message(), item.Body); !ok {
-		return encodeJSONMessage(item)
-	}
-	b := make([]byte, 0, 120+len(item.WorkflowID)+item.Size())
-	b = append(b, `{"workflowId":`...)
-	b = appendString(b, item.WorkflowID)
-	b = append(b, `,"id":`...)
-	b = appendString(b, item.ID)
-	b = append(b, `,"_createdAt":"`...)
-	b = time.UnixMicro(int64(item.CreatedAt)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
-	b = append(b, `","`...)
-	b = append(b, field.JSONName()...)
-	b = append(b, `":`...)
-	b = append(b, item.Body...)
-	return append(b, '}')
-}
-
-func encodeJSONMessage(item *feed.Item) []byte {
-	b, err := protojson.Marshal(itemMessage(item))
-	if err != nil {
-		panic(fmt.Sprintf("item %s of workflow %q cannot be marshalled: %v", item.ID, item.WorkflowID, err))
 	}
 	return b
+}
+
+// encodeJSON writes an item in proto3 JSON. The body, if it is flat, and metadata are in it as the source has them.
+func encodeJSON(wire wireItem) ([]byte, error) {
+	if wire.field != nil && wire.body != nil && !wire.flat {
+		m, err := itemMessage(wire)
+		if err != nil {
+			return nil, err
+		}
+		return protojson.Marshal(m)
+	}
+	b := make([]byte, 0, 160+len(wire.workflowID)+len(wire.body)+len(wire.metadata))
+	b = append(b, `{"workflowId":`...)
+	b = appendString(b, wire.workflowID)
+	b = append(b, `,"id":`...)
+	b = appendString(b, wire.id)
+	b = append(b, `,"_createdAt":"`...)
+	b = time.UnixMicro(int64(wire.at)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
+	b = append(b, '"')
+	if wire.flat {
+		b = append(b, `,"`...)
+		b = append(b, wire.field.JSONName()...)
+		b = append(b, `":`...)
+		b = append(b, wire.body...)
+	}
+	if wire.metadata != nil {
+		b = append(b, `,"metadata":`...)
+		b = append(b, wire.metadata...)
+	}
+	for i, part := range wire.omitted {
+		b = append(b, separator(i, `,"omitted":[`, `,`)...)
+		b = appendString(b, part)
+	}
+	if wire.omitted != nil {
+		b = append(b, ']')
+	}
+	return append(b, '}'), nil
 }

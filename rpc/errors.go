@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 
 	"connectrpc.com/connect"
 
@@ -38,6 +39,8 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id is running"))
 	case errors.Is(err, feed.ErrDraining):
 		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping; subscribe again from your cursors"))
+	case errors.Is(err, feed.ErrBusy):
+		return busy()
 	case errors.Is(err, ErrRefused):
 		return connect.NewError(connect.CodeInvalidArgument, errors.New("the workflow engine has refused the message; a shorter one may be accepted"))
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
@@ -47,4 +50,14 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 	}
 	log.ErrorContext(ctx, "request failed", "error", err)
 	return connect.NewError(connect.CodeUnavailable, errors.New("the server cannot reach what it needs; try again"))
+}
+
+// busyFor is how many seconds a client that was refused for want of room should stay away.
+const busyFor = 2
+
+// busy tells a client that too many others are being served, and when to come back.
+func busy() *connect.Error {
+	err := connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the server has too many reads to do; try again in %d seconds", busyFor))
+	err.Meta().Set("Retry-After", strconv.Itoa(busyFor))
+	return err
 }

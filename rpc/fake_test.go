@@ -12,9 +12,13 @@ import (
 
 // source is a feed.Source and rpc.Workflows of functions. What is nil finds nothing.
 type source struct {
+	hangs     bool // no read comes back before its context ends
 	after     func(feed.Position, feed.Window) (feed.Page, error)
 	before    func(feed.Position, feed.Window) (feed.Page, error)
 	workflows func(after feed.Workflow, limit int) ([]feed.Workflow, error)
+	head      func(workflowID string) feed.Head
+	erased    func(after int64) []feed.Gone
+	wake      chan string // workflows of which something was erased
 }
 
 // errInternal stands for what a database might say.
@@ -28,23 +32,69 @@ func failing() *source {
 	}}
 }
 
-func (s *source) Listen(ctx context.Context, connected func(), _ func(string, feed.Cursor)) error {
+func (s *source) Listen(ctx context.Context, connected func(), wake func(string, feed.Cursor)) error {
 	connected()
+	for {
+		select {
+		case id := <-s.wake:
+			wake(id, 0)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *source) After(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+	if err := s.hang(ctx); err != nil {
+		return nil, err
+	}
+	return pages(s.after, at, window)
+}
+
+func (s *source) Before(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+	if err := s.hang(ctx); err != nil {
+		return nil, err
+	}
+	return pages(s.before, at, window)
+}
+
+// Heads are those of what before finds, unless the source has heads of its own.
+func (s *source) Heads(ctx context.Context, workflowIDs []string) (map[string]feed.Head, error) {
+	if err := s.hang(ctx); err != nil {
+		return nil, err
+	}
+	found := map[string]feed.Head{}
+	for _, id := range workflowIDs {
+		if s.head != nil {
+			found[id] = s.head(id)
+			continue
+		}
+		at := []feed.Position{{WorkflowID: id, Cursor: feed.End}}
+		newest, err := pages(s.before, at, feed.Window{Items: 1, Bytes: 1})
+		if err != nil {
+			return nil, err
+		}
+		if n := len(newest[0].Items); n > 0 {
+			found[id] = feed.Head{At: newest[0].Items[n-1].CreatedAt, Born: 1}
+		}
+	}
+	return found, nil
+}
+
+func (s *source) hang(ctx context.Context) error {
+	if !s.hangs {
+		return nil
+	}
 	<-ctx.Done()
 	return ctx.Err()
 }
 
-func (s *source) After(_ context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
-	return pages(s.after, at, window)
+func (s *source) Erased(_ context.Context, _ string, after int64, _ int) ([]feed.Gone, error) {
+	if s.erased == nil {
+		return nil, nil
+	}
+	return s.erased(after), nil
 }
-
-func (s *source) Before(_ context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
-	return pages(s.before, at, window)
-}
-
-func (s *source) Heads(context.Context, []string) (map[string]feed.Head, error) { return nil, nil }
-
-func (s *source) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
 
 func (s *source) Workflows(_ context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
 	if s.workflows == nil {

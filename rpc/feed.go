@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"chatfeed/feed"
 	v1 "chatfeed/rpc/chatfeedv1"
@@ -22,7 +24,10 @@ const (
 )
 
 // feedService implements chatfeed.v1.FeedService.
-type feedService struct{ Config }
+type feedService struct {
+	Config
+	encoder *encoder
+}
 
 // Subscribe implements the RPC of that name.
 func (s *feedService) Subscribe(
@@ -34,6 +39,16 @@ func (s *feedService) Subscribe(
 	}
 	options.Idle = s.Heartbeat
 	conn := stream.Conn()
+	if err := conn.Send(nil); err != nil { // the headers, before anything that may take long
+		return public(ctx, s.Log, err)
+	}
+	at := make([]feed.Position, len(options.From))
+	for i, from := range options.From {
+		at[i] = from.Position // zero where the last items are asked for
+	}
+	if i := s.neverGiven(ctx, at...); i >= 0 {
+		return public(ctx, s.Log, ahead(fmt.Sprintf("cursors[%d].after", i), request.GetCursors()[i].GetAfter()))
+	}
 	return public(ctx, s.Log, pump(ctx, s.Feed, options, func(batch feed.Batch) error {
 		return conn.Send((*frame)(&batch))
 	}))
@@ -101,15 +116,44 @@ func (s *feedService) GetChatData(ctx context.Context, request *v1.GetChatDataRe
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
-	response := &v1.GetChatDataResponse{}
-	response.UpToDate, err = query.read(ctx, s.Feed, func(items []*feed.Item) error {
-		response.Items = append(response.Items, itemMessages(items)...)
-		return nil
-	})
+	if query.after != nil && s.neverGiven(ctx, feed.Position{WorkflowID: query.workflowID, Cursor: *query.after}) >= 0 {
+		return nil, public(ctx, s.Log, ahead("after", request.GetAfter()))
+	}
+	response, err := s.page(ctx, query)
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
 	return response, nil
+}
+
+// maxPage bounds, in bytes, what one answer has of items. One item may be larger; gRPC clients take 4 MiB.
+const maxPage = 1 << 20
+
+// page answers a query with as much as fits into one message.
+func (s *feedService) page(ctx context.Context, query chatData) (*v1.GetChatDataResponse, error) {
+	var items []*v1.Item // in the direction of reading
+	size := 0
+	upToDate, err := query.pages(ctx, s.Feed, func(page []*feed.Item) (full bool, err error) { //nolint:contextcheck // what is logged of an item is of no request
+		if query.backwards() {
+			page = slices.Clone(page)
+			slices.Reverse(page)
+		}
+		for _, item := range page {
+			message, err := encodeItem(s.encoder, item, itemMessage)
+			if err != nil {
+				return false, err
+			}
+			if size += proto.Size(message); size > maxPage && len(items) > 0 {
+				return true, nil
+			}
+			items = append(items, message)
+		}
+		return false, nil
+	})
+	if query.backwards() {
+		slices.Reverse(items)
+	}
+	return &v1.GetChatDataResponse{Items: items, UpToDate: upToDate}, err
 }
 
 func chatDataQuery(request *v1.GetChatDataRequest) (chatData, error) {
@@ -164,7 +208,9 @@ func (s *feedService) ListWorkflows(ctx context.Context, request *v1.ListWorkflo
 		response.NextPageToken = formatToken(workflows[size-1])
 	}
 	for _, w := range workflows {
-		response.Workflows = append(response.Workflows, &v1.Workflow{Id: w.ID, Head: timestamp(w.Head), Status: w.Status})
+		response.Workflows = append(response.Workflows, &v1.Workflow{
+			Id: validText(w.ID), Head: timestamp(w.Head), Status: validText(w.Status),
+		})
 	}
 	return response, nil
 }

@@ -27,7 +27,8 @@ import (
 
 // Workflows lists workflows by newest head.
 type Workflows interface {
-	// Workflows returns at most limit workflows that come after the given one, or from the newest if it is zero.
+	// Workflows returns at most limit workflows that come after the given one, or from the newest if it is zero. The error
+	// is [feed.ErrBusy] where it cannot begin to read soon.
 	Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error)
 }
 
@@ -80,13 +81,14 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	case cfg.WriteTimeout < 0:
 		return nil, fmt.Errorf("rpc: Config.WriteTimeout is %v; it must be positive", cfg.WriteTimeout)
 	}
+	encoder := newEncoder(cfg.Log)
 	options := connect.WithHandlerOptions(
-		codecs(),
+		codecs(encoder),
 		connect.WithReadMaxBytes(4<<20),
 		// Compressing each frame for each client would undo what sharing the encoded items saves.
 		connect.WithCompressMinBytes(math.MaxInt32),
 	)
-	service := &feedService{cfg}
+	service := &feedService{cfg, encoder}
 	services := []string{chatfeedv1connect.FeedServiceName}
 	mux := http.NewServeMux()
 	mux.Handle(chatfeedv1connect.NewFeedServiceHandler(service, options))
@@ -125,7 +127,7 @@ func allowOrigins(next http.Handler, origins []string) http.Handler {
 		AllowedOrigins: origins,
 		AllowedMethods: connectcors.AllowedMethods(),
 		AllowedHeaders: connectcors.AllowedHeaders(),
-		ExposedHeaders: connectcors.ExposedHeaders(),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After"),
 		MaxAge:         7200, // seconds; what browsers keep at the most
 	}).Handler(next)
 }

@@ -4,13 +4,13 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"connectrpc.com/connect"
@@ -195,25 +195,25 @@ func TestTheFirstPageNamesWhatIsServed(t *testing.T) {
 
 func TestAConnectionServesOnAfterItWasIdleLongerThanTheWriteTimeout(t *testing.T) {
 	t.Parallel()
-	s := serve(t, &source{}, config{rpc: rpc.Config{
-		WriteTimeout: 100 * time.Millisecond, Origins: []string{"https://example.com"},
-	}})
 	const preflight = "OPTIONS /workflows/a/chatData HTTP/1.1\r\nHost: a\r\nOrigin: https://example.com\r\n" +
 		"Access-Control-Request-Method: GET\r\n\r\n"
 	for _, next := range []string{preflight, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"} {
-		conn, err := new(net.Dialer).DialContext(limited(t), "tcp", strings.TrimPrefix(s.url, "http://"))
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = conn.Close() })
-		answers := bufio.NewReader(conn)
-		for _, request := range []string{"GET /workflows/a/chatData HTTP/1.1\r\nHost: a\r\n\r\n", next} {
-			_, err = conn.Write([]byte(request))
+		synctest.Test(t, func(t *testing.T) {
+			server := serveInBubble(t, &source{}, rpc.Config{WriteTimeout: time.Second, Origins: []string{"https://example.com"}})
+			conn, err := server.dial(t.Context())
 			require.NoError(t, err)
-			answer, err := http.ReadResponse(answers, nil)
-			require.NoError(t, err, request)
-			_, err = io.Copy(io.Discard, answer.Body)
-			require.NoError(t, err)
-			require.NoError(t, answer.Body.Close())
-			<-time.After(400 * time.Millisecond) // the client has nothing to ask
-		}
+			defer func() { _ = conn.Close() }()
+			answers := bufio.NewReader(conn)
+			for _, request := range []string{"GET /workflows/a/chatData HTTP/1.1\r\nHost: a\r\n\r\n", next} {
+				_, err = conn.Write([]byte(request))
+				require.NoError(t, err)
+				answer, err := http.ReadResponse(answers, nil)
+				require.NoError(t, err, request)
+				_, err = io.Copy(io.Discard, answer.Body)
+				require.NoError(t, err)
+				require.NoError(t, answer.Body.Close())
+				elapse(time.Minute) // the client has nothing to ask
+			}
+		})
 	}
 }

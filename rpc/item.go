@@ -1,12 +1,12 @@
 package rpc
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -36,38 +36,27 @@ func typeNames() []string {
 
 // itemMessage makes the message for an item. The body's JSON names are those of the schema, so a further type needs no
 // code here. What the schema does not know is left out: the item still moves its receiver's cursor.
-func itemMessage(item *feed.Item) *v1.Item {
-	m := &v1.Item{
-		WorkflowId: item.WorkflowID,
-		Id:         item.ID,
-		CreatedAt:  timestamp(item.CreatedAt),
+func itemMessage(wire wireItem) (*v1.Item, error) {
+	m := &v1.Item{WorkflowId: wire.workflowID, Id: wire.id, CreatedAt: timestamp(wire.at), Omitted: wire.omitted}
+	if wire.field != nil && wire.body != nil {
+		body := newBody(wire.field)
+		if err := decodeBody(body, wire.body); err != nil {
+			return nil, err
+		}
+		m.ProtoReflect().Set(wire.field, protoreflect.ValueOfMessage(body))
 	}
-	lenient := protojson.UnmarshalOptions{DiscardUnknown: true}
-	if field := oneof(item.Type); field != nil {
-		body := m.ProtoReflect().NewField(field)
-		if lenient.Unmarshal(item.Body, body.Message().Interface()) == nil {
-			m.ProtoReflect().Set(field, body)
+	if wire.metadata != nil {
+		m.Metadata = new(structpb.Value)
+		if err := m.GetMetadata().UnmarshalJSON(wire.metadata); err != nil {
+			return nil, err
 		}
 	}
-	if item.Metadata != nil {
-		metadata := new(structpb.Value)
-		if metadata.UnmarshalJSON(item.Metadata) == nil {
-			m.Metadata = metadata
-		}
-	}
-	return m
+	return m, nil
 }
 
-func itemMessages(items []*feed.Item) []*v1.Item {
-	messages := make([]*v1.Item, len(items))
-	for i, item := range items {
-		messages[i] = itemMessage(item)
-	}
-	return messages
-}
-
+// timestamp is the nearest that a timestamp can be to a cursor.
 func timestamp(c feed.Cursor) *timestamppb.Timestamp {
-	return timestamppb.New(time.UnixMicro(int64(c)))
+	return timestamppb.New(time.UnixMicro(int64(clamp(c))))
 }
 
 // cursor reads a timestamp of a request; what is finer than microseconds falls away, as no item has it.
@@ -79,6 +68,39 @@ func cursor(field string, t *timestamppb.Timestamp) (feed.Cursor, error) {
 		return 0, invalid(field, "is not a time from the year 1 to the year 9999")
 	}
 	return feed.Cursor(t.AsTime().UnixMicro()), nil
+}
+
+// clockSkew is how far the database's clock may be ahead of ours.
+const clockSkew = time.Minute
+
+// neverGiven returns the first of the positions whose cursor is of no item that a client can have been given, or -1: it is
+// ahead of the clock and later than the workflow's newest item. The clock alone does not say so, as items keep their order,
+// and their stamps, when it is set back. Where the newest items cannot be read soon, nobody knows.
+func (s *feedService) neverGiven(ctx context.Context, at ...feed.Position) int {
+	latest := feed.Cursor(time.Now().Add(clockSkew).UnixMicro())
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for i, position := range at {
+		if position.Cursor <= latest {
+			continue
+		}
+		newest, err := s.Feed.Page(ctx, feed.Read{
+			Position: feed.Position{WorkflowID: position.WorkflowID, Cursor: feed.End}, Backwards: true, Limit: 1,
+		})
+		switch {
+		case err != nil:
+			return -1
+		case len(newest.Items) == 0 || newest.Items[len(newest.Items)-1].CreatedAt < position.Cursor:
+			return i
+		}
+	}
+	return -1
+}
+
+// ahead is the error of a cursor that was never given.
+func ahead(field string, t *timestamppb.Timestamp) error {
+	return invalid(field, "%s is ahead of the server's clock and later than the workflow's newest item; the created_at of an "+
+		"item that was delivered is accepted", t.AsTime().Format(time.RFC3339Nano))
 }
 
 // checkTypes returns the types to read, nil for all.

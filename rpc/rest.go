@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,12 +22,16 @@ var (
 )
 
 // chatData serves GET /workflows/{id}/chatData, the endpoint that clients of the polling design know. Without a limit it
-// gives all there is after the timestamp, a page at a time, in one response.
+// gives all there is after the timestamp, a page at a time, in one response. A timestamp that no item can have says nothing,
+// as one that is no number does.
 func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	query, err := restQuery(r.PathValue("id"), r.URL.Query())
 	if err != nil {
 		restError(w, public(r.Context(), s.Log, err))
 		return
+	}
+	if query.after != nil && s.neverGiven(r.Context(), feed.Position{WorkflowID: query.workflowID, Cursor: *query.after}) >= 0 {
+		query.after = nil // as any timestamp that says nothing
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
@@ -35,8 +40,12 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	items := 0
 	upToDate, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
 		for _, item := range page {
+			element, err := item.Encoded(s.encoder.rest)
+			if err != nil {
+				return err
+			}
 			buffer = append(buffer, separator(items, "", ", ")...)
-			buffer = append(buffer, item.Encoded(formatREST, encodeREST)...)
+			buffer = append(buffer, element...)
 			items++
 		}
 		if len(buffer) < 64<<10 { // so that a failure before anything was written can still say so
@@ -101,33 +110,49 @@ func parseCount(field, text string, most int) (int, error) {
 	return n, nil
 }
 
-// encodeREST writes an item with a space after each colon and comma, as the polling design's server did.
-func encodeREST(item *feed.Item) []byte {
-	at := formatTimestamp(item.CreatedAt)
-	b := make([]byte, 0, 160+len(item.WorkflowID)+item.Size())
+// encodeREST writes an element of chatData's items, with a space after each colon and comma, as the polling design's server did.
+func encodeREST(wire wireItem) ([]byte, error) {
+	at := formatTimestamp(wire.at)
+	b := make([]byte, 0, 192+len(wire.workflowID)+len(wire.body)+len(wire.metadata))
 	b = append(b, `{"type": `...)
-	b = appendString(b, item.Type)
+	b = appendString(b, wire.itemType)
 	b = append(b, `, "createdAt": `+at+`, "item": {"id": `...)
-	b = appendString(b, item.ID)
+	b = appendString(b, wire.id)
 	b = append(b, `, "workflowId": `...)
-	b = appendString(b, item.WorkflowID)
-	if body := appendSpaced(nil, item.Body); len(body) > len("{}") { // its braces give way to what stands around it
-		b = append(b, `, `...)
-		b = append(b, body[1:len(body)-1]...)
+	b = appendString(b, wire.workflowID)
+	if wire.body != nil {
+		fields := bytes.TrimSpace(wire.body) // its braces give way to what is around it
+		before := len(b)
+		b = appendSpaced(append(b, `, `...), fields[1:len(fields)-1])
+		if len(b) == before+len(`, `) {
+			b = b[:before]
+		}
 	}
-	if item.Metadata != nil {
+	if wire.metadata != nil {
 		b = append(b, `, "metadata": `...)
-		b = appendSpaced(b, item.Metadata)
+		b = appendSpaced(b, wire.metadata)
 	}
-	return append(b, `, "_createdAt": `+at+`}}`...)
+	for i, part := range wire.omitted {
+		b = append(b, separator(i, `, "omitted": [`, `, `)...)
+		b = appendString(b, part)
+	}
+	if wire.omitted != nil {
+		b = append(b, ']')
+	}
+	return append(b, `, "_createdAt": `+at+`}}`...), nil
 }
 
+// appendString appends a text as JSON.
 func appendString(b []byte, s string) []byte {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return append(b, `""`...) // it never fails for a string
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, _ := json.Marshal(s) // it never fails for a string
+			return append(b, text...)
+		}
 	}
-	return append(b, text...)
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }
 
 // appendSpaced appends a JSON value with one space after each colon and comma and no other white space.
@@ -156,12 +181,15 @@ func restError(w http.ResponseWriter, err *connect.Error) {
 	switch err.Code() {
 	case connect.CodeInvalidArgument:
 		status = http.StatusBadRequest
+	case connect.CodeResourceExhausted:
+		status = http.StatusTooManyRequests
 	case connect.CodeDeadlineExceeded:
 		status = http.StatusGatewayTimeout
 	case connect.CodeCanceled:
 		status = 499 // the client has gone: nobody reads it but a log
 	}
 	body, _ := json.Marshal(map[string]string{"code": err.Code().String(), "message": errors.Unwrap(err).Error()})
+	maps.Copy(w.Header(), err.Meta())
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n'))

@@ -221,5 +221,5 @@ func limited(t *testing.T) context.Context {
 
 func requireSame[T any](t *testing.T, want, got T, note ...any) {
 	t.Helper()
-	require.Empty(t, cmp.Diff(want, got), append([]any{"- want, + got"}, note...)...)
+	require.Empty(t, cmp.Diff(want, got, cmp.AllowUnexported(frame{})), append([]any{"- want, + got"}, note...)...)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -56,9 +57,9 @@ func (s *server) raw(ctx context.Context, t *testing.T, over *http.Client, workf
 
 // versions are those of HTTP.
 var versions = map[string]transport{
-	"HTTP/1.1": {open: subscribe(h1)},
-	"h2c":      {open: subscribe(h2)},
-	"TLS":      {open: subscribe(h2), tls: true},
+	"HTTP/1.1": streaming("", h1),
+	"h2c":      streaming("", h2),
+	"TLS":      streaming("", h2).over(true),
 }
 
 func (tr transport) client(s *server, version string) *http.Client {
@@ -153,21 +154,31 @@ func TestAClientThatLeavesTheEndOfAnAnswerUnreadIsDisconnected(t *testing.T) {
 			WorkflowID: "wf", ID: "one", Type: "log", CreatedAt: 5, Body: []byte(`{"message":"` + strings.Repeat("x", size) + `"}`),
 		})
 	}
-	ask := func(source *source) *http.Response {
-		s := serve(t, source, config{rpc: rpc.Config{WriteTimeout: 300 * time.Millisecond}})
-		request, err := http.NewRequestWithContext(limited(t), http.MethodGet, s.url+"/workflows/wf/chatData", nil)
+	ask := func(t *testing.T, source *source) *http.Response {
+		server := serveInBubble(t, source, rpc.Config{WriteTimeout: time.Second})
+		transport := &http.Transport{
+			Protocols:   protocols(false, true),
+			HTTP2:       &http.HTTP2Config{MaxReceiveBufferPerStream: window},
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return server.dial(ctx) },
+		}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://bubble/workflows/wf/chatData", nil)
 		require.NoError(t, err)
-		response, err := s.h2.Do(request)
+		response, err := (&http.Client{Transport: transport}).Do(request)
 		require.NoError(t, err)
-		t.Cleanup(func() { _ = response.Body.Close() })
+		t.Cleanup(func() {
+			_ = response.Body.Close()
+			transport.CloseIdleConnections()
+		})
 		return response
 	}
-	small, err := io.ReadAll(ask(item(0)).Body)
-	require.NoError(t, err)
-	without := len(small) - len("], \"upToDate\": true}\n")
+	synctest.Test(t, func(t *testing.T) {
+		small, err := io.ReadAll(ask(t, item(0)).Body)
+		require.NoError(t, err)
+		without := len(small) - len("], \"upToDate\": true}\n")
 
-	response := ask(item(window - without)) // all but these bytes fit
-	<-time.After(1500 * time.Millisecond)   // the time that the client has for them, and more
-	_, err = io.ReadAll(response.Body)
-	require.Error(t, err, "the server still waited")
+		response := ask(t, item(window-without)) // all but these bytes fit
+		elapse(time.Minute)                      // the time that the client has for them, and more
+		_, err = io.ReadAll(response.Body)
+		require.Error(t, err, "the server still waited")
+	})
 }

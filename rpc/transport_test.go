@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"chatfeed/feed"
 	v1 "chatfeed/rpc/chatfeedv1"
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
@@ -23,6 +24,7 @@ import (
 // transport is a way to follow workflows.
 type transport struct {
 	name  string
+	feed  func(*server) chatfeedv1connect.FeedServiceClient // nil for REST
 	open  func(context.Context, *server, follow) iter.Seq2[frame, error]
 	polls bool // it asks again and again, so it has no stream that could end
 	tls   bool
@@ -30,18 +32,31 @@ type transport struct {
 
 // transports are all that there are. Each must keep every promise of TestEveryTransport.
 var transports = []transport{
-	{name: "Connect proto over HTTP/1.1", open: subscribe(h1)},
-	{name: "Connect proto over h2c", open: subscribe(h2)},
-	{name: "Connect proto over TLS", open: subscribe(h2), tls: true},
-	{name: "Connect JSON over HTTP/1.1", open: subscribe(h1, connect.WithProtoJSON())},
-	{name: "Connect JSON over h2c", open: subscribe(h2, connect.WithProtoJSON())},
-	{name: "gRPC over HTTP/1.1", open: subscribe(h1, connect.WithGRPC())},
-	{name: "gRPC over h2c", open: subscribe(h2, connect.WithGRPC())},
-	{name: "gRPC JSON over h2c", open: subscribe(h2, connect.WithGRPC(), connect.WithProtoJSON())},
-	{name: "gRPC-Web over HTTP/1.1", open: subscribe(h1, connect.WithGRPCWeb())},
-	{name: "gRPC-Web over h2c", open: subscribe(h2, connect.WithGRPCWeb())},
+	streaming("Connect proto over HTTP/1.1", h1),
+	streaming("Connect proto over h2c", h2),
+	streaming("Connect proto over TLS", h2).over(true),
+	streaming("Connect JSON over HTTP/1.1", h1, connect.WithProtoJSON()),
+	streaming("Connect JSON over h2c", h2, connect.WithProtoJSON()),
+	streaming("gRPC over HTTP/1.1", h1, connect.WithGRPC()),
+	streaming("gRPC over h2c", h2, connect.WithGRPC()),
+	streaming("gRPC JSON over h2c", h2, connect.WithGRPC(), connect.WithProtoJSON()),
+	streaming("gRPC-Web over HTTP/1.1", h1, connect.WithGRPCWeb()),
+	streaming("gRPC-Web over h2c", h2, connect.WithGRPCWeb()),
 	{name: "REST long poll over HTTP/1.1", open: poll(h1), polls: true},
 	{name: "REST long poll over h2c", open: poll(h2), polls: true},
+}
+
+// streaming is a transport by FeedService.Subscribe.
+func streaming(name string, over func(*server) *http.Client, options ...connect.ClientOption) transport {
+	client := func(s *server) chatfeedv1connect.FeedServiceClient {
+		return chatfeedv1connect.NewFeedServiceClient(over(s), s.url, options...)
+	}
+	return transport{name: name, feed: client, open: subscribe(client)}
+}
+
+func (tr transport) over(tls bool) transport {
+	tr.tls = tls
+	return tr
 }
 
 // follow says what to follow, and frame is what then comes, on any transport.
@@ -58,12 +73,15 @@ type (
 	frame struct {
 		items    []item
 		upToDate bool
+		gone     []feed.Gone
+		anew     []string
 	}
 	item struct {
 		Workflow, ID, Type string
 		At                 int64 // microseconds
 		Body               map[string]any
 		Metadata           string // as JSON; empty where there is none
+		Omitted            []string
 	}
 )
 
@@ -80,7 +98,7 @@ func h2(s *server) *http.Client { return s.h2 }
 
 // subscribe follows by FeedService.Subscribe.
 func subscribe(
-	over func(*server) *http.Client, options ...connect.ClientOption,
+	client func(*server) chatfeedv1connect.FeedServiceClient,
 ) func(context.Context, *server, follow) iter.Seq2[frame, error] {
 	return func(ctx context.Context, s *server, f follow) iter.Seq2[frame, error] {
 		return func(yield func(frame, error) bool) {
@@ -95,7 +113,7 @@ func subscribe(
 				}
 				request.Cursors = append(request.Cursors, cursor)
 			}
-			stream, err := chatfeedv1connect.NewFeedServiceClient(over(s), s.url, options...).Subscribe(ctx, request)
+			stream, err := client(s).Subscribe(ctx, request)
 			if err != nil {
 				yield(frame{}, err)
 				return
@@ -103,7 +121,11 @@ func subscribe(
 			defer func() { _ = stream.Close() }()
 			for stream.Receive() {
 				items, err := itemsOf(stream.Msg().GetItems())
-				if !yield(frame{items, stream.Msg().GetUpToDate()}, err) {
+				got := frame{items: items, upToDate: stream.Msg().GetUpToDate(), anew: stream.Msg().GetAnew()}
+				for _, one := range stream.Msg().GetGone() {
+					got.gone = append(got.gone, feed.Gone{WorkflowID: one.GetWorkflowId(), Type: one.GetType(), ID: one.GetId()})
+				}
+				if !yield(got, err) {
 					return
 				}
 			}
@@ -115,7 +137,7 @@ func subscribe(
 func itemsOf(messages []*v1.Item) ([]item, error) {
 	var items []item
 	for _, m := range messages {
-		got := item{Workflow: m.GetWorkflowId(), ID: m.GetId(), At: m.GetCreatedAt().AsTime().UnixMicro()}
+		got := item{Workflow: m.GetWorkflowId(), ID: m.GetId(), At: m.GetCreatedAt().AsTime().UnixMicro(), Omitted: m.GetOmitted()}
 		reflected := m.ProtoReflect()
 		if field := reflected.WhichOneof(reflected.Descriptor().Oneofs().ByName("item")); field != nil {
 			got.Type = string(field.Name())
@@ -216,6 +238,8 @@ func readREST(body []byte) (frame, error) {
 				err = json.Unmarshal(value, &one.Workflow)
 			case "metadata":
 				one.Metadata = sameJSON(value)
+			case "omitted":
+				err = json.Unmarshal(value, &one.Omitted)
 			case "_createdAt":
 				if string(value) != i.CreatedAt.String() {
 					one.At = -1

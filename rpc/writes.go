@@ -44,6 +44,9 @@ func (w *limitedWriter) Write(b []byte) (written int, err error) {
 
 // Flush implements [http.Flusher], which Connect asks for.
 func (w *limitedWriter) Flush() {
+	if w.until.IsZero() {
+		w.limit() // it sends headers that nothing was written after
+	}
 	_ = w.control.Flush()
 	if !w.lasting {
 		w.clear()

@@ -159,7 +159,8 @@ type isCursor_Start interface {
 }
 
 type Cursor_After struct {
-	// The created_at of the last item that the client has.
+	// The created_at of the last item that the client has. One that is more than a minute ahead of the server's clock
+	// is refused with INVALID_ARGUMENT, unless the workflow has an item as late as that.
 	After *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=after,proto3,oneof"`
 }
 
@@ -172,13 +173,21 @@ func (*Cursor_After) isCursor_Start() {}
 
 func (*Cursor_Last) isCursor_Start() {}
 
-// SubscribeResponse is a frame of the stream.
+// SubscribeResponse is a frame of the stream. A client applies its parts in this order: gone, anew, items.
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Items of one workflow, in order. A frame without items that is not the first to be up to date is a heartbeat.
+	// Items of one workflow, in order. A frame with nothing but up_to_date is a heartbeat, or a change of up_to_date.
 	Items []*Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	// With this frame, all that was known to be committed has been delivered.
-	UpToDate      bool `protobuf:"varint,2,opt,name=up_to_date,json=upToDate,proto3" json:"up_to_date,omitempty"`
+	// With this frame, all that is committed has been delivered, as far as the server can tell. False after items means
+	// that more follows at once. False in a frame without items means "not up to date now": the server cannot reach the
+	// database, or has not read from it yet. The stream goes on by itself; clients can show the difference.
+	UpToDate bool `protobuf:"varint,2,opt,name=up_to_date,json=upToDate,proto3" json:"up_to_date,omitempty"`
+	// Items that were erased from the followed workflows; who has them removes them. They are named whether or not this
+	// stream has delivered them, and whatever types it was asked for.
+	Gone []*Gone `protobuf:"bytes,3,rep,name=gone,proto3" json:"gone,omitempty"`
+	// Followed workflows whose whole history was erased. What was delivered of them before is gone, whatever its cursor;
+	// what follows, in this frame or later, is the new history from its beginning.
+	Anew          []string `protobuf:"bytes,4,rep,name=anew,proto3" json:"anew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,6 +236,83 @@ func (x *SubscribeResponse) GetUpToDate() bool {
 	return false
 }
 
+func (x *SubscribeResponse) GetGone() []*Gone {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *SubscribeResponse) GetAnew() []string {
+	if x != nil {
+		return x.Anew
+	}
+	return nil
+}
+
+// Gone names an item that was erased.
+type Gone struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	WorkflowId string                 `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// message, log, stat, progress.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// Unique among the workflow's items of its type.
+	Id            string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gone) Reset() {
+	*x = Gone{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gone) ProtoMessage() {}
+
+func (x *Gone) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gone.ProtoReflect.Descriptor instead.
+func (*Gone) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Gone) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *Gone) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Gone) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 // Item is one row of a workflow's feed. It never changes.
 type Item struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -246,14 +332,18 @@ type Item struct {
 	//	*Item_Log
 	//	*Item_Stat
 	//	*Item_Progress
-	Item          isItem_Item `protobuf_oneof:"item"`
+	Item isItem_Item `protobuf_oneof:"item"`
+	// The parts of the item that cannot be put on the wire and are left out: "metadata", or the name of the body, such as
+	// "message". Such are JSON nested more than 32 deep, numbers that a double does not keep, and what is neither UTF-8 nor
+	// JSON. "_createdAt", "id" and "workflowId" are there all the same, as near to the row's as the wire can hold.
+	Omitted       []string `protobuf:"bytes,9,rep,name=omitted,proto3" json:"omitted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Item) Reset() {
 	*x = Item{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[3]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -265,7 +355,7 @@ func (x *Item) String() string {
 func (*Item) ProtoMessage() {}
 
 func (x *Item) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[3]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -278,7 +368,7 @@ func (x *Item) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Item.ProtoReflect.Descriptor instead.
 func (*Item) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{3}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Item) GetWorkflowId() string {
@@ -352,6 +442,13 @@ func (x *Item) GetProgress() *Progress {
 	return nil
 }
 
+func (x *Item) GetOmitted() []string {
+	if x != nil {
+		return x.Omitted
+	}
+	return nil
+}
+
 type isItem_Item interface {
 	isItem_Item()
 }
@@ -392,7 +489,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[4]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +501,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[4]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +514,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{4}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Message) GetMessage() string {
@@ -452,7 +549,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[5]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +561,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[5]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +574,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{5}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Log) GetLevel() string {
@@ -506,7 +603,7 @@ type Stat struct {
 
 func (x *Stat) Reset() {
 	*x = Stat{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[6]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +615,7 @@ func (x *Stat) String() string {
 func (*Stat) ProtoMessage() {}
 
 func (x *Stat) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[6]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +628,7 @@ func (x *Stat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stat.ProtoReflect.Descriptor instead.
 func (*Stat) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{6}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Stat) GetProcessingTime() float64 {
@@ -561,7 +658,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[7]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +670,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[7]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +683,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{7}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Progress) GetProgress() float64 {
@@ -614,11 +711,12 @@ type GetChatDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1,000 bytes.
 	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
-	// Forwards: the oldest items after this. Not together with before or last.
+	// Forwards: the oldest items after this. Not together with before or last. One that is more than a minute ahead of the
+	// server's clock is refused with INVALID_ARGUMENT, unless the workflow has an item as late as that.
 	After *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
 	// Backwards: the newest items before this.
 	Before *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
-	// Backwards: the newest so many items, 1 to 1,000, before "before" or the end.
+	// Backwards: the newest so many items at the most, 1 to 1,000, before "before" or the end.
 	Last int32 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
 	// How many items at the most, 1 to 1,000; 0 means as many as the server puts on a page.
 	Limit int32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -632,7 +730,7 @@ type GetChatDataRequest struct {
 
 func (x *GetChatDataRequest) Reset() {
 	*x = GetChatDataRequest{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[8]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +742,7 @@ func (x *GetChatDataRequest) String() string {
 func (*GetChatDataRequest) ProtoMessage() {}
 
 func (x *GetChatDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[8]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +755,7 @@ func (x *GetChatDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatDataRequest.ProtoReflect.Descriptor instead.
 func (*GetChatDataRequest) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{8}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetChatDataRequest) GetWorkflowId() string {
@@ -713,7 +811,8 @@ type GetChatDataResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In order, also when read backwards.
 	Items []*Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	// Nothing follows these items in the direction of reading.
+	// Nothing follows these items in the direction of reading. While it is false, another request from the last item, or
+	// backwards from the first, gives what follows.
 	UpToDate      bool `protobuf:"varint,2,opt,name=up_to_date,json=upToDate,proto3" json:"up_to_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -721,7 +820,7 @@ type GetChatDataResponse struct {
 
 func (x *GetChatDataResponse) Reset() {
 	*x = GetChatDataResponse{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[9]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +832,7 @@ func (x *GetChatDataResponse) String() string {
 func (*GetChatDataResponse) ProtoMessage() {}
 
 func (x *GetChatDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[9]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +845,7 @@ func (x *GetChatDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatDataResponse.ProtoReflect.Descriptor instead.
 func (*GetChatDataResponse) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{9}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetChatDataResponse) GetItems() []*Item {
@@ -775,7 +874,7 @@ type ListWorkflowsRequest struct {
 
 func (x *ListWorkflowsRequest) Reset() {
 	*x = ListWorkflowsRequest{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[10]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +886,7 @@ func (x *ListWorkflowsRequest) String() string {
 func (*ListWorkflowsRequest) ProtoMessage() {}
 
 func (x *ListWorkflowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[10]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +899,7 @@ func (x *ListWorkflowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkflowsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkflowsRequest) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{10}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListWorkflowsRequest) GetPageSize() int32 {
@@ -828,7 +927,7 @@ type ListWorkflowsResponse struct {
 
 func (x *ListWorkflowsResponse) Reset() {
 	*x = ListWorkflowsResponse{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[11]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +939,7 @@ func (x *ListWorkflowsResponse) String() string {
 func (*ListWorkflowsResponse) ProtoMessage() {}
 
 func (x *ListWorkflowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[11]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +952,7 @@ func (x *ListWorkflowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkflowsResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkflowsResponse) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{11}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListWorkflowsResponse) GetWorkflows() []*Workflow {
@@ -884,7 +983,7 @@ type Workflow struct {
 
 func (x *Workflow) Reset() {
 	*x = Workflow{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[12]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +995,7 @@ func (x *Workflow) String() string {
 func (*Workflow) ProtoMessage() {}
 
 func (x *Workflow) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[12]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +1008,7 @@ func (x *Workflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workflow.ProtoReflect.Descriptor instead.
 func (*Workflow) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{12}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Workflow) GetId() string {
@@ -946,11 +1045,18 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"workflowId\x122\n" +
 	"\x05after\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05after\x12\x14\n" +
 	"\x04last\x18\x03 \x01(\x05H\x00R\x04lastB\a\n" +
-	"\x05start\"Z\n" +
+	"\x05start\"\x95\x01\n" +
 	"\x11SubscribeResponse\x12'\n" +
 	"\x05items\x18\x01 \x03(\v2\x11.chatfeed.v1.ItemR\x05items\x12\x1c\n" +
 	"\n" +
-	"up_to_date\x18\x02 \x01(\bR\bupToDate\"\xe5\x02\n" +
+	"up_to_date\x18\x02 \x01(\bR\bupToDate\x12%\n" +
+	"\x04gone\x18\x03 \x03(\v2\x11.chatfeed.v1.GoneR\x04gone\x12\x12\n" +
+	"\x04anew\x18\x04 \x03(\tR\x04anew\"K\n" +
+	"\x04Gone\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\"\xff\x02\n" +
 	"\x04Item\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x0e\n" +
@@ -962,7 +1068,8 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"\amessage\x18\x05 \x01(\v2\x14.chatfeed.v1.MessageH\x00R\amessage\x12$\n" +
 	"\x03log\x18\x06 \x01(\v2\x10.chatfeed.v1.LogH\x00R\x03log\x12'\n" +
 	"\x04stat\x18\a \x01(\v2\x11.chatfeed.v1.StatH\x00R\x04stat\x123\n" +
-	"\bprogress\x18\b \x01(\v2\x15.chatfeed.v1.ProgressH\x00R\bprogressB\x06\n" +
+	"\bprogress\x18\b \x01(\v2\x15.chatfeed.v1.ProgressH\x00R\bprogress\x12\x18\n" +
+	"\aomitted\x18\t \x03(\tR\aomittedB\x06\n" +
 	"\x04item\"O\n" +
 	"\aMessage\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x12\n" +
@@ -1021,52 +1128,54 @@ func file_chatfeed_v1_feed_proto_rawDescGZIP() []byte {
 	return file_chatfeed_v1_feed_proto_rawDescData
 }
 
-var file_chatfeed_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_chatfeed_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_chatfeed_v1_feed_proto_goTypes = []any{
 	(*SubscribeRequest)(nil),      // 0: chatfeed.v1.SubscribeRequest
 	(*Cursor)(nil),                // 1: chatfeed.v1.Cursor
 	(*SubscribeResponse)(nil),     // 2: chatfeed.v1.SubscribeResponse
-	(*Item)(nil),                  // 3: chatfeed.v1.Item
-	(*Message)(nil),               // 4: chatfeed.v1.Message
-	(*Log)(nil),                   // 5: chatfeed.v1.Log
-	(*Stat)(nil),                  // 6: chatfeed.v1.Stat
-	(*Progress)(nil),              // 7: chatfeed.v1.Progress
-	(*GetChatDataRequest)(nil),    // 8: chatfeed.v1.GetChatDataRequest
-	(*GetChatDataResponse)(nil),   // 9: chatfeed.v1.GetChatDataResponse
-	(*ListWorkflowsRequest)(nil),  // 10: chatfeed.v1.ListWorkflowsRequest
-	(*ListWorkflowsResponse)(nil), // 11: chatfeed.v1.ListWorkflowsResponse
-	(*Workflow)(nil),              // 12: chatfeed.v1.Workflow
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 14: google.protobuf.Value
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*Gone)(nil),                  // 3: chatfeed.v1.Gone
+	(*Item)(nil),                  // 4: chatfeed.v1.Item
+	(*Message)(nil),               // 5: chatfeed.v1.Message
+	(*Log)(nil),                   // 6: chatfeed.v1.Log
+	(*Stat)(nil),                  // 7: chatfeed.v1.Stat
+	(*Progress)(nil),              // 8: chatfeed.v1.Progress
+	(*GetChatDataRequest)(nil),    // 9: chatfeed.v1.GetChatDataRequest
+	(*GetChatDataResponse)(nil),   // 10: chatfeed.v1.GetChatDataResponse
+	(*ListWorkflowsRequest)(nil),  // 11: chatfeed.v1.ListWorkflowsRequest
+	(*ListWorkflowsResponse)(nil), // 12: chatfeed.v1.ListWorkflowsResponse
+	(*Workflow)(nil),              // 13: chatfeed.v1.Workflow
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 15: google.protobuf.Value
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
 }
 var file_chatfeed_v1_feed_proto_depIdxs = []int32{
 	1,  // 0: chatfeed.v1.SubscribeRequest.cursors:type_name -> chatfeed.v1.Cursor
-	13, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
-	3,  // 2: chatfeed.v1.SubscribeResponse.items:type_name -> chatfeed.v1.Item
-	13, // 3: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
-	14, // 4: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
-	4,  // 5: chatfeed.v1.Item.message:type_name -> chatfeed.v1.Message
-	5,  // 6: chatfeed.v1.Item.log:type_name -> chatfeed.v1.Log
-	6,  // 7: chatfeed.v1.Item.stat:type_name -> chatfeed.v1.Stat
-	7,  // 8: chatfeed.v1.Item.progress:type_name -> chatfeed.v1.Progress
-	13, // 9: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
-	13, // 10: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
-	15, // 11: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
-	3,  // 12: chatfeed.v1.GetChatDataResponse.items:type_name -> chatfeed.v1.Item
-	12, // 13: chatfeed.v1.ListWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
-	13, // 14: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
-	0,  // 15: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
-	8,  // 16: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
-	10, // 17: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
-	2,  // 18: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
-	9,  // 19: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
-	11, // 20: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
-	18, // [18:21] is the sub-list for method output_type
-	15, // [15:18] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	14, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
+	4,  // 2: chatfeed.v1.SubscribeResponse.items:type_name -> chatfeed.v1.Item
+	3,  // 3: chatfeed.v1.SubscribeResponse.gone:type_name -> chatfeed.v1.Gone
+	14, // 4: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
+	15, // 5: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
+	5,  // 6: chatfeed.v1.Item.message:type_name -> chatfeed.v1.Message
+	6,  // 7: chatfeed.v1.Item.log:type_name -> chatfeed.v1.Log
+	7,  // 8: chatfeed.v1.Item.stat:type_name -> chatfeed.v1.Stat
+	8,  // 9: chatfeed.v1.Item.progress:type_name -> chatfeed.v1.Progress
+	14, // 10: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
+	14, // 11: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
+	16, // 12: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
+	4,  // 13: chatfeed.v1.GetChatDataResponse.items:type_name -> chatfeed.v1.Item
+	13, // 14: chatfeed.v1.ListWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
+	14, // 15: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
+	0,  // 16: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
+	9,  // 17: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
+	11, // 18: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
+	2,  // 19: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
+	10, // 20: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
+	12, // 21: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
+	19, // [19:22] is the sub-list for method output_type
+	16, // [16:19] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_chatfeed_v1_feed_proto_init() }
@@ -1078,7 +1187,7 @@ func file_chatfeed_v1_feed_proto_init() {
 		(*Cursor_After)(nil),
 		(*Cursor_Last)(nil),
 	}
-	file_chatfeed_v1_feed_proto_msgTypes[3].OneofWrappers = []any{
+	file_chatfeed_v1_feed_proto_msgTypes[4].OneofWrappers = []any{
 		(*Item_Message)(nil),
 		(*Item_Log)(nil),
 		(*Item_Stat)(nil),
@@ -1090,7 +1199,7 @@ func file_chatfeed_v1_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatfeed_v1_feed_proto_rawDesc), len(file_chatfeed_v1_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

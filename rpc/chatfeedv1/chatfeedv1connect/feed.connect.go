@@ -45,9 +45,13 @@ const (
 // FeedServiceClient is a client for the chatfeed.v1.FeedService service.
 type FeedServiceClient interface {
 	// Subscribe follows workflows: every item after each cursor that is committed now or later, once and in order of
-	// commit. It ends only with an error; after one, subscribe again with the created_at of the last item of each workflow.
+	// commit. Its headers come at once, also when the server cannot reach the database. It ends only with an error; after
+	// one, subscribe again with the created_at of the last item of each workflow. RESOURCE_EXHAUSTED and its Retry-After, in
+	// seconds, say that the server has too much to do, and when to come back.
 	Subscribe(context.Context, *chatfeedv1.SubscribeRequest) (*connect.ServerStreamForClient[chatfeedv1.SubscribeResponse], error)
-	// GetChatData reads one page of a workflow's items, forwards from a cursor or backwards from one.
+	// GetChatData reads one page of a workflow's items, forwards from a cursor or backwards from one. A page has at most
+	// 1 MiB of items, or one larger item, so it may have fewer items than were asked for: while up_to_date is false, go on
+	// after the last item, or backwards before the first.
 	GetChatData(context.Context, *chatfeedv1.GetChatDataRequest) (*chatfeedv1.GetChatDataResponse, error)
 	// ListWorkflows lists the workflows that have items, the one with the newest item first.
 	ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error)
@@ -120,9 +124,13 @@ func (c *feedServiceClient) ListWorkflows(ctx context.Context, req *chatfeedv1.L
 // FeedServiceHandler is an implementation of the chatfeed.v1.FeedService service.
 type FeedServiceHandler interface {
 	// Subscribe follows workflows: every item after each cursor that is committed now or later, once and in order of
-	// commit. It ends only with an error; after one, subscribe again with the created_at of the last item of each workflow.
+	// commit. Its headers come at once, also when the server cannot reach the database. It ends only with an error; after
+	// one, subscribe again with the created_at of the last item of each workflow. RESOURCE_EXHAUSTED and its Retry-After, in
+	// seconds, say that the server has too much to do, and when to come back.
 	Subscribe(context.Context, *chatfeedv1.SubscribeRequest, *connect.ServerStream[chatfeedv1.SubscribeResponse]) error
-	// GetChatData reads one page of a workflow's items, forwards from a cursor or backwards from one.
+	// GetChatData reads one page of a workflow's items, forwards from a cursor or backwards from one. A page has at most
+	// 1 MiB of items, or one larger item, so it may have fewer items than were asked for: while up_to_date is false, go on
+	// after the last item, or backwards before the first.
 	GetChatData(context.Context, *chatfeedv1.GetChatDataRequest) (*chatfeedv1.GetChatDataResponse, error)
 	// ListWorkflows lists the workflows that have items, the one with the newest item first.
 	ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error)

@@ -1,0 +1,409 @@
+package feed_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/feed"
+)
+
+// told takes batches until one is up to date, and returns all that they told.
+func told(t *testing.T, s *feed.Subscription) feed.Batch {
+	t.Helper()
+	var all feed.Batch
+	for range 1000 {
+		batch := next(t, s)
+		all.Items = append(all.Items, batch.Items...)
+		all.Gone = append(all.Gone, batch.Gone...)
+		all.Anew = append(all.Anew, batch.Anew...)
+		if batch.UpToDate {
+			return all
+		}
+	}
+	require.Fail(t, "it does not become up to date")
+	return all
+}
+
+func goneIDs(gone []feed.Gone) []string {
+	got := []string{}
+	for _, g := range gone {
+		got = append(got, g.ID)
+	}
+	return got
+}
+
+func TestAnErasedItemIsTakenFromTheTailAndItsFollowersAreToldAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ erased, left []string }{
+		"the newest":      {[]string{"w/3"}, []string{"w/1", "w/2"}},
+		"one between":     {[]string{"w/2"}, []string{"w/1", "w/3"}},
+		"several":         {[]string{"w/1", "w/3"}, []string{"w/2"}},
+		"all but the end": {[]string{"w/1", "w/2"}, []string{"w/3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 3)
+				f := run(t, src, feed.Config{})
+				s := live(t, f, "w")
+				promptly(t, func() {
+					src.redact("w", c.erased...)
+					batch := told(t, s)
+					requireSame(t, c.erased, goneIDs(batch.Gone))
+					requireSame(t, feed.Gone{WorkflowID: "w", Type: "message", ID: c.erased[0], Mark: 1}, batch.Gone[0])
+					require.Empty(t, batch.Items)
+					require.Empty(t, batch.Anew)
+					requireSame(t, c.left, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
+				})
+				src.messages("w", 1)
+				promptly(t, func() { requireSame(t, numbered("w", 4, 4), catchUp(t, s)) })
+				elapse(time.Hour)
+				batch := told(t, s)
+				require.Empty(t, batch.Gone, "each is told once")
+				require.Zero(t, f.Stats().Rewound)
+				require.Zero(t, f.Stats().Lost)
+			})
+		})
+	}
+}
+
+func TestAnErasureThatNobodyNotifiedIsFoundByTheSweep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 3)
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		src.eraseItems("w", "w/2")
+		began := time.Now()
+		requireSame(t, []string{"w/2"}, goneIDs(told(t, s).Gone))
+		require.LessOrEqual(t, time.Since(began), sweep)
+		requireSame(t, []string{"w/1", "w/3"}, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
+	})
+}
+
+func TestFollowersAreToldOfErasedItemsThatTheTailDoesNotHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 20)
+		f := run(t, src, small())
+		s := live(t, f, "w")
+		src.redact("w", "w/2", "w/5")
+		batch := told(t, s)
+		requireSame(t, []string{"w/2", "w/5"}, goneIDs(batch.Gone))
+		require.Empty(t, batch.Items)
+	})
+}
+
+func TestEveryFollowerIsToldOfEachErasureOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 9)
+		src.messages("v", 1)
+		f := run(t, src, feed.Config{})
+		one, two := live(t, f, "w"), live(t, f, "v", "w")
+		src.redact("w", "w/1")
+		requireSame(t, []string{"w/1"}, goneIDs(told(t, one).Gone))
+		src.redact("w", "w/2")
+		src.redact("w", "w/3")
+		synctest.Wait()
+		late := live(t, f, "w")
+		requireSame(t, []string{"w/2", "w/3"}, goneIDs(told(t, one).Gone))
+		requireSame(t, []string{"w/1", "w/2", "w/3"}, goneIDs(told(t, two).Gone))
+		src.redact("w", "w/4")
+		requireSame(t, []string{"w/4"}, goneIDs(told(t, late).Gone)) // only what was erased since it came
+	})
+}
+
+func TestALoadThatAnErasureOvertakesDoesNotShowWhatIsErased(t *testing.T) {
+	t.Parallel()
+	for name, notified := range map[string]bool{"by a wake": true, "by a comparison": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 3)
+				f := run(t, src, feed.Config{})
+				load := src.holdNext(opBefore, afterSnapshot)
+				s := follow(t, f, feed.Options{From: all("w")})
+				<-load.reached
+				src.eraseItems("w", "w/2")
+				if notified {
+					src.notify("w", 0)
+				} else {
+					follow(t, f, feed.Options{From: all("w")})
+				}
+				synctest.Wait()
+				close(load.release)
+				promptly(t, func() { requireSame(t, []string{"w/1", "w/3"}, catchUp(t, s)) })
+			})
+		})
+	}
+}
+
+func TestAReadThatAnErasureOvertakesDoesNotShowWhatIsErased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 3)
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		read := src.holdNext(opAfter, afterSnapshot)
+		src.messages("w", 2)
+		<-read.reached
+		src.redact("w", "w/4")
+		synctest.Wait()
+		close(read.release)
+		synctest.Wait()
+		batch := told(t, s)
+		requireSame(t, numbered("w", 5, 5), ids(batch.Items))
+		requireSame(t, []string{"w/4"}, goneIDs(batch.Gone))
+		requireSame(t, []string{"w/1", "w/2", "w/3", "w/5"}, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
+	})
+}
+
+func TestAPageThatAnErasureOvertakesIsReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(t *testing.T, f *feed.Feed) []string{
+		"of a subscription": func(t *testing.T, f *feed.Feed) []string {
+			return catchUp(t, follow(t, f, feed.Options{From: all("w")}))[:3]
+		},
+		"of a single read": func(t *testing.T, f *feed.Feed) []string {
+			page, err := f.Page(t.Context(), readAfter("w", 0))
+			require.NoError(t, err)
+			return ids(page.Items)[:3]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 12)
+				f := run(t, src, small())
+				live(t, f, "w")
+				page := src.holdNext(opAfter, afterSnapshot)
+				got := make(chan []string, 1)
+				go func() { got <- ask(t, f) }()
+				<-page.reached
+				src.redact("w", "w/2")
+				synctest.Wait()
+				close(page.release)
+				requireSame(t, []string{"w/1", "w/3", "w/4"}, <-got)
+			})
+		})
+	}
+}
+
+func TestAWorkflowThatIsErasedAndWrittenAnewIsFollowedFromItsBeginning(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ notified, settled bool }{
+		"told":                      {notified: true},
+		"told, with a pause":        {notified: true, settled: true},
+		"between two sweeps":        {},
+		"found by one sweep in two": {settled: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				head := src.messages("w", 20)
+				f := run(t, src, small())
+				s := live(t, f, "w")
+				elapse(time.Millisecond)
+				src.erase("w")
+				if c.notified {
+					src.notify("w", 0)
+				}
+				if c.settled {
+					elapse(2 * sweep)
+				}
+				src.add("w", "message", "message")
+				if c.notified {
+					src.notify("w", 0)
+				}
+				began := time.Now()
+				got := told(t, s)
+				for len(got.Items) == 0 {
+					batch := told(t, s)
+					got.Items, got.Anew = append(got.Items, batch.Items...), append(got.Anew, batch.Anew...)
+				}
+				require.LessOrEqual(t, time.Since(began), sweep)
+				requireSame(t, []string{"w"}, got.Anew)
+				requireSame(t, numbered("w", 1, 2), ids(got.Items))
+				require.Empty(t, got.Gone)
+				requireSame(t, numbered("w", 1, 2), catchUp(t, follow(t, f, feed.Options{From: all("w")})))
+
+				back := told(t, follow(t, f, feed.Options{From: []feed.Start{after("w", head)}}))
+				requireSame(t, []string{"w"}, back.Anew)
+				requireSame(t, numbered("w", 1, 2), ids(back.Items))
+				require.Zero(t, f.Stats().Rewound)
+			})
+		})
+	}
+}
+
+func TestAHistoryThatBeginsBeforeTheOldOneEndedIsANewOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		elapse(time.Second)
+		head := src.messages("w", 3)
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		src.erase("w")
+		src.addAt("w", head-1000) // the clock has stepped back
+		src.addAt("w", head+1000)
+		batch := told(t, s)
+		requireSame(t, []string{"w"}, batch.Anew)
+		requireSame(t, numbered("w", 1, 2), ids(batch.Items))
+		require.Zero(t, f.Stats().Rewound)
+	})
+}
+
+func TestAComparisonFromBeforeANewHistoryDoesNotBeginAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 3)
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		old := src.holdNext(opHeads, afterSnapshot)
+		<-old.reached
+		src.erase("w")
+		src.add("w", "message")
+		src.notify("w", 0)
+		requireSame(t, []string{"w"}, told(t, s).Anew)
+		close(old.release)
+		elapse(2 * sweep)
+		batch := told(t, s)
+		require.Empty(t, batch.Anew)
+		require.Empty(t, batch.Items)
+	})
+}
+
+func TestAWorkflowThatVanishesIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		head := src.messages("w", 3)
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		src.erase("w")
+		src.notify("w", 0)
+		promptly(t, func() { requireSame(t, feed.Batch{Anew: []string{"w"}}, told(t, s)) })
+		back := follow(t, f, feed.Options{From: []feed.Start{after("w", head)}})
+		requireSame(t, feed.Batch{Anew: []string{"w"}}, told(t, back))
+		src.messages("w", 1)
+		requireSame(t, numbered("w", 1, 1), ids(told(t, s).Items))
+		requireSame(t, numbered("w", 1, 1), ids(told(t, back).Items))
+	})
+}
+
+func TestTheFirstItemsOfAWorkflowAreNotANewHistory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		src.messages("w", 2)
+		require.Empty(t, told(t, s).Anew)
+		elapse(time.Minute)
+		src.messages("w", 1)
+		require.Empty(t, told(t, s).Anew)
+		src.redact("w", "w/1")
+		batch := told(t, s)
+		require.Empty(t, batch.Anew)
+		requireSame(t, []string{"w/1"}, goneIDs(batch.Gone))
+	})
+}
+
+func TestWhoIsTooFarBehindTheErasuresStartsAnew(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		erased int
+		pass   time.Duration
+		anew   bool
+	}{
+		"a thousand are kept":     {1000, time.Second, false},
+		"more are not":            {1001, time.Second, true},
+		"nor for over a minute":   {1, 2 * time.Minute, true},
+		"but for half of one yes": {1, 30 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", c.erased+2)
+				f := run(t, src, feed.Config{})
+				s := live(t, f, "w")
+				var erased []string
+				for n := range c.erased {
+					erased = append(erased, fmt.Sprint("w/", n+1))
+				}
+				src.redact("w", erased...)
+				synctest.Wait()
+				elapse(c.pass)
+				batch := told(t, s)
+				if !c.anew {
+					requireSame(t, erased, goneIDs(batch.Gone))
+					require.Empty(t, batch.Items)
+					return
+				}
+				requireSame(t, []string{"w"}, batch.Anew)
+				require.Empty(t, batch.Gone)
+				requireSame(t, numbered("w", c.erased+1, c.erased+2), ids(batch.Items))
+			})
+		})
+	}
+}
+
+func TestATopicThatNobodyFollowsForgetsWhatMayBeErased(t *testing.T) {
+	t.Parallel()
+	for name, notified := range map[string]bool{"by a wake": true, "by a sweep": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 3)
+				f := run(t, src, feed.Config{Linger: time.Hour})
+				live(t, f, "w").Close()
+				src.eraseItems("w", "w/2")
+				if notified {
+					src.notify("w", 0)
+				} else {
+					elapse(sweep)
+				}
+				require.Zero(t, f.Stats().Topics)
+				requireSame(t, []string{"w/1", "w/3"}, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
+			})
+		})
+	}
+}
+
+func TestATopicIsLoadedThoughItemsAreErasedDuringEachLoad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 500)
+		loads := 0
+		src.after = func(_ context.Context, q query) error {
+			if q.op == opBefore {
+				loads++
+				src.redact("w", fmt.Sprint("w/", loads))
+			}
+			return nil
+		}
+		f := run(t, src, feed.Config{})
+		s := follow(t, f, feed.Options{From: []feed.Start{last("w", 1)}})
+		requireSame(t, numbered("w", 500, 500), ids(next(t, s).Items))
+		require.Less(t, loads, 100)
+	})
+}

@@ -1,0 +1,103 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// maxWaiting is how many single reads may wait for theirs to begin.
+	maxWaiting = 256
+	// maxWait is how long one waits at the most.
+	maxWait = 5 * time.Second
+)
+
+// Read says which page to read.
+type Read struct {
+	Position
+	Backwards bool     // the newest items before the cursor instead of the oldest after it
+	Limit     int      // how many items at the most, up to the feed's window; 0 means as many as that
+	Types     []string // only items of these types; nil means all
+}
+
+// Page reads one page from the source; it has every item that was committed when Page was called. It blocks for the
+// read or until ctx ends. The error is the source's, [ErrBusy] when too many reads wait, or [ErrDraining] when Run has
+// returned.
+func (f *Feed) Page(ctx context.Context, read Read) (Page, error) {
+	for tries := 1; ; tries++ {
+		topic, drops := f.drops(read.WorkflowID)
+		page, err := f.page(ctx, read)
+		now, later := f.drops(read.WorkflowID)
+		if err != nil || topic == nil || now == topic && later == drops || tries == maxRedone {
+			return page, err
+		} // items were erased meanwhile, perhaps some that the page has
+	}
+}
+
+func (f *Feed) page(ctx context.Context, read Read) (Page, error) {
+	call := f.singles.request(read.Position, read.Backwards, f.limit(read.Limit), sorted(read.Types), nil)
+	if call == nil {
+		return Page{}, ErrBusy
+	}
+	patience := time.NewTimer(maxWait)
+	defer patience.Stop()
+	for {
+		select {
+		case <-call.done:
+			return call.page, call.err
+		case <-f.stopped:
+			return Page{}, ErrDraining
+		case <-ctx.Done():
+			call.abandon(true)
+			return Page{}, fmt.Errorf("read a page of workflow %q: %w", read.WorkflowID, context.Cause(ctx))
+		case <-patience.C:
+			if call.abandon(false) {
+				return Page{}, ErrBusy
+			}
+		}
+	}
+}
+
+// Await is [Feed.Page] forwards, but where there is nothing after the cursor yet it waits for the first item, up to the
+// given time after the call, and returns an empty page when none came or the feed drains.
+func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, error) {
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	page, err := f.Page(ctx, read)
+	if err != nil || len(page.Items) > 0 || waiting.Err() != nil {
+		return page, err
+	}
+	s, err := f.Subscribe(waiting, Options{From: []Start{{Position: read.Position}}, Types: read.Types, Idle: wait})
+	if err != nil {
+		return Page{}, err
+	}
+	defer s.Close()
+	for {
+		batch, err := s.Next()
+		switch {
+		case len(batch.Items) > 0:
+			items := batch.Items[:min(len(batch.Items), f.limit(read.Limit))]
+			return Page{Items: items, More: len(items) < len(batch.Items) || !batch.UpToDate}, nil
+		case err != nil && ctx.Err() != nil:
+			return Page{}, err
+		case err != nil: // the time is up, or the feed drains
+			return Page{}, nil
+		}
+	}
+}
+
+func (f *Feed) limit(items int) int {
+	if items <= 0 {
+		return f.cfg.Window.Items
+	}
+	return min(items, f.cfg.Window.Items)
+}
+
+func sorted(types []string) []string {
+	if types == nil {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(types)))
+}

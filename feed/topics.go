@@ -1,0 +1,107 @@
+package feed
+
+import (
+	"sync"
+	"time"
+)
+
+// topics is the topics that the feed keeps.
+type topics struct {
+	mu   sync.Mutex // taken before a topic's, never after
+	byID map[string]*topic
+}
+
+func (k *topics) count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.byID)
+}
+
+func (k *topics) find(workflowID string) *topic {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.byID[workflowID]
+}
+
+// drops is how often a workflow's topic has dropped its tail, and the topic.
+func (k *topics) drops(workflowID string) (*topic, uint64) {
+	t := k.find(workflowID)
+	if t == nil {
+		return nil, 0
+	}
+	return t, t.tail.Load().drops
+}
+
+// join registers a subscription with a workflow's topic, making it if there is none, before anything is read.
+func (f *Feed) join(workflowID string, s *Subscription) (t *topic, joined tick, told uint64) {
+	f.mu.Lock()
+	t, known := f.byID[workflowID]
+	if !known {
+		t = newTopic(workflowID, f.clock())
+		f.byID[workflowID] = t
+	}
+	t.idleSince = time.Time{}
+	joined, told = t.join(s, f.now)
+	f.mu.Unlock()
+	load, grow := t.needs()
+	if load {
+		f.loads.put(t)
+	}
+	if grow {
+		f.grows.put(t)
+	}
+	if known { // else the load is the comparison
+		f.compares.put(t)
+	}
+	return t, joined, told
+}
+
+// leave ends what join began.
+func (f *Feed) leave(t *topic, s *Subscription) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t.leave(s) {
+		t.idleSince = time.Now()
+	}
+}
+
+// drop forgets a topic, unless somebody follows it. It reports whether it has.
+func (k *topics) drop(t *topic) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t.wanted() {
+		return false
+	}
+	if k.byID[t.workflowID] == t {
+		delete(k.byID, t.workflowID)
+	}
+	return true
+}
+
+// followed returns the topics that somebody follows.
+func (k *topics) followed() []*topic {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	followed := make([]*topic, 0, len(k.byID))
+	for _, t := range k.byID {
+		if t.idleSince.IsZero() {
+			followed = append(followed, t)
+		}
+	}
+	return followed
+}
+
+// lingering drops the topics that nobody has followed for long enough and returns all others.
+func (f *Feed) lingering(now time.Time) []*topic {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kept := make([]*topic, 0, len(f.byID))
+	for id, t := range f.byID {
+		if !t.idleSince.IsZero() && now.Sub(t.idleSince) >= f.cfg.Linger {
+			delete(f.byID, id)
+			continue
+		}
+		kept = append(kept, t)
+	}
+	return kept
+}

@@ -1,0 +1,223 @@
+package feed_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/feed"
+)
+
+func TestASubscriptionIsUpToDateOnlyAfterTheSourceHasBeenAskedSinceItCame(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind  op
+		begun bool // a comparison had begun before it came
+	}{
+		"a comparison":                          {opHeads, false},
+		"a comparison, not the one in progress": {opHeads, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 2)
+				f := run(t, src, feed.Config{})
+				live(t, f, "w")
+				var old *hold
+				if c.begun {
+					old = src.holdNext(c.kind, afterSnapshot)
+					follow(t, f, feed.Options{From: all("w")})
+					<-old.reached
+				}
+				asked := src.holdNext(c.kind, beforeSnapshot)
+				s := follow(t, f, feed.Options{From: all("w"), Idle: time.Second})
+				batch := next(t, s)
+				requireSame(t, numbered("w", 1, 2), ids(batch.Items))
+				require.False(t, batch.UpToDate, "what is known comes at once, but it may be old")
+				if c.begun {
+					close(old.release)
+					synctest.Wait()
+				}
+				requireSame(t, feed.Batch{}, next(t, s))
+				<-asked.reached
+				src.add("w", "message") // nobody has been told of it
+				close(asked.release)
+				batch = next(t, s)
+				requireSame(t, numbered("w", 3, 3), ids(batch.Items))
+				require.True(t, batch.UpToDate)
+			})
+		})
+	}
+}
+
+func TestAThousandSubscriptionsThatJoinAtOnceCostTwoComparisons(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 2)
+		f := run(t, src, feed.Config{Sweep: time.Hour})
+		live(t, f, "w")
+		asked, reads := len(src.asked(opHeads)), src.reads()
+		subscriptions := make([]*feed.Subscription, 1000)
+		for n := range subscriptions {
+			subscriptions[n] = follow(t, f, feed.Options{From: all("w")})
+		}
+		for _, s := range subscriptions {
+			requireSame(t, numbered("w", 1, 2), catchUp(t, s))
+		}
+		require.LessOrEqual(t, len(src.asked(opHeads)), asked+2)
+		require.Equal(t, reads, src.reads())
+		elapse(50 * time.Minute)
+		require.LessOrEqual(t, len(src.asked(opHeads)), asked+2)
+	})
+}
+
+func TestJoiningManyTopicsCostsFewQueries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const topics = 2500
+		src := newSource()
+		f := run(t, src, feed.Config{Sweep: time.Hour})
+		var workflows []string
+		for n := range topics {
+			workflows = append(workflows, fmt.Sprint("w", n))
+		}
+		live(t, f, workflows...)
+		before := len(src.asked(opHeads))
+		live(t, f, workflows...)
+		asked := src.asked(opHeads)[before:]
+		require.LessOrEqual(t, len(asked), 4)
+		for _, q := range asked {
+			require.LessOrEqual(t, len(q.ids), 1024)
+		}
+	})
+}
+
+func TestASweepAsksInBatchesAndOneThatFailsDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const topics = 3500
+		src := newSource()
+		src.before = func(_ context.Context, q query) error {
+			if q.op == opHeads && len(q.ids) > 1 {
+				for _, id := range q.ids {
+					if id == "w77" {
+						return errAway
+					}
+				}
+			}
+			return nil
+		}
+		f := run(t, src, feed.Config{})
+		var workflows []string
+		for n := range topics {
+			workflows = append(workflows, fmt.Sprint("w", n))
+		}
+		s := live(t, f, workflows...)
+		src.hangUp(true)
+		for _, id := range workflows {
+			src.add(id, "message")
+		}
+		began := time.Now()
+		got := receive(t, s, topics)
+		require.Len(t, got, topics)
+		require.LessOrEqual(t, time.Since(began), sweep+time.Second)
+		for _, q := range src.asked(opHeads) {
+			require.LessOrEqual(t, len(q.ids), 1024)
+		}
+		elapse(10 * time.Minute)
+		before := len(src.asked(opHeads))
+		elapse(time.Minute)
+		require.LessOrEqual(t, len(src.asked(opHeads))-before, 12*(4+1+40), "what has failed is known, and the others are asked once")
+	})
+}
+
+func TestASubscriptionIsToldOnceThatTheSourceIsAwayAndOnceThatItIsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 2)
+		f := run(t, src, feed.Config{})
+		s := follow(t, f, feed.Options{From: all("w"), Idle: time.Hour})
+		catchUp(t, s)
+		elapse(time.Minute)
+		src.goAway()
+		began := time.Now()
+		requireSame(t, feed.Batch{}, next(t, s))
+		took := time.Since(began)
+		require.GreaterOrEqual(t, took, sweep, "a sweep that fails is no news")
+		require.LessOrEqual(t, took, 3*sweep)
+		again := make(chan feed.Batch, 1)
+		go func() { again <- next(t, s) }()
+		elapse(10 * time.Minute)
+		require.Empty(t, again, "it is told once")
+
+		late := follow(t, f, feed.Options{From: all("w"), Idle: time.Second})
+		batch := next(t, late)
+		requireSame(t, numbered("w", 1, 2), ids(batch.Items)) // what is known comes in any case
+		require.False(t, batch.UpToDate)
+		requireSame(t, feed.Batch{}, next(t, late))
+
+		src.comeBack()
+		began = time.Now()
+		requireSame(t, feed.Batch{UpToDate: true}, <-again)
+		require.LessOrEqual(t, time.Since(began), 2*time.Second)
+		require.Empty(t, catchUp(t, late))
+	})
+}
+
+func TestASourceThatAnswersNoSweepForAMomentIsNotAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, feed.Config{})
+		s := follow(t, f, feed.Options{From: all("w"), Idle: time.Hour})
+		catchUp(t, s)
+		got := make(chan feed.Batch, 1)
+		go func() { got <- next(t, s) }()
+		for range 10 {
+			elapse(3 * sweep)
+			src.goAway()
+			elapse(sweep)
+			src.comeBack()
+		}
+		require.Empty(t, got)
+		src.messages("w", 1)
+		batch := <-got
+		require.True(t, batch.UpToDate)
+	})
+}
+
+func TestASourceThatHangsIsAwayAsOneThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		var hangs atomic.Pointer[chan struct{}]
+		open, shut := make(chan struct{}), make(chan struct{})
+		close(open)
+		hangs.Store(&open)
+		src.before = func(ctx context.Context, _ query) error {
+			select {
+			case <-*hangs.Load():
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		f := run(t, src, feed.Config{})
+		s := follow(t, f, feed.Options{From: all("w"), Idle: time.Hour})
+		catchUp(t, s)
+		hangs.Store(&shut)
+		began := time.Now()
+		requireSame(t, feed.Batch{}, next(t, s))
+		require.LessOrEqual(t, time.Since(began), 3*sweep)
+		close(shut)
+		require.Empty(t, catchUp(t, s))
+	})
+}
