@@ -44,7 +44,9 @@ func TestABlockedWorkflowDelaysNoOther(t *testing.T) {
 	writer := newWriter(t, pool)
 	blocked := make(chan error, len(held))
 	for _, workflow := range held {
-		go func() { blocked <- failure(writer.Write(ctx, itemOf(0, workflow, "waits"), itemOf(1, "beside_"+workflow, "waits"))) }()
+		go func() {
+			blocked <- failure(writer.Write(ctx, itemOf(0, workflow, "waits"), itemOf(1, "beside_"+workflow, "waits")))
+		}()
 	}
 	require.Eventually(t, func() bool { return writer.Apart() == len(held) }, 20*time.Second, time.Millisecond)
 

@@ -23,8 +23,8 @@ type SourceConfig struct {
 	// Listen is how to connect for LISTEN, as a URL or a keyword string; by default as the pool does. LISTEN needs a
 	// session of its own, which a pooler in transaction mode does not give.
 	Listen string
-	// Canary is how often a silent listener is tested by a notification of our own: 5 s. After three such intervals
-	// without hearing anything it is taken for dead.
+	// Canary is how often a listener is tested by a notification of our own: 5 s. After three that are not heard it is taken
+	// for dead.
 	Canary time.Duration
 }
 
@@ -34,6 +34,7 @@ type Source struct {
 	q      *dbsqlc.Queries
 	listen *pgx.ConnConfig
 	canary time.Duration
+	*Lister
 }
 
 var _ feed.Source = (*Source)(nil)
@@ -46,6 +47,7 @@ func NewSource(pool *pgxpool.Pool, cfg SourceConfig) (*Source, error) {
 		q:      dbsqlc.New(pool),
 		listen: pool.Config().ConnConfig.Copy(),
 		canary: cmp.Or(cfg.Canary, 5*time.Second),
+		Lister: NewLister(pool),
 	}
 	if s.canary < 0 {
 		return nil, fmt.Errorf("db: SourceConfig.Canary is %v; it must be positive", cfg.Canary)

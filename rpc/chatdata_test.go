@@ -37,7 +37,7 @@ func TestGetChatDataReadsAsChatDataDoes(t *testing.T) {
 		{&v1.GetChatDataRequest{Before: stamp(at["9"])}, "5 6 7 8", false},
 		{&v1.GetChatDataRequest{Before: stamp(at["3"])}, "1 2", true},
 		{&v1.GetChatDataRequest{Before: stamp(at["9"]), Last: 5}, "4 5 6 7 8", false},
-		{&v1.GetChatDataRequest{Types: []string{"stat", "log"}}, "2 3 6 7", false},
+		{&v1.GetChatDataRequest{Types: []string{"stat", "log"}}, "2 3 6 7", true},
 		{&v1.GetChatDataRequest{Types: []string{"stat"}}, "3 7", true},
 	} {
 		c.request.WorkflowId = "wf"

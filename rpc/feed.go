@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -207,6 +208,7 @@ func (s *feedService) ListWorkflows(ctx context.Context, request *v1.ListWorkflo
 		workflows = workflows[:size]
 		response.NextPageToken = formatToken(workflows[size-1])
 	}
+	slices.SortStableFunc(workflows, func(a, b feed.Workflow) int { return cmp.Compare(b.Head, a.Head) })
 	for _, w := range workflows {
 		response.Workflows = append(response.Workflows, &v1.Workflow{
 			Id: validText(w.ID), Head: timestamp(w.Head), Status: validText(w.Status),
@@ -215,9 +217,9 @@ func (s *feedService) ListWorkflows(ctx context.Context, request *v1.ListWorkflo
 	return response, nil
 }
 
-// A page token is the head in microseconds and the id of the page's last workflow.
+// A page token is the time of activity in microseconds and the id of the page's last workflow.
 func formatToken(w feed.Workflow) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", w.Head, w.ID))
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", w.Active, w.ID))
 }
 
 func parseToken(token string) (feed.Workflow, error) {
@@ -225,10 +227,10 @@ func parseToken(token string) (feed.Workflow, error) {
 		return feed.Workflow{}, nil
 	}
 	text, err := base64.RawURLEncoding.DecodeString(token)
-	head, id, ok := strings.Cut(string(text), " ")
-	micros, numberErr := strconv.ParseInt(head, 10, 64)
+	active, id, ok := strings.Cut(string(text), " ")
+	micros, numberErr := strconv.ParseInt(active, 10, 64)
 	if err != nil || numberErr != nil || !ok || micros <= 0 || checkWorkflowID("", id) != nil {
 		return feed.Workflow{}, invalid("page_token", "is not one of ours; the next_page_token of an earlier page or nothing is accepted")
 	}
-	return feed.Workflow{ID: id, Head: feed.Cursor(micros)}, nil
+	return feed.Workflow{ID: id, Active: feed.Cursor(micros)}, nil
 }

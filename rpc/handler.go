@@ -25,7 +25,7 @@ import (
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
-// Workflows lists workflows by newest head.
+// Workflows lists workflows by time of activity.
 type Workflows interface {
 	// Workflows returns at most limit workflows that come after the given one, or from the newest if it is zero. The error
 	// is [feed.ErrBusy] where it cannot begin to read soon.

@@ -71,7 +71,8 @@ func (d *database) source(t *testing.T) *db.Source {
 func (d *database) append(t *testing.T, items ...db.Item) {
 	t.Helper()
 	require.NoError(t, pgx.BeginFunc(t.Context(), d.pool, func(tx pgx.Tx) error {
-		return db.Append(t.Context(), tx, items...)
+		_, err := db.Append(t.Context(), tx, items...)
+		return err
 	}))
 }
 

@@ -115,7 +115,7 @@ func FuzzFormatTimestamp(f *testing.F) {
 }
 
 func FuzzParseToken(f *testing.F) {
-	for _, token := range []string{"", "MTIgd2Y", "%", formatToken(feed.Workflow{ID: "a b", Head: 1234567890_123000})} {
+	for _, token := range []string{"", "MTIgd2Y", "%", formatToken(feed.Workflow{ID: "a b", Active: 1234567890_123000})} {
 		f.Add(token)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
@@ -124,7 +124,7 @@ func FuzzParseToken(f *testing.F) {
 			require.Zero(t, workflow)
 			return
 		}
-		require.Positive(t, workflow.Head)
+		require.Positive(t, workflow.Active)
 		require.NoError(t, checkWorkflowID("", workflow.ID))
 		again, err := parseToken(formatToken(workflow))
 		require.NoError(t, err)

@@ -38,8 +38,10 @@ func TestWorkflowsAreListedByNewestHeadAndEachOnceWhateverThePage(t *testing.T) 
 
 	at := func(n int) time.Time { return time.Date(2026, 1, 2, 3, n, 0, 1000, time.UTC) }
 	insert := func(id string, head time.Time) {
-		d.exec(t, `insert into chatfeed.workflows (id, head, status) values ($1, $2, $3)`, id, head, "of "+id)
+		d.exec(t, `insert into chatfeed.progress (workflow_id, "_createdAt", progress, status) values ($1, $2, 1, $3)`, id, head, "of "+id)
+		d.exec(t, `insert into chatfeed.workflows (id, active) values ($1, $2)`, id, head)
 	}
+	d.exec(t, `alter table chatfeed.progress disable trigger user`) // so that the heads are these
 	insert("oldest", at(0))
 	for i := range 7 { // of one head
 		insert(fmt.Sprintf("same %d żółć", i), at(90))
@@ -81,7 +83,7 @@ func TestAPageOfWorkflowsHas50UnlessAskedOtherwise(t *testing.T) {
 		asked = limit
 		workflows := make([]feed.Workflow, limit)
 		for i := range workflows {
-			workflows[i] = feed.Workflow{ID: fmt.Sprint(i), Head: 5}
+			workflows[i] = feed.Workflow{ID: fmt.Sprint(i), Head: 5, Active: 5}
 		}
 		return workflows, nil
 	}}, config{})
