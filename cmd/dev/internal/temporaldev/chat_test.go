@@ -75,15 +75,15 @@ func TestTheDemoChatRunsOnTheServer(t *testing.T) {
 type recorded chan db.Item
 
 // Write implements [activities.Writer].
-func (r recorded) Write(_ context.Context, items ...db.Item) error {
+func (r recorded) Write(_ context.Context, items ...db.Item) ([]db.Written, error) {
 	for _, item := range items {
 		select {
 		case r <- item:
 		default:
-			return errors.New("nobody reads what is recorded")
+			return nil, errors.New("nobody reads what is recorded")
 		}
 	}
-	return nil
+	return make([]db.Written, len(items)), nil
 }
 
 func (r recorded) until(t *testing.T, last func(db.Item) bool) {
