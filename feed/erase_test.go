@@ -162,6 +162,7 @@ func TestAReadThatAnErasureOvertakesDoesNotShowWhatIsErased(t *testing.T) {
 		src.redact("w", "w/4")
 		synctest.Wait()
 		close(read.release)
+		synctest.Wait()
 		batch := told(t, s)
 		requireSame(t, numbered("w", 5, 5), ids(batch.Items))
 		requireSame(t, []string{"w/4"}, goneIDs(batch.Gone))
@@ -247,6 +248,45 @@ func TestAWorkflowThatIsErasedAndWrittenAnewIsFollowedFromItsBeginning(t *testin
 			})
 		})
 	}
+}
+
+func TestAHistoryThatBeginsBeforeTheOldOneEndedIsANewOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		elapse(time.Second)
+		head := src.messages("w", 3)
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		src.erase("w")
+		src.addAt("w", head-1000) // the clock has stepped back
+		src.addAt("w", head+1000)
+		batch := told(t, s)
+		requireSame(t, []string{"w"}, batch.Anew)
+		requireSame(t, numbered("w", 1, 2), ids(batch.Items))
+		require.Zero(t, f.Stats().Rewound)
+	})
+}
+
+func TestAComparisonFromBeforeANewHistoryDoesNotBeginAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 3)
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		old := src.holdNext(opHeads, afterSnapshot)
+		<-old.reached
+		src.erase("w")
+		src.add("w", "message")
+		src.notify("w", 0)
+		requireSame(t, []string{"w"}, told(t, s).Anew)
+		close(old.release)
+		elapse(2 * sweep)
+		batch := told(t, s)
+		require.Empty(t, batch.Anew)
+		require.Empty(t, batch.Items)
+	})
 }
 
 func TestAWorkflowThatVanishesIsTold(t *testing.T) {

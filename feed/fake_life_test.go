@@ -29,6 +29,8 @@ func (s *source) erase(workflowID string) {
 	defer s.mu.Unlock()
 	delete(s.items, workflowID)
 	delete(s.heads, workflowID)
+	delete(s.told, workflowID)
+	s.disturbed[workflowID] = true
 	delete(s.lives, workflowID)
 	delete(s.given, workflowID)
 }
@@ -38,6 +40,7 @@ func (s *source) eraseItems(workflowID string, ids ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	life := s.lives[workflowID]
+	s.disturbed[workflowID] = true
 	s.items[workflowID] = slices.DeleteFunc(slices.Clone(s.items[workflowID]), func(i *feed.Item) bool {
 		erased := slices.Contains(ids, i.ID)
 		if erased {
@@ -47,6 +50,21 @@ func (s *source) eraseItems(workflowID string, ids ...string) {
 		return erased
 	})
 	s.setHead(workflowID)
+}
+
+// eraseSome is eraseItems by their numbers among all that there are.
+func (s *source) eraseSome(workflowID string, numbers []int) {
+	s.mu.Lock()
+	var ids []string
+	for _, n := range numbers {
+		if items := s.items[workflowID]; len(items) > 0 {
+			ids = append(ids, items[n%len(items)].ID)
+		}
+	}
+	s.mu.Unlock()
+	if len(ids) > 0 {
+		s.eraseItems(workflowID, ids...)
+	}
 }
 
 // redact is eraseItems with its notification.
@@ -60,8 +78,41 @@ func (s *source) lose(workflowID string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	items := s.items[workflowID]
+	for _, item := range items[len(items)-n:] {
+		s.lostAt[workflowID] = append(s.lostAt[workflowID], item.CreatedAt)
+	}
+	s.disturbed[workflowID] = true
 	s.items[workflowID] = slices.Clone(items[:len(items)-n])
 	s.setHead(workflowID)
+}
+
+// loseSome loses some of the newest items of a workflow, but never all, and returns their stamps.
+func (s *source) loseSome(workflowID string, number int) []feed.Cursor {
+	s.mu.Lock()
+	had := len(s.items[workflowID])
+	s.mu.Unlock()
+	if had < 2 {
+		return nil
+	}
+	n := 1 + number%min(3, had-1)
+	s.lose(workflowID, n)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lostAt[workflowID][len(s.lostAt[workflowID])-n:]
+}
+
+// isLost reports whether a cursor is beyond what the source has kept in a failover.
+func (s *source) isLost(workflowID string, at feed.Cursor) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.lostAt[workflowID], func(lost feed.Cursor) bool { return at >= lost-1 })
+}
+
+// isDisturbed reports whether items of the workflow have been erased or lost.
+func (s *source) isDisturbed(workflowID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.disturbed[workflowID]
 }
 
 // setHead sets a workflow's head to its newest item's. The caller holds mu.

@@ -39,7 +39,7 @@ type query struct {
 // head that does not exist.
 type source struct {
 	// before and after are called, where set, before and after a reading method takes its snapshot. An error fails the
-	// method. Set them before the feed runs.
+	// method. Set them before the feed runs, or before with setBefore.
 	before, after func(context.Context, query) error
 	// bodySize is how many bytes each committed item has; 0 means 1.
 	bodySize int
@@ -59,6 +59,9 @@ type source struct {
 	listens []time.Time
 	faults  []string // promises of a Source that this one did not keep
 	served  int      // items that reads have returned
+
+	disturbed map[string]bool          // workflows of which items have been erased or lost
+	lostAt    map[string][]feed.Cursor // the stamps of items that a failover has lost
 }
 
 // line is one run of Listen.
@@ -74,6 +77,9 @@ func newSource() *source {
 		lives: make(map[string]*past),
 		given: make(map[string]feed.Cursor),
 		told:  make(map[string]feed.Cursor),
+
+		disturbed: make(map[string]bool),
+		lostAt:    make(map[string][]feed.Cursor),
 	}
 }
 
@@ -161,6 +167,13 @@ func (s *source) hangUp(deaf bool) {
 		s.line.lost <- errAway
 		s.line = nil
 	}
+}
+
+// setBefore sets what is called before each snapshot from now on.
+func (s *source) setBefore(before func(context.Context, query) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = before
 }
 
 // goAway makes everything fail until comeBack.
@@ -262,7 +275,7 @@ func (s *source) pages(ctx context.Context, q query, read func(feed.Position) fe
 		for i, p := range q.at {
 			pages[i] = read(p)
 			s.served += len(pages[i].Items)
-			if s.heads[p.WorkflowID] < min(promised[i], s.given[p.WorkflowID]) {
+			if !s.disturbed[p.WorkflowID] && s.heads[p.WorkflowID] < min(promised[i], s.given[p.WorkflowID]) {
 				s.faults = append(s.faults, fmt.Sprintf("a read of %s does not see head %d, which Heads gave before it began",
 					p.WorkflowID, promised[i]))
 			}
@@ -301,8 +314,11 @@ func (s *source) run(ctx context.Context, q query, snapshot func()) error {
 	if err := early.wait(ctx); err != nil {
 		return err
 	}
-	if s.before != nil {
-		if err := s.before(ctx, q); err != nil {
+	s.mu.Lock()
+	before := s.before
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, q); err != nil {
 			return err
 		}
 	}
@@ -320,54 +336,6 @@ func (s *source) run(ctx context.Context, q query, snapshot func()) error {
 		return s.after(ctx, q)
 	}
 	return ctx.Err()
-}
-
-// stage is a place within a query.
-type stage int
-
-const (
-	beforeSnapshot stage = iota
-	afterSnapshot
-)
-
-// hold stops one query at a stage until it is released.
-type hold struct {
-	op      op
-	stage   stage
-	reached chan struct{}
-	release chan struct{}
-}
-
-// holdNext makes the next query of a kind stop at a stage.
-func (s *source) holdNext(kind op, at stage) *hold {
-	h := &hold{op: kind, stage: at, reached: make(chan struct{}), release: make(chan struct{})}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.holds = append(s.holds, h)
-	return h
-}
-
-func (s *source) takeHold(kind op, at stage) *hold {
-	for i, h := range s.holds {
-		if h.op == kind && h.stage == at {
-			s.holds = slices.Delete(s.holds, i, i+1)
-			return h
-		}
-	}
-	return nil
-}
-
-func (h *hold) wait(ctx context.Context) error {
-	if h == nil {
-		return nil
-	}
-	close(h.reached)
-	select {
-	case <-h.release:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // asked returns the queries of a kind so far.

@@ -48,7 +48,7 @@ const (
 	// batchSize is how many topics or pages one query reads at the most.
 	batchSize = 256
 	// headsSize is how many topics one query compares at the most.
-	headsSize = 1000
+	headsSize = 1024
 	// firstLoad is how many items a topic is loaded with at the most: as many as most who come lack. Its tail grows from there.
 	firstLoad = 64
 	// aheadWindows is how many windows of items a page has at the most that is read ahead.

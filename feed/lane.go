@@ -2,8 +2,10 @@ package feed
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -40,7 +42,8 @@ type lane[J job] struct {
 	waiting  [classes][]J
 	troubled map[string]*trouble
 	limit    int // jobs in the next common query
-	failures int // reads in a row that have failed
+	failures int // common and sorting reads in a row that have failed
+	streak   int // reads of any kind in a row that have failed
 	work     [classes]chan struct{}
 }
 
@@ -70,8 +73,15 @@ func newApart() *apart {
 	return &apart{sorting: make(chan struct{}, 2), alone: make(chan struct{}, 3)}
 }
 
-// outage is how many reads of a lane have to fail in a row until it takes the source for away, and pauses.
-const outage = 8
+// errNothing is what a read returns that had nothing to read: it says neither well nor ill of its workflows.
+var errNothing = errors.New("nothing to read")
+
+const (
+	// outage is how many reads of a lane have to fail in a row until it takes the source for away, and pauses.
+	outage = 8
+	// crowdedPause is between two reads of workflows that fail, each alone, where nothing else succeeds.
+	crowdedPause = 20 * time.Millisecond
+)
 
 func newLane[J job](
 	name string, log *slog.Logger, most int, apart *apart,
@@ -201,20 +211,21 @@ func (l *lane[J]) step(ctx context.Context, c class) bool {
 	}
 	began := time.Now()
 	heavy, err := l.read(bounded, jobs, halvings)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return false
+	case errors.Is(err, errNothing):
+		l.release(jobs)
+		return true
 	}
 	if time.Since(began) <= patience {
 		heavy = nil
 	} else if len(jobs) == 1 {
 		heavy = jobs
 	}
-	if err != nil {
-		l.log.WarnContext(ctx, "a read failed", "reading", l.name, "count", len(jobs), "workflow", jobs[0].workflow(), "error", err)
-	}
-	rest := l.settle(c, jobs, heavy, err)
+	l.settle(ctx, c, jobs, heavy, err)
 	leave()
-	wait(ctx, rest)
+	wait(ctx, l.rest(c))
 	return ctx.Err() == nil
 }
 
@@ -263,51 +274,87 @@ func (l *lane[J]) take(c class) (jobs []J, halvings int) {
 	return jobs, halvings
 }
 
-// settle notes what became of a read, and says how long its reader is to rest.
-func (l *lane[J]) settle(c class, jobs, heavy []J, err error) (rest time.Duration) {
-	refused := make([]bool, len(jobs))
-	if err != nil && len(jobs) == 1 {
-		refused[0] = jobs[0].refuse(err)
+// release lets jobs go, and queues again those that were asked for meanwhile.
+func (l *lane[J]) release(jobs []J) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, j := range jobs {
+		l.end(j, false)
 	}
+}
+
+// end ends the read of a job, which is queued again if it has to or was asked for meanwhile. The caller holds mu.
+func (l *lane[J]) end(j J, redo bool) {
+	if redo || l.states[j] == again {
+		l.queue(j)
+	} else {
+		delete(l.states, j)
+	}
+}
+
+// rest is how long a reader pauses before its next read.
+func (l *lane[J]) rest(c class) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.prompt:
+		return 0
+	case c != alone:
+		return pause(l.failures - outage)
+	case l.streak > outage:
+		return crowdedPause
+	default:
+		return 0 // each workflow has a pause of its own
+	}
+}
+
+// settle notes what became of a read.
+func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, err error) {
+	refused := err != nil && len(jobs) == 1 && jobs[0].refuse(err)
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err == nil {
-		l.failures = 0
-		if c == common { // slowly, as what is too much costs the time of a read
-			l.limit = min(l.limit+1+l.limit/8, l.most)
-		}
-	} else {
-		l.failures++
-		if c == common && len(jobs) > 1 {
-			l.limit = max(1, len(jobs)/2)
-		}
-	}
-	slow := make(map[J]bool, len(heavy))
-	for _, j := range heavy {
-		slow[j] = true
-	}
-	for i, j := range jobs {
+	l.count(c, len(jobs), err)
+	log := false
+	for _, j := range jobs {
 		id := j.workflow()
 		t := l.troubled[id]
-		if t == nil && (err != nil || slow[j]) {
+		slow := slices.Contains(heavy, j)
+		if t == nil && (err != nil || slow) {
 			t = &trouble{}
 			l.troubled[id] = t
 		}
 		switch {
 		case err != nil:
-			t.fail(len(jobs), l.failures <= outage, now)
-		case t != nil && t.succeed(slow[j], now):
+			t.fail(len(jobs), l.streak <= outage, now)
+			log = log || len(jobs) > 1 || t.failures&(t.failures-1) == 0 // less and less often
+		case t != nil && t.succeed(slow, now):
 			delete(l.troubled, id)
 		}
-		if l.states[j] == again || err != nil && !refused[i] {
-			l.queue(j)
-		} else {
-			delete(l.states, j)
-		}
+		l.end(j, err != nil && !refused)
 	}
-	if c == alone || l.prompt {
-		return 0 // each has a pause of its own
+	if log {
+		l.log.WarnContext(ctx, "a read failed", "reading", l.name, "count", len(jobs), "workflow", jobs[0].workflow(), "error", err)
 	}
-	return pause(l.failures - outage)
+}
+
+// count notes how the source does. The caller holds mu.
+func (l *lane[J]) count(c class, jobs int, err error) {
+	switch {
+	case err == nil:
+		l.failures, l.streak = 0, 0
+	case c == alone:
+		l.streak++
+	default:
+		l.failures++
+		l.streak++
+	}
+	if c != common {
+		return
+	}
+	if err == nil { // slowly, as what is too much costs the time of a read
+		l.limit = min(l.limit+1+l.limit/8, l.most)
+	} else if jobs > split { // less is soon sorted
+		l.limit = max(split, jobs/2)
+	}
 }

@@ -97,6 +97,25 @@ func TestNoWorkflowStarvesBesideABusyOne(t *testing.T) {
 	}
 }
 
+// While one waits for a page, the other does not have one read ahead.
+func TestTwoWorkflowsFarBehindTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("a", 60)
+		src.messages("b", 60)
+		f := run(t, src, small())
+		live(t, f, "a", "b")
+		s := follow(t, f, feed.Options{From: all("a", "b")})
+		var turns []string
+		for range 6 {
+			turns = append(turns, next(t, s).Items[0].WorkflowID)
+			synctest.Wait()
+		}
+		requireSame(t, []string{"a", "b", "a", "b", "a", "b"}, turns)
+	})
+}
+
 func TestASubscriptionTakesOnlyItsTypes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

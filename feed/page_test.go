@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -256,5 +257,32 @@ func TestAPageFailsWithTheSourcesError(t *testing.T) {
 		page, err := f.Page(t.Context(), readAfter("w", 0))
 		require.NoError(t, err)
 		require.Len(t, page.Items, 1)
+	})
+}
+
+// Both are asked for before anyone reads, so one reader is told of both.
+func TestPagesOfTwoKindsAreReadSideBySide(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 1)
+		held := []*hold{src.holdNext(opAfter, beforeSnapshot), src.holdNext(opBefore, beforeSnapshot)}
+		f, err := feed.New(src, feed.Config{Log: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		var asking sync.WaitGroup
+		for _, read := range []feed.Read{readAfter("w", 0), readBefore("w", feed.End)} {
+			asking.Go(func() { _, _ = f.Page(t.Context(), read) })
+		}
+		synctest.Wait()
+		ended := make(chan struct{})
+		go func() { defer close(ended); f.Run(t.Context()) }()
+		t.Cleanup(func() { <-ended })
+		synctest.Wait()
+		require.Len(t, src.asked(opAfter), 1)
+		require.Len(t, src.asked(opBefore), 1)
+		for _, h := range held {
+			close(h.release)
+		}
+		asking.Wait()
 	})
 }

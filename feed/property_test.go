@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -72,25 +71,44 @@ func play(t *testing.T, s script) []string {
 		readers[n] = &reader{feed: f, src: src}
 	}
 
+	notify := func(workflowID string, head feed.Cursor, copies []time.Duration) {
+		for _, late := range copies {
+			if late == 0 {
+				src.notify(workflowID, head)
+				continue
+			}
+			delivering.Go(func() {
+				pass(ctx, late)
+				src.notify(workflowID, head)
+			})
+		}
+	}
 	for _, step := range s.Steps {
 		workflowID := fmt.Sprintf("w%d", step.Workflow)
 		switch step.Kind {
 		case commits:
-			head := src.add(workflowID, step.Types...)
-			for _, late := range step.Notified {
-				if late == 0 {
-					src.notify(workflowID, head)
-					continue
-				}
-				delivering.Go(func() {
-					<-time.After(late)
-					src.notify(workflowID, head)
-				})
-			}
+			notify(workflowID, src.add(workflowID, step.Types...), step.Notified)
 		case touches:
 			src.touch(workflowID)
 		case forges:
 			src.notify(workflowID, feed.Cursor(time.Now().Add(time.Hour).UnixMicro()))
+		case erases:
+			src.eraseSome(workflowID, step.Items)
+			notify(workflowID, 0, step.Notified)
+			pass(ctx, time.Millisecond) // no stamp is given out twice
+		case eraseAll:
+			src.erase(workflowID)
+			notify(workflowID, 0, step.Notified)
+			pass(ctx, time.Millisecond)
+		case goesBack:
+			src.comeBack()
+			if stamps := src.loseSome(workflowID, step.Items[0]); len(stamps) > 0 {
+				pass(ctx, time.Minute) // before the head is where it was, or nobody can know
+				for _, at := range stamps {
+					src.addAt(workflowID, at)
+				}
+				notify(workflowID, stamps[len(stamps)-1], step.Notified)
+			}
 		case opens:
 			readers[step.Reader].open(step)
 		case resumes:
@@ -129,172 +147,5 @@ func play(t *testing.T, s script) []string {
 	}
 	cancel()
 	running.Wait()
-	return faults
-}
-
-// reader is a client: it follows workflows with one subscription after another, and checks what it receives.
-type reader struct {
-	feed *feed.Feed
-	src  *source
-
-	types   []string
-	pace    time.Duration
-	places  map[string]*place
-	current *feed.Subscription
-	leave   context.CancelFunc
-	reading sync.WaitGroup
-	idle    bool // the newest batch was up to date
-	faults  []string
-}
-
-// place is how far a reader is in one workflow.
-type place struct {
-	known  bool // next is known; else the subscription began with last, and has delivered nothing yet
-	next   int  // index, among the items of the reader's types, of the one to come
-	cursor feed.Cursor
-	last   int
-	owed   int // how many a notification had told of before Next was called: what up to date must have delivered
-}
-
-// takes returns a workflow's items of the reader's types.
-func (r *reader) takes(workflowID string) []*feed.Item {
-	r.src.mu.Lock()
-	defer r.src.mu.Unlock()
-	var items []*feed.Item
-	for _, item := range r.src.items[workflowID] {
-		if takes(feed.Window{Types: r.types}, item) {
-			items = append(items, item)
-		}
-	}
-	return items
-}
-
-// toldOf is how many items of the reader's types a listener has been told of.
-func (r *reader) toldOf(workflowID string) int {
-	r.src.mu.Lock()
-	told := r.src.told[workflowID]
-	r.src.mu.Unlock()
-	items := r.takes(workflowID)
-	n := slices.IndexFunc(items, func(i *feed.Item) bool { return i.CreatedAt > told })
-	if n < 0 {
-		return len(items)
-	}
-	return n
-}
-
-func (r *reader) open(s step) {
-	r.close()
-	r.types, r.pace = s.Types, s.Pace
-	r.places = make(map[string]*place)
-	for _, o := range s.From {
-		id := fmt.Sprintf("w%d", o.Workflow)
-		p := &place{last: o.Last}
-		r.places[id] = p
-		if o.Last >= 0 {
-			continue
-		}
-		r.src.mu.Lock()
-		if n := o.After % (len(r.src.items[id]) + 1); n > 0 {
-			p.cursor = r.src.items[id][n-1].CreatedAt
-		}
-		r.src.mu.Unlock()
-		p.known = true
-		p.next = slices.IndexFunc(r.takes(id), func(i *feed.Item) bool { return i.CreatedAt > p.cursor })
-		if p.next < 0 {
-			p.next = len(r.takes(id))
-		}
-	}
-	r.resume()
-}
-
-func (r *reader) resume() {
-	r.close()
-	if r.places == nil {
-		return
-	}
-	var from []feed.Start
-	for id, p := range r.places {
-		if p.known {
-			from = append(from, after(id, p.cursor))
-		} else {
-			from = append(from, last(id, p.last))
-		}
-	}
-	slices.SortFunc(from, func(a, b feed.Start) int { return int(a.WorkflowID[1]) - int(b.WorkflowID[1]) })
-	ctx, cancel := context.WithCancel(context.Background())
-	s, err := r.feed.Subscribe(ctx, feed.Options{From: from, Types: r.types, Idle: 10 * time.Second})
-	if err != nil {
-		cancel()
-		r.faults = append(r.faults, err.Error())
-		return
-	}
-	r.current, r.leave = s, cancel
-	r.reading.Go(func() { r.read(ctx) })
-}
-
-func (r *reader) close() {
-	if r.current == nil {
-		return
-	}
-	r.leave()
-	r.reading.Wait()
-	r.current.Close()
-	r.current = nil
-}
-
-func (r *reader) read(ctx context.Context) {
-	for {
-		for id, p := range r.places {
-			p.owed = r.toldOf(id)
-		}
-		batch, err := r.current.Next()
-		if err != nil {
-			return
-		}
-		for _, item := range batch.Items {
-			r.receive(item)
-		}
-		r.idle = batch.UpToDate
-		for id, p := range r.places {
-			if batch.UpToDate && p.known && p.next < p.owed {
-				r.faults = append(r.faults, fmt.Sprintf("up to date with %d items of %s, but notifications had told of %d",
-					p.next, id, p.owed))
-			}
-		}
-		pass(ctx, r.pace)
-	}
-}
-
-func (r *reader) receive(item *feed.Item) {
-	items, p := r.takes(item.WorkflowID), r.places[item.WorkflowID]
-	at := slices.Index(items, item)
-	switch {
-	case at < 0:
-		r.faults = append(r.faults, "an item that it does not take: "+item.ID)
-		return
-	case p.known && at != p.next:
-		r.faults = append(r.faults, fmt.Sprintf("received %s instead of %s", item.ID, items[min(p.next, len(items)-1)].ID))
-	case !p.known && at > max(0, len(items)-p.last): // it may be earlier: the head is where the topic was
-		r.faults = append(r.faults, fmt.Sprintf("started the last %d with %s, of which %d of %d items are",
-			p.last, item.ID, len(items)-at, len(items)))
-	}
-	p.known, p.next, p.cursor = true, at+1, item.CreatedAt
-}
-
-// missing returns what a reader that has had time enough has not received.
-func (r *reader) missing() (faults []string) {
-	if r.places == nil {
-		return nil
-	}
-	if !r.idle {
-		faults = append(faults, "it is not up to date in the end")
-	}
-	for id, p := range r.places {
-		if items := r.takes(id); p.known && p.next < len(items) {
-			faults = append(faults, fmt.Sprintf("did not receive %s and %d after it", items[p.next].ID, len(items)-p.next-1))
-		} else if !p.known && p.last > 0 && len(items) > 0 {
-			faults = append(faults, fmt.Sprintf("received none of the last %d of %s", p.last, id))
-		}
-	}
 	return faults
 }

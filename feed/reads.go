@@ -55,7 +55,7 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 		}
 	}
 	if len(behind) == 0 {
-		return nil, nil
+		return nil, errNothing
 	}
 	window := f.cfg.Window
 	window.Items = max(1, window.Items>>halvings)
@@ -82,9 +82,9 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 	return heavy, nil
 }
 
-// loadable says which topics one query can load: one that had a tail before may have erasures to read, or may have to find
-// out what the source has lost, so it is loaded alone.
-func loadable(a, b *topic) bool { return !a.isReload() && !b.isReload() }
+// loadable says which topics one query can load. Those that had a tail before may have erasures to read, each with a query
+// of its own, or may have to find out what the source has lost; who loads a topic for the first time does not wait for them.
+func loadable(a, b *topic) bool { return a.isReload() == b.isReload() }
 
 // load reads the newest items of topics. Their heads are read first: so the items are at least as new as the marks of the
 // erasures.
@@ -100,20 +100,21 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 		}
 	}
 	if len(fresh) == 0 {
-		return nil, nil
+		return nil, errNothing
 	}
 	heads, err := f.heads(ctx, fresh)
 	if err != nil {
 		return nil, err
 	}
+	window := f.cfg.Window
+	window.Items = max(1, window.Items>>halvings)
 	for i, t := range fresh {
 		head, exists := heads[t.workflowID]
-		if err := f.reconcile(ctx, t, glances[i], head, exists); err != nil {
+		if err := f.reconcile(ctx, t, glances[i], head, exists, window); err != nil {
 			return nil, err
 		}
 	}
-	window := f.cfg.Window
-	window.Items = max(1, min(window.Items, firstLoad)>>halvings)
+	window.Items = max(1, min(f.cfg.Window.Items, firstLoad)>>halvings)
 	f.stats.topicReads.Add(1)
 	pages, err := f.source.Before(ctx, from, window)
 	if err != nil {
@@ -136,7 +137,7 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 }
 
 // reconcile tells the followers of a topic that is loaded again what has become of the items that it had.
-func (f *Feed) reconcile(ctx context.Context, t *topic, g glance, head Head, exists bool) error {
+func (f *Feed) reconcile(ctx context.Context, t *topic, g glance, head Head, exists bool, window Window) error {
 	erased, mark, before := t.meet(head, exists, f.clock())
 	if erased {
 		told, err := f.readErased(ctx, t, mark)
@@ -151,21 +152,24 @@ func (f *Feed) reconcile(ctx context.Context, t *topic, g glance, head Head, exi
 	if before == nil {
 		return nil
 	}
-	pages, err := f.source.After(ctx, []Position{{t.workflowID, before.floor}}, f.cfg.Window)
-	if err != nil {
-		return err
+	agreed := newAgreement(before)
+	for more := true; more; {
+		pages, err := f.source.After(ctx, []Position{{t.workflowID, agreed.read}}, window)
+		if err != nil {
+			return fmt.Errorf("read what the source has kept: %w", err)
+		}
+		more = agreed.add(pages[0])
 	}
-	to, lost, none := before.shared(pages[0].Items)
-	if lost || !erased && to < before.read {
+	if agreed.lost || !erased && agreed.to < before.read {
 		f.stats.rewound.Add(1)
 		f.log.WarnContext(ctx, "the source has lost items; followers go back",
-			"workflow", t.workflowID, "from", before.read, "to", to)
+			"workflow", t.workflowID, "from", before.read, "to", agreed.to)
 	}
-	if none && before.floor > 0 && (lost || !erased) {
+	if !agreed.found && before.floor > 0 && (agreed.lost || !erased) {
 		t.startOver(f.clock()) // nothing says how much is lost
 		return nil
 	}
-	t.goBack(g, to, f.clock())
+	t.goBack(g, agreed.to, f.clock())
 	return nil
 }
 

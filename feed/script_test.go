@@ -29,7 +29,8 @@ type step struct {
 	From     []origin
 	Pace     time.Duration // between two calls of Next
 	For      time.Duration
-	Settled  bool // the next step waits until all has been done that takes no time
+	Items    []int // of the items to erase, or how many to lose
+	Settled  bool  // the next step waits until all has been done that takes no time
 }
 
 // origin is where a subscription begins in one workflow.
@@ -52,6 +53,9 @@ const (
 	goesAway kind = "lose the source"
 	isBack   kind = "the source is back"
 	elapses  kind = "let time pass"
+	erases   kind = "erase items"
+	eraseAll kind = "erase a workflow"
+	goesBack kind = "lose the newest items, with the clock behind"
 )
 
 const (
@@ -62,7 +66,7 @@ const (
 var kinds = []kind{
 	commits, commits, commits, commits, commits, commits, commits, commits,
 	touches, forges, opens, opens, opens, resumes, resumes, hangsUp, deafens, goesAway, isBack, isBack,
-	elapses, elapses, elapses, elapses,
+	elapses, elapses, elapses, elapses, erases, erases, eraseAll, goesBack,
 }
 
 func scripts() *rapid.Generator[script] {
@@ -88,6 +92,10 @@ func scripts() *rapid.Generator[script] {
 			s.Notified = rapid.OneOf(
 				rapid.Just([]time.Duration{0}), rapid.SliceOfN(millis(8000), 0, 3),
 			).Draw(t, "notified")
+		case erases, eraseAll, goesBack:
+			s.Workflow = rapid.IntRange(0, workflowCount-1).Draw(t, "workflow")
+			s.Items = rapid.SliceOfN(rapid.IntRange(0, 50), 1, 5).Draw(t, "items")
+			s.Notified = rapid.SliceOfN(millis(8000), 0, 2).Draw(t, "notified")
 		case touches, forges:
 			s.Workflow = rapid.IntRange(0, workflowCount-1).Draw(t, "workflow")
 		case opens:

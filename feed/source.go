@@ -5,7 +5,13 @@ import "context"
 // Source is where a feed's items are. All items that a workflow has up to any head that Listen or Heads has given must
 // be visible to a read that starts after: the source reads from the primary, never from a lagging copy.
 //
-// Its methods are called from several goroutines at once.
+// Its methods are called from several goroutines at once. Besides Listen, at most 16 calls are running at a time, however
+// many subscriptions there are: 1 of the sweep; 2 each of comparisons (Heads), loads (Heads, Erased, After, Before), new
+// items (After), pages and single reads (After, Before); and 5 of workflows that fail or are slow. Where all is well it is 8:
+// a second comparison, load or read of new items begins only when the first takes more than half a second. A source with
+// fewer connections than that makes healthy workflows wait for sick ones.
+//
+// Each call has to end, with an error if need be, within a time that the source sets.
 type Source interface {
 	// Listen calls wake for each workflow that may have new items, with the head it is told of, until ctx ends or the
 	// source can no longer be heard; the error says why. It calls connected each time that it has begun to listen: from
@@ -20,10 +26,11 @@ type Source interface {
 	// them first.
 	Before(ctx context.Context, at []Position, window Window) ([]Page, error)
 
-	// Heads returns the head of each of the workflows. A workflow without items is absent.
+	// Heads returns the head of each of the workflows, at most 1,024. A workflow without items is absent.
 	Heads(ctx context.Context, workflowIDs []string) (map[string]Head, error)
 
-	// Erased returns the items of a workflow that were erased after the mark, in order of their marks, at most limit.
+	// Erased returns the items of a workflow that were erased after the mark, in order of their marks, at most limit. No two
+	// of them have the same mark. A source that no longer knows any of them returns none.
 	Erased(ctx context.Context, workflowID string, after int64, limit int) ([]Gone, error)
 }
 
@@ -31,7 +38,7 @@ type Source interface {
 type Head struct {
 	At     Cursor // CreatedAt of its newest item
 	Born   Cursor // when its history began; a different value once it was erased and written anew
-	Erased int64  // the mark of the last erasure; it only grows while Born stays
+	Erased int64  // the mark of the last erasure; it only grows while Born stays. All three are of one instant
 }
 
 // Position is a place in a workflow's order: between the item at the cursor and the next.

@@ -44,6 +44,27 @@ func TestASubscriptionStartsFromTheLastItems(t *testing.T) {
 	}
 }
 
+func TestWhatIsReadOnTheWayBackIsNotReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ window, n, served int }{
+		"one page before the tail":   {window: 256, n: 200, served: 64 + 136},
+		"four windows":               {window: 16, n: 70, served: 16 + 54},
+		"the start of several pages": {window: 4, n: 40, served: 4 + 36 + 36}, // 16, 16 and 4 back; then from where the 4 end
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource()
+				src.messages("w", 300)
+				f := run(t, src, feed.Config{Window: feed.Window{Items: c.window}})
+				s := follow(t, f, feed.Options{From: []feed.Start{last("w", c.n)}})
+				requireSame(t, numbered("w", 300-c.n+1, 300), catchUp(t, s))
+				require.Equal(t, c.served, src.served)
+			})
+		})
+	}
+}
+
 func TestTheLastItemsOfAShortHistoryNeedNoPage(t *testing.T) {
 	t.Parallel()
 	for _, items := range []int{0, 1, 4} {

@@ -37,6 +37,9 @@ type Batch struct {
 	Anew []string
 }
 
+// tells reports whether the batch has more to say than whether it is up to date.
+func (b *Batch) tells() bool { return len(b.Items)+len(b.Gone)+len(b.Anew) > 0 }
+
 // Subscription is one client's positions in the workflows it follows. It has no queue: between two calls of Next it costs
 // its memory and, where it is far behind, the one page that is read ahead. It belongs to one goroutine.
 type Subscription struct {
@@ -118,8 +121,7 @@ func (s *Subscription) Next() (Batch, error) {
 		}
 		if look {
 			batch, cutOff := s.poll()
-			news := len(batch.Items)+len(batch.Gone)+len(batch.Anew) > 0
-			if news || batch.UpToDate && !s.upToDate || cutOff && s.upToDate || s.alarm.rang.Load() {
+			if batch.tells() || batch.UpToDate && !s.upToDate || cutOff && s.upToDate || s.alarm.rang.Load() {
 				s.upToDate = batch.UpToDate
 				return batch, nil
 			}
@@ -134,7 +136,7 @@ func (s *Subscription) Next() (Batch, error) {
 // poll is [Subscription.look], again where a page has come with nothing in it and another follow needs one.
 func (s *Subscription) poll() (batch Batch, cutOff bool) {
 	batch, cutOff = s.look()
-	for len(batch.Items) == 0 && s.pager.contended && s.pager.call == nil {
+	for !batch.tells() && s.pager.contended && s.pager.call == nil {
 		batch, cutOff = s.look()
 	}
 	return batch, cutOff
@@ -151,7 +153,7 @@ func (s *Subscription) look() (batch Batch, cutOff bool) {
 			batch.Anew = append(batch.Anew, f.topic.workflowID)
 		}
 	}
-	if len(batch.Gone)+len(batch.Anew) > 0 {
+	if batch.tells() {
 		return batch, false
 	}
 	batch.UpToDate = true

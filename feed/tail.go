@@ -90,23 +90,3 @@ func (t *tail) oldest() Cursor {
 	}
 	return t.read
 }
-
-// shared returns the cursor of the newest item that the tail and a page both have, where the page is what the source has
-// after the tail's floor. lost says that after it the source has items which the tail should have had and has not. Where
-// they have no item in common the cursor is the floor, and none is true.
-func (t *tail) shared(page []*Item) (at Cursor, lost, none bool) {
-	type key struct {
-		at       Cursor
-		kind, id string
-	}
-	had := make(map[key]bool, len(t.items))
-	for _, item := range t.items {
-		had[key{item.CreatedAt, item.Type, item.ID}] = true
-	}
-	for n, item := range slices.Backward(page) {
-		if had[key{item.CreatedAt, item.Type, item.ID}] {
-			return item.CreatedAt, n+1 < len(page) && page[n+1].CreatedAt <= t.read, false
-		}
-	}
-	return t.floor, len(page) > 0 && page[0].CreatedAt <= t.read, true
-}

@@ -198,6 +198,9 @@ func (t *topic) checked(g glance) {
 			signal(s.ready)
 		}
 	}
+	if len(t.newcomers) == 0 {
+		t.newcomers = nil // a map keeps the memory of all that were ever in it
+	}
 }
 
 // silent notes whether the source has not answered for the topic since a time.

@@ -13,7 +13,7 @@ const (
 	// forgiven is how long after its last failure a workflow is read together with others again.
 	forgiven = time.Minute
 	// recovery is how many reads in a row have to succeed before a workflow's window is doubled.
-	recovery = 4
+	recovery = 2
 )
 
 // trouble is what a lane remembers of a workflow whose reads fail or are slow. Such a workflow is read apart from all
@@ -39,9 +39,9 @@ func (t *trouble) company() int {
 	return t.most
 }
 
-// fail notes a read that has failed, of so many workflows together. Where the source fails for all, the size of the
-// window is not to blame.
-func (t *trouble) fail(together int, halve bool, now time.Time) {
+// fail notes a read that has failed, of so many workflows together. Where others are read meanwhile, the window is halved;
+// where none is, the source may be to blame, and it is halved now and then.
+func (t *trouble) fail(together int, others bool, now time.Time) {
 	t.since, t.good = now, 0
 	if together > 1 {
 		t.most = (together + split - 1) / split
@@ -49,7 +49,7 @@ func (t *trouble) fail(together int, halve bool, now time.Time) {
 	}
 	t.failures++
 	t.until = now.Add(pause(t.failures))
-	if halve {
+	if others || t.failures%4 == 0 {
 		t.halvings = min(t.halvings+1, 30)
 	}
 }
