@@ -2,6 +2,8 @@ package migrations_test
 
 import (
 	"database/sql"
+	"fmt"
+	"io/fs"
 	"os/exec"
 	"strings"
 	"sync"
@@ -70,6 +72,67 @@ func TestDownUndoesWhatUpHasDone(t *testing.T) {
 	insert(t, db)
 }
 
+func texts(t *testing.T, db *sql.DB, query string) []string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), query)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	var all []string
+	for rows.Next() {
+		var text string
+		require.NoError(t, rows.Scan(&text))
+		all = append(all, text)
+	}
+	require.NoError(t, rows.Err())
+	return all
+}
+
+// A database with items keeps them, their stamps and the order, there and back.
+func TestItemsOutlastAnUpgradeAndItsUndoing(t *testing.T) {
+	t.Parallel()
+	db, _ := empty(t)
+	provider, err := migrations.Provider(t.Context(), db)
+	require.NoError(t, err)
+	_, err = provider.UpTo(t.Context(), 2)
+	require.NoError(t, err)
+	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40) // what cannot be stored any more
+	_, err = db.ExecContext(t.Context(), `
+		insert into chatfeed.messages (workflow_id, id, message, metadata) values ('a', '1', 'x', '`+deep+`'), ('b', '1', 'y', null);
+		insert into chatfeed.progress (workflow_id, id, progress, status) values ('a', '2', 1, 'running'), ('a', '3', 100, 'done');
+		insert into chatfeed.logs (workflow_id, id, message) values ('b', '2', 'z');
+		create role somebody; grant select, insert, update on chatfeed.workflows to somebody`)
+	require.NoError(t, err)
+	const items = `select workflow_id || ' ' || id || ' ' || "_createdAt" || ' ' || body::text || coalesce(metadata::text, '')
+		from chatfeed.items order by workflow_id, "_createdAt"`
+	before := texts(t, db, items)
+	const oldHeads = `select id || ' ' || head || ' ' || status || ' ' || head_hour from chatfeed.workflows order by id`
+	heads := texts(t, db, oldHeads)
+
+	_, err = provider.Up(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before, texts(t, db, items))
+	require.Equal(t, []string{"a done true", "b  true"}, texts(t, db, `
+		select id || ' ' || status || ' ' || (head = active and born < head and head = (
+			select max("_createdAt") from chatfeed.items i where i.workflow_id = h.id))::text from chatfeed.heads h order by id`))
+	require.Equal(t, []string{"false"}, texts(t, db, `select has_table_privilege('somebody', 'chatfeed.workflows', 'update')::text`),
+		"who writes needs no right on it any more")
+	later := func(id string) {
+		_, err := db.ExecContext(t.Context(), `insert into chatfeed.logs (workflow_id, id, message) values ('a', $1, '')`, id)
+		require.NoError(t, err)
+		newest := texts(t, db, `select id from chatfeed.items where workflow_id = 'a' order by "_createdAt" desc limit 1`)
+		require.Equal(t, []string{id}, newest)
+	}
+	later("4")
+	_, err = db.ExecContext(t.Context(), `delete from chatfeed.logs where id = '4'`)
+	require.NoError(t, err)
+
+	_, err = provider.DownTo(t.Context(), 2)
+	require.NoError(t, err)
+	require.Equal(t, before, texts(t, db, items))
+	require.Equal(t, heads[1:], texts(t, db, oldHeads)[1:], "of the workflow that was left alone")
+	later("5")
+}
+
 func TestManyMayMigrateAtOnce(t *testing.T) {
 	t.Parallel()
 	db, _ := empty(t)
@@ -99,9 +162,11 @@ func TestTheStockGooseCommandRunsTheSameFiles(t *testing.T) {
 	}
 	_, err := db.ExecContext(t.Context(), migrations.CreateSchema)
 	require.NoError(t, err)
-	require.Contains(t, goose("up"), "successfully migrated database to version: 2")
+	files, err := fs.Glob(migrations.FS, "*.sql")
+	require.NoError(t, err)
+	require.Contains(t, goose("up"), fmt.Sprint("successfully migrated database to version: ", len(files)))
 	insert(t, db)
-	require.Equal(t, 2, strings.Count(goose("status"), ".sql"))
+	require.Equal(t, len(files), strings.Count(goose("status"), ".sql"))
 
 	provider, err := migrations.Provider(t.Context(), db)
 	require.NoError(t, err)
@@ -109,7 +174,8 @@ func TestTheStockGooseCommandRunsTheSameFiles(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, pending, "our own command sees what goose has done")
 
-	goose("down")
-	goose("down")
+	for range files {
+		goose("down")
+	}
 	require.Empty(t, objects(t, db))
 }

@@ -28,6 +28,8 @@ type Tail struct {
 
 	// Out is where the items go; nil is standard output.
 	Out io.Writer `kong:"-"`
+
+	cutOff bool // the server has said that it does not know whether there is more
 }
 
 // silence is after how long without any frame a stream is taken for dead; servers send heartbeats far more often.
@@ -54,6 +56,7 @@ func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
 				log.InfoContext(ctx, "following again", "server", c.Server)
 			}
 			lost, tries = false, 0
+			c.tell(ctx, log, frame)
 			return c.take(request, frame, show)
 		})
 		switch {
@@ -65,12 +68,8 @@ func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
 			lost = true
 			log.WarnContext(ctx, "stream lost; trying again", "server", c.Server, "error", c.explain(err))
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(min(100*time.Millisecond<<min(tries, 10), 2*time.Second)):
-			tries++
-		}
+		pause(ctx, min(100*time.Millisecond<<min(tries, 10), 2*time.Second))
+		tries++
 	}
 }
 
@@ -117,8 +116,33 @@ func (c *Tail) follow(
 	return stream.Err()
 }
 
+// tell logs what a frame says besides its items.
+func (c *Tail) tell(ctx context.Context, log *slog.Logger, frame *v1.SubscribeResponse) {
+	for _, gone := range frame.GetGone() {
+		log.InfoContext(ctx, "an item was erased", "workflow", gone.GetWorkflowId(), "type", gone.GetType(), "id", gone.GetId())
+	}
+	for _, workflow := range frame.GetAnew() {
+		log.InfoContext(ctx, "the workflow's history was erased; what follows is the new one", "workflow", workflow)
+	}
+	says := len(frame.GetItems())+len(frame.GetGone())+len(frame.GetAnew()) > 0
+	switch {
+	case frame.GetUpToDate():
+		c.cutOff = false
+	case !says && !c.cutOff:
+		c.cutOff = true
+		log.WarnContext(ctx, "the server cannot say whether there is more: it does not reach the database", "server", c.Server)
+	}
+}
+
 // take prints a frame and moves the cursors, so that the request asks for what comes after.
 func (c *Tail) take(request *v1.SubscribeRequest, frame *v1.SubscribeResponse, show func(*v1.Item) error) error {
+	for _, workflow := range frame.GetAnew() {
+		for _, cursor := range request.GetCursors() {
+			if cursor.GetWorkflowId() == workflow {
+				cursor.Start = nil
+			}
+		}
+	}
 	for _, item := range frame.GetItems() {
 		if err := show(item); err != nil {
 			return fmt.Errorf("print: %w", err)
