@@ -39,9 +39,11 @@ func TestWhatIsErasedOrChangedIsOnRecordAndAnnounced(t *testing.T) {
 	}{
 		"rows":       {`delete from chatfeed.messages where id = 'a' and workflow_id = 'wf'`, []feed.Gone{{Type: "message", ID: "a"}}},
 		"the newest": {`delete from chatfeed.progress where id = 'd'`, []feed.Gone{{Type: "progress", ID: "d"}}},
-		"a redaction": {`begin; alter table chatfeed.logs disable trigger refuse_update;
+		"a redaction": {
+			`begin; alter table chatfeed.logs disable trigger refuse_update;
 			update chatfeed.logs set message = 'redacted' where id = 'b'; alter table chatfeed.logs enable trigger refuse_update; commit`,
-			[]feed.Gone{{Type: "log", ID: "b"}}},
+			[]feed.Gone{{Type: "log", ID: "b"}},
+		},
 	} {
 		was := head("wf")
 		_, err := pool.Exec(ctx, erase.statement)

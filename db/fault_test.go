@@ -21,14 +21,9 @@ func writeThrough(ctx context.Context, t *testing.T, writer *db.Writer, n int, b
 	var want []string
 	for i := range n {
 		id := fmt.Sprintf("item_%04d", i)
-		for tries := 0; ; tries++ {
-			err := failure(writer.Write(ctx, db.Message{WorkflowID: "wf", ID: id, Message: "m"}))
-			if err == nil {
-				break
-			}
-			require.Less(t, tries, 600, "the database does not come back: %v", err)
-			<-time.After(50 * time.Millisecond)
-		}
+		require.Eventually(t, func() bool {
+			return failure(writer.Write(ctx, db.Message{WorkflowID: "wf", ID: id, Message: "m"})) == nil
+		}, time.Minute, 50*time.Millisecond, "the database does not come back")
 		want = append(want, id)
 		between(i)
 	}

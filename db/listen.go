@@ -156,7 +156,7 @@ func (w *wakes) HandleNotification(_ context.Context, n *pgconn.Notification, _ 
 	micros, workflowID, ok := strings.Cut(n.Payload, " ")
 	head, err := strconv.ParseUint(micros, 10, 63) // takes digits only, so no sign
 	if ok && err == nil && workflowID != "" {
-		w.wake(workflowID, feed.Cursor(head)) //nolint:gosec // it has 63 bits
+		w.wake(workflowID, feed.Cursor(head))
 	}
 	return nil
 }

@@ -238,7 +238,8 @@ func openStream(t *testing.T, f *feed.Feed, workflows []string) *stream {
 // take waits until the stream has given n items of a workflow and returns what it has.
 func (s *stream) take(t *testing.T, workflow string, n int) []string {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for {
 		s.mu.Lock()
 		seen := s.seen[workflow]
@@ -248,7 +249,7 @@ func (s *stream) take(t *testing.T, workflow string, n int) []string {
 		}
 		select {
 		case <-s.news:
-		case <-deadline:
+		case <-ctx.Done():
 			require.FailNow(t, "items are missing", "%s: %d of %d", workflow, len(seen), n)
 		}
 	}

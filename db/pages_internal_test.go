@@ -15,7 +15,7 @@ func TestAPageThatIsKeptKeepsNoOtherOfItsQuery(t *testing.T) {
 	t.Parallel()
 	kept, dropped := func() (feed.Page, weak.Pointer[feed.Item]) {
 		rows := []dbsqlc.AfterRow{{Position: 1, ID: "a", Followed: true}, {Position: 2, ID: "b"}, {Position: 1, ID: "c"}}
-		read := pages([]feed.Position{{WorkflowID: "v"}, {WorkflowID: "w"}}, rows, feed.Window{Items: 9, Bytes: 9})
+		read := pages([]feed.Position{{WorkflowID: "v"}, {WorkflowID: "w"}}, rows)
 		return read[0], weak.Make(read[1].Items[0])
 	}()
 	runtime.GC()

@@ -8,7 +8,6 @@ import (
 	"os"
 	"regexp"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -216,10 +215,4 @@ func TestEveryFunctionHasItsSearchPathPinnedOrItsPartsLookedUp(t *testing.T) {
 		where p.pronamespace = 'chatfeed'::regnamespace and p.prosqlbody is null
 			and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)`))
 	require.NotEmpty(t, column(ctx, t, pool, `select proname::text from pg_proc where pronamespace = 'chatfeed'::regnamespace`))
-}
-
-// within waits for what a condition asks for, up to a time that a busy machine keeps.
-func within(t *testing.T, condition func() bool, what string) {
-	t.Helper()
-	require.Eventually(t, condition, 20*time.Second, 5*time.Millisecond, what)
 }

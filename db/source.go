@@ -71,7 +71,7 @@ func (s *Source) After(ctx context.Context, at []feed.Position, window feed.Wind
 	if err != nil {
 		return nil, fmt.Errorf("read after cursors: %w", err)
 	}
-	return pages(at, rows, window), nil
+	return pages(at, rows), nil
 }
 
 // Before implements [feed.Source] in one round trip.
@@ -86,7 +86,7 @@ func (s *Source) Before(ctx context.Context, at []feed.Position, window feed.Win
 	for i, row := range found {
 		rows[i] = dbsqlc.AfterRow(row)
 	}
-	return pages(at, rows, window), nil
+	return pages(at, rows), nil
 }
 
 // Heads implements [feed.Source].
@@ -141,7 +141,7 @@ func afterParams(at []feed.Position, window feed.Window) dbsqlc.AfterParams {
 
 // pages sorts rows into the pages of their positions, oldest first. The query has them by position already, but only
 // the order within a page is its promise to keep.
-func pages(at []feed.Position, rows []dbsqlc.AfterRow, window feed.Window) []feed.Page {
+func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 	pages := make([]feed.Page, len(at))
 	counts := make([]int, len(at))
 	for _, row := range rows {

@@ -52,10 +52,12 @@ func TestTwoThousandStreamsFitInTwoHundredMegabytes(t *testing.T) {
 	items = append(items, db.Message{WorkflowID: "wf_shared", Message: strings.Repeat("word ", 50)})
 	_, err = writer.Write(ctx, items...)
 	require.NoError(t, err)
+	patient, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	for range 2 * scaleStreams {
 		select {
 		case <-received:
-		case <-time.After(time.Minute):
+		case <-patient.Done():
 			require.FailNow(t, "not every stream has received its item")
 		}
 	}
