@@ -202,6 +202,28 @@ func TestAPageThatAnErasureOvertakesIsReadAgain(t *testing.T) {
 	}
 }
 
+func TestErasuresThatAFailoverHasLostDoNotHideThoseThatFollow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 3)
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		src.mu.Lock()
+		before := src.items["w"]
+		src.mu.Unlock()
+		src.redact("w", "w/1")
+		requireSame(t, []string{"w/1"}, goneIDs(told(t, s).Gone))
+		src.mu.Lock()
+		src.items["w"], src.lives["w"].mark, src.lives["w"].gone = before, 0, nil
+		src.mu.Unlock()
+		elapse(2 * sweep)
+		requireSame(t, numbered("w", 1, 3), catchUp(t, follow(t, f, feed.Options{From: all("w")})))
+		src.redact("w", "w/2")
+		requireSame(t, []string{"w/2"}, goneIDs(told(t, s).Gone))
+	})
+}
+
 func TestWhoIsTooFarBehindTheErasuresStartsAnew(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

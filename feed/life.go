@@ -54,9 +54,10 @@ func (t *topic) compare(g glance, head Head, exists, expected bool, now time.Dur
 		case t.life.differs(g.tail, head, exists):
 			t.begunNew(now)
 			return verdict{load: true}
-		case head.Erased > t.life.mark, exists && head.At < g.tail.read:
+		case exists && (head.Erased != t.life.mark || head.At < g.tail.read):
 			t.drop(tail)
-			t.life.behind = exists && head.At < g.tail.read
+			t.life.mark = min(t.life.mark, head.Erased) // a failover may have lost erasures, too
+			t.life.behind = head.At < g.tail.read
 			return verdict{load: true}
 		}
 		if exists && (!t.life.exists || tail.born != head.Born) {
@@ -164,12 +165,14 @@ func (t *topic) tellGone(gone []Gone, now time.Duration) {
 func (t *topic) goBack(g glance, to Cursor, now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if agreed := *t.life.dropped; to < agreed.read { // a load that fails after this does not find it again
-		agreed.read = to
-		agreed.items = slices.DeleteFunc(slices.Clone(agreed.items), func(i *Item) bool { return i.CreatedAt > to })
-		t.life.dropped = &agreed
-	}
 	t.life.behind = false
+	agreed := *t.life.dropped
+	if to >= agreed.read {
+		return
+	}
+	agreed.read = to // so that a load that fails after this does not find it again
+	agreed.items = slices.DeleteFunc(slices.Clone(agreed.items), func(i *Item) bool { return i.CreatedAt > to })
+	t.life.dropped = &agreed
 	t.report(event{kind: wentBack, when: now, to: to, by: g.began})
 }
 
