@@ -199,7 +199,7 @@ func TestRunReturnsThoughSubscriptionsAskForPagesAgain(t *testing.T) {
 		src.before = func(ctx context.Context, q query) error {
 			if q.op == opAfter {
 				<-ctx.Done()
-				<-time.After(time.Millisecond) // it takes a moment to give up
+				sleep(time.Millisecond) // it takes a moment to give up
 			}
 			return ctx.Err()
 		}

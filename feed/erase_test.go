@@ -202,126 +202,25 @@ func TestAPageThatAnErasureOvertakesIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestAWorkflowThatIsErasedAndWrittenAnewIsFollowedFromItsBeginning(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct{ notified, settled bool }{
-		"told":                      {notified: true},
-		"told, with a pause":        {notified: true, settled: true},
-		"between two sweeps":        {},
-		"found by one sweep in two": {settled: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				src := newSource()
-				head := src.messages("w", 20)
-				f := run(t, src, small())
-				s := live(t, f, "w")
-				elapse(time.Millisecond)
-				src.erase("w")
-				if c.notified {
-					src.notify("w", 0)
-				}
-				if c.settled {
-					elapse(2 * sweep)
-				}
-				src.add("w", "message", "message")
-				if c.notified {
-					src.notify("w", 0)
-				}
-				began := time.Now()
-				got := told(t, s)
-				for len(got.Items) == 0 {
-					batch := told(t, s)
-					got.Items, got.Anew = append(got.Items, batch.Items...), append(got.Anew, batch.Anew...)
-				}
-				require.LessOrEqual(t, time.Since(began), sweep)
-				requireSame(t, []string{"w"}, got.Anew)
-				requireSame(t, numbered("w", 1, 2), ids(got.Items))
-				require.Empty(t, got.Gone)
-				requireSame(t, numbered("w", 1, 2), catchUp(t, follow(t, f, feed.Options{From: all("w")})))
-
-				back := told(t, follow(t, f, feed.Options{From: []feed.Start{after("w", head)}}))
-				requireSame(t, []string{"w"}, back.Anew)
-				requireSame(t, numbered("w", 1, 2), ids(back.Items))
-				require.Zero(t, f.Stats().Rewound)
-			})
-		})
-	}
-}
-
-func TestAHistoryThatBeginsBeforeTheOldOneEndedIsANewOne(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		src := newSource()
-		elapse(time.Second)
-		head := src.messages("w", 3)
-		f := run(t, src, feed.Config{})
-		s := live(t, f, "w")
-		src.erase("w")
-		src.addAt("w", head-1000) // the clock has stepped back
-		src.addAt("w", head+1000)
-		batch := told(t, s)
-		requireSame(t, []string{"w"}, batch.Anew)
-		requireSame(t, numbered("w", 1, 2), ids(batch.Items))
-		require.Zero(t, f.Stats().Rewound)
-	})
-}
-
-func TestAComparisonFromBeforeANewHistoryDoesNotBeginAnother(t *testing.T) {
+func TestErasuresThatAFailoverHasLostDoNotHideThoseThatFollow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		src.messages("w", 3)
 		f := run(t, src, feed.Config{})
 		s := live(t, f, "w")
-		old := src.holdNext(opHeads, afterSnapshot)
-		<-old.reached
-		src.erase("w")
-		src.add("w", "message")
-		src.notify("w", 0)
-		requireSame(t, []string{"w"}, told(t, s).Anew)
-		close(old.release)
-		elapse(2 * sweep)
-		batch := told(t, s)
-		require.Empty(t, batch.Anew)
-		require.Empty(t, batch.Items)
-	})
-}
-
-func TestAWorkflowThatVanishesIsTold(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		src := newSource()
-		head := src.messages("w", 3)
-		f := run(t, src, feed.Config{})
-		s := live(t, f, "w")
-		src.erase("w")
-		src.notify("w", 0)
-		promptly(t, func() { requireSame(t, feed.Batch{Anew: []string{"w"}}, told(t, s)) })
-		back := follow(t, f, feed.Options{From: []feed.Start{after("w", head)}})
-		requireSame(t, feed.Batch{Anew: []string{"w"}}, told(t, back))
-		src.messages("w", 1)
-		requireSame(t, numbered("w", 1, 1), ids(told(t, s).Items))
-		requireSame(t, numbered("w", 1, 1), ids(told(t, back).Items))
-	})
-}
-
-func TestTheFirstItemsOfAWorkflowAreNotANewHistory(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		src := newSource()
-		f := run(t, src, feed.Config{})
-		s := live(t, f, "w")
-		src.messages("w", 2)
-		require.Empty(t, told(t, s).Anew)
-		elapse(time.Minute)
-		src.messages("w", 1)
-		require.Empty(t, told(t, s).Anew)
+		src.mu.Lock()
+		before := src.items["w"]
+		src.mu.Unlock()
 		src.redact("w", "w/1")
-		batch := told(t, s)
-		require.Empty(t, batch.Anew)
-		requireSame(t, []string{"w/1"}, goneIDs(batch.Gone))
+		requireSame(t, []string{"w/1"}, goneIDs(told(t, s).Gone))
+		src.mu.Lock()
+		src.items["w"], src.lives["w"].mark, src.lives["w"].gone = before, 0, nil
+		src.mu.Unlock()
+		elapse(2 * sweep)
+		requireSame(t, numbered("w", 1, 3), catchUp(t, follow(t, f, feed.Options{From: all("w")})))
+		src.redact("w", "w/2")
+		requireSame(t, []string{"w/2"}, goneIDs(told(t, s).Gone))
 	})
 }
 

@@ -78,8 +78,9 @@ type lanes struct {
 	compares *lane[*topic] // heads of topics that somebody joined, and of those that have lost items
 	loads    *lane[*topic] // the newest items of topics that somebody begins to follow
 	grows    *lane[*topic] // what comes after the tails of topics
-	behind   *pages        // for subscriptions that are not on a tail
-	singles  *pages        // for Page and Await
+	apart    *apart
+	behind   *pages // for subscriptions that are not on a tail
+	singles  *pages // for Page and Await
 }
 
 // New makes a feed that reads from source. It does nothing until [Feed.Run]. The error names the field of cfg that is
@@ -102,6 +103,7 @@ func New(source Source, cfg Config) (*Feed, error) {
 	apart := newApart()
 	any := func(*topic, *topic) bool { return true }
 	f.lanes = lanes{
+		apart:    apart,
 		compares: newLane("heads", f.log, headsSize, apart, f.compare, any),
 		loads:    newLane("topics", f.log, batchSize, apart, f.load, loadable),
 		grows:    newLane("new items", f.log, batchSize, apart, f.grow, any),
@@ -111,6 +113,7 @@ func New(source Source, cfg Config) (*Feed, error) {
 	for _, l := range []*lane[*topic]{f.compares, f.loads, f.grows} {
 		l.turn = make(chan struct{}, 1)
 	}
+	f.compares.herd = &herd{}
 	return f, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +35,7 @@ type lane[J job] struct {
 	together func(a, b J) bool // whether one query can serve both
 	most     int               // jobs in one query
 	prompt   bool              // never waits after a failure
+	herd     *herd             // makes those who come one after the other wait for each other; nil does not
 	turn     chan struct{}     // held by the reader that reads, for as long as the lane has patience; nil lets all read at once
 	apart    *apart
 
@@ -66,8 +68,16 @@ const (
 	classes
 )
 
-// apart bounds the reads of what has failed, over all lanes.
-type apart struct{ sorting, alone chan struct{} }
+// apart bounds the reads of what has failed, over all lanes, and knows what the source needs for the least of reads.
+type apart struct {
+	sorting, alone chan struct{}
+	latency        atomic.Int64 // how long the newest comparison of heads took
+}
+
+// isSlow says what is too long for a read: where the source is slow for all, no workflow is to blame.
+func (a *apart) isSlow(took time.Duration) bool {
+	return took > max(patience, 4*time.Duration(a.latency.Load()))
+}
 
 func newApart() *apart {
 	return &apart{sorting: make(chan struct{}, 2), alone: make(chan struct{}, 3)}
@@ -218,7 +228,7 @@ func (l *lane[J]) step(ctx context.Context, c class) bool {
 		l.release(jobs)
 		return true
 	}
-	if time.Since(began) <= patience {
+	if !l.apart.isSlow(time.Since(began)) {
 		heavy = nil
 	} else if len(jobs) == 1 {
 		heavy = jobs
@@ -299,6 +309,8 @@ func (l *lane[J]) rest(c class) time.Duration {
 	switch {
 	case l.prompt:
 		return 0
+	case c == common && l.herd != nil && l.failures == 0:
+		return l.herd.rest(time.Now())
 	case c != alone:
 		return pause(l.failures - outage)
 	case l.streak > outage:

@@ -12,6 +12,7 @@ type life struct {
 	born    Cursor // when the history began
 	mark    int64  // of the newest erasure that followers have been told of
 	dropped *tail  // what the topic had before it has to be loaded again; nil if it may have been anything
+	behind  bool   // the source's head has been seen below what dropped had read
 	alarmed bool   // a wake has told of an erasure since the load began
 	redone  int    // loads in a row that such a wake has spoilt
 
@@ -43,6 +44,7 @@ type verdict struct {
 func (t *topic) compare(g glance, head Head, exists, expected bool, now time.Duration) (v verdict) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	g.at = now
 	tail := t.tail.Load()
 	if tail.drops != g.tail.drops {
 		return v
@@ -52,8 +54,10 @@ func (t *topic) compare(g glance, head Head, exists, expected bool, now time.Dur
 		case t.life.differs(g.tail, head, exists):
 			t.begunNew(now)
 			return verdict{load: true}
-		case head.Erased > t.life.mark, exists && head.At < g.tail.read:
+		case exists && (head.Erased != t.life.mark || head.At < g.tail.read):
 			t.drop(tail)
+			t.life.mark = min(t.life.mark, head.Erased) // a failover may have lost erasures, too
+			t.life.behind = head.At < g.tail.read
 			return verdict{load: true}
 		}
 		if exists && (!t.life.exists || tail.born != head.Born) {
@@ -66,6 +70,9 @@ func (t *topic) compare(g glance, head Head, exists, expected bool, now time.Dur
 	}
 	if !tail.loaded && head.Erased >= t.life.glimpsed.Erased {
 		t.life.glimpsed = head
+	}
+	if dropped := t.life.dropped; !tail.loaded && dropped != nil && exists && head.At < dropped.read {
+		t.life.behind = true // it may no longer be when the topic is loaded
 	}
 	v.grow = t.behind(head.At)
 	if v.grow {
@@ -136,7 +143,7 @@ func (t *topic) meet(head Head, exists bool, now time.Duration) (erased bool, af
 		t.begunNew(now)
 		return false, 0, nil
 	}
-	if t.life.dropped.read > head.At {
+	if t.life.behind || t.life.dropped.read > head.At {
 		before = t.life.dropped
 	}
 	return head.Erased > t.life.mark, t.life.mark, before
@@ -158,11 +165,14 @@ func (t *topic) tellGone(gone []Gone, now time.Duration) {
 func (t *topic) goBack(g glance, to Cursor, now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if agreed := *t.life.dropped; to < agreed.read { // a load that fails after this does not find it again
-		agreed.read = to
-		agreed.items = slices.DeleteFunc(slices.Clone(agreed.items), func(i *Item) bool { return i.CreatedAt > to })
-		t.life.dropped = &agreed
+	t.life.behind = false
+	agreed := *t.life.dropped
+	if to >= agreed.read {
+		return
 	}
+	agreed.read = to // so that a load that fails after this does not find it again
+	agreed.items = slices.DeleteFunc(slices.Clone(agreed.items), func(i *Item) bool { return i.CreatedAt > to })
+	t.life.dropped = &agreed
 	t.report(event{kind: wentBack, when: now, to: to, by: g.began})
 }
 

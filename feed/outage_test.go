@@ -46,7 +46,7 @@ func TestItemsOfOtherTypesDoNotPutOffTheIdleBatch(t *testing.T) {
 		require.Empty(t, catchUp(t, s))
 		go func() {
 			for range 15 {
-				elapseQuietly(time.Second)
+				sleep(time.Second)
 				src.messages("w", 1)
 			}
 		}()
@@ -56,9 +56,6 @@ func TestItemsOfOtherTypesDoNotPutOffTheIdleBatch(t *testing.T) {
 		elapse(10 * time.Second)
 	})
 }
-
-// elapseQuietly is elapse for goroutines beside the test's own.
-func elapseQuietly(d time.Duration) { <-time.After(d) }
 
 func TestIdleBatchesComeWhileTheSourceIsAway(t *testing.T) {
 	t.Parallel()

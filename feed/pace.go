@@ -28,3 +28,26 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	}
 }
+
+const (
+	herdSize  = 4
+	herdTime  = 20 * time.Millisecond
+	herdPause = 5 * time.Millisecond
+)
+
+// herd notices when many come in short order, a few in each query, so that they are better served together.
+type herd struct {
+	began   time.Time
+	queries int
+}
+
+// rest notes a query and says how long to let more come before the next.
+func (h *herd) rest(now time.Time) time.Duration {
+	if now.Sub(h.began) > herdTime {
+		h.began, h.queries = now, 0
+	}
+	if h.queries++; h.queries < herdSize {
+		return 0
+	}
+	return herdPause
+}

@@ -126,7 +126,7 @@ func TestSubscriptionsFarBehindShareTheirPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		src.messages("w", 40)
-		src.after = func(context.Context, query) error { <-time.After(time.Millisecond); return nil }
+		src.after = func(context.Context, query) error { sleep(time.Millisecond); return nil }
 		f := run(t, src, small())
 		var behind sync.WaitGroup
 		got := make([][]string, 50)

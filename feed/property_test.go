@@ -28,18 +28,6 @@ func TestEverySubscriptionSeesExactlyTheItemsAfterItsCursorOnceInOrder(t *testin
 	})
 }
 
-// pass lets virtual time pass, beside all that happens meanwhile. It has no timer for no time: Go 1.26's race detector
-// crashes when two goroutines of a bubble receive from timers that are due without waiting.
-func pass(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
 // play runs a script and returns what went wrong.
 func play(t *testing.T, s script) []string {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // now numbers something that begins.
@@ -12,9 +13,9 @@ func (f *Feed) now() tick { return tick(f.ticks.Add(1)) }
 // glances notes how topics are before they are compared.
 func (f *Feed) glances(topics []*topic) []glance {
 	glances := make([]glance, len(topics))
-	began, at := f.now(), f.clock()
+	began := f.now()
 	for i, t := range topics {
-		glances[i] = t.glance(began, at)
+		glances[i] = t.glance(began)
 	}
 	return glances
 }
@@ -25,7 +26,12 @@ func (f *Feed) heads(ctx context.Context, topics []*topic) (map[string]Head, err
 		ids[i] = t.workflowID
 	}
 	f.stats.sweeps.Add(1)
-	return f.source.Heads(ctx, ids)
+	began := time.Now()
+	heads, err := f.source.Heads(ctx, ids)
+	if err == nil {
+		f.apart.latency.Store(int64(time.Since(began)))
+	}
+	return heads, err
 }
 
 // compare compares topics with their heads: those that somebody has joined, and those of which items were erased.
@@ -44,12 +50,12 @@ func (f *Feed) compare(ctx context.Context, topics []*topic, _ int) (heavy []*to
 
 // grow reads what comes after the tails of topics.
 func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy []*topic, err error) {
-	began, at := f.now(), f.clock()
+	began := f.now()
 	var behind []*topic
 	var glances []glance
 	var from []Position
 	for _, t := range topics {
-		if g, stale := t.beginGrow(began, at); stale {
+		if g, stale := t.beginGrow(began); stale {
 			behind, glances = append(behind, t), append(glances, g)
 			from = append(from, Position{t.workflowID, g.tail.read})
 		}
@@ -67,7 +73,9 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 		}
 		return nil, err
 	}
+	answered := f.clock()
 	for i, t := range behind {
+		glances[i].at = answered
 		more, first := t.grow(glances[i], pages[i], f.cfg.Window)
 		if more {
 			f.enqueue(t)
@@ -89,12 +97,12 @@ func loadable(a, b *topic) bool { return a.isReload() == b.isReload() }
 // load reads the newest items of topics. Their heads are read first: so the items are at least as new as the marks of the
 // erasures.
 func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy []*topic, err error) {
-	began, at := f.now(), f.clock()
+	began := f.now()
 	var fresh []*topic
 	var glances []glance
 	var from []Position
 	for _, t := range topics {
-		if g, ok := t.beginLoad(began, at); ok {
+		if g, ok := t.beginLoad(began); ok {
 			fresh, glances = append(fresh, t), append(glances, g)
 			from = append(from, Position{t.workflowID, End})
 		}
@@ -120,8 +128,10 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 	if err != nil {
 		return nil, err
 	}
+	answered := f.clock()
 	for i, t := range fresh {
 		head, exists := heads[t.workflowID]
+		glances[i].at = answered
 		redo, compare, behind := t.load(glances[i], head, exists, pages[i], f.cfg.Window)
 		if redo || behind {
 			f.enqueue(t)

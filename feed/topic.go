@@ -29,7 +29,7 @@ type topic struct {
 // contact is when the source last said how a topic is.
 type contact struct {
 	checked atomic.Uint64 // the tick of the newest read or comparison that has succeeded
-	at      atomic.Int64  // when that began: a [Feed.clock]
+	at      atomic.Int64  // when it was answered: a [Feed.clock]
 	lost    atomic.Bool   // it is too long ago to say that anyone is up to date
 }
 
@@ -94,26 +94,26 @@ func (t *topic) needs() (load, grow bool) {
 // glance is what a topic was when a read or a comparison of it began.
 type glance struct {
 	began      tick
-	at         time.Duration
+	at         time.Duration // when it was answered
 	tail       *tail
 	sourceHead Cursor
 }
 
-func (t *topic) glance(began tick, at time.Duration) glance {
+func (t *topic) glance(began tick) glance {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.look(began, at)
+	return t.look(began)
 }
 
-func (t *topic) look(began tick, at time.Duration) glance {
-	return glance{began: began, at: at, tail: t.tail.Load(), sourceHead: t.sourceHead}
+func (t *topic) look(began tick) glance {
+	return glance{began: began, tail: t.tail.Load(), sourceHead: t.sourceHead}
 }
 
 // beginLoad says whether the topic has yet to be loaded.
-func (t *topic) beginLoad(began tick, at time.Duration) (g glance, fresh bool) {
+func (t *topic) beginLoad(began tick) (g glance, fresh bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g = t.look(began, at)
+	g = t.look(began)
 	if g.tail.loaded {
 		return g, false
 	}
@@ -123,10 +123,10 @@ func (t *topic) beginLoad(began tick, at time.Duration) (g glance, fresh bool) {
 
 // beginGrow says whether the topic has to read what comes after its tail. It has not where an earlier read has served the
 // wake.
-func (t *topic) beginGrow(began tick, at time.Duration) (g glance, behind bool) {
+func (t *topic) beginGrow(began tick) (g glance, behind bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	g = t.look(began, at)
+	g = t.look(began)
 	if !g.tail.loaded {
 		return g, false
 	}

@@ -3,6 +3,7 @@ package feed_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -56,7 +57,7 @@ func TestASubscriptionIsUpToDateOnlyAfterTheSourceHasBeenAskedSinceItCame(t *tes
 	}
 }
 
-func TestAThousandSubscriptionsThatJoinAtOnceCostTwoComparisons(t *testing.T) {
+func TestAThousandSubscriptionsThatJoinAtOnceCostFewComparisons(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -71,10 +72,11 @@ func TestAThousandSubscriptionsThatJoinAtOnceCostTwoComparisons(t *testing.T) {
 		for _, s := range subscriptions {
 			requireSame(t, numbered("w", 1, 2), catchUp(t, s))
 		}
-		require.LessOrEqual(t, len(src.asked(opHeads)), asked+2)
+		require.LessOrEqual(t, len(src.asked(opHeads)), asked+6)
 		require.Equal(t, reads, src.reads())
+		asked = len(src.asked(opHeads))
 		elapse(50 * time.Minute)
-		require.LessOrEqual(t, len(src.asked(opHeads)), asked+2)
+		require.Len(t, src.asked(opHeads), asked)
 	})
 }
 
@@ -92,7 +94,7 @@ func TestJoiningManyTopicsCostsFewQueries(t *testing.T) {
 		before := len(src.asked(opHeads))
 		live(t, f, workflows...)
 		asked := src.asked(opHeads)[before:]
-		require.LessOrEqual(t, len(asked), 4)
+		require.LessOrEqual(t, len(asked), 8)
 		for _, q := range asked {
 			require.LessOrEqual(t, len(q.ids), 1024)
 		}
@@ -103,9 +105,11 @@ func TestASweepAsksInBatchesAndOneThatFailsDoesNotStopTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const topics = 3500
+		var calm atomic.Bool
+		calm.Store(true)
 		src := newSource()
 		src.before = func(_ context.Context, q query) error {
-			if q.op == opHeads && len(q.ids) > 1 {
+			if q.op == opHeads && !calm.Load() {
 				for _, id := range q.ids {
 					if id == "w77" {
 						return errAway
@@ -115,18 +119,24 @@ func TestASweepAsksInBatchesAndOneThatFailsDoesNotStopTheOthers(t *testing.T) {
 			return nil
 		}
 		f := run(t, src, feed.Config{})
-		var workflows []string
-		for n := range topics {
-			workflows = append(workflows, fmt.Sprint("w", n))
+		var followers []*feed.Subscription
+		ids := workflows(topics)
+		for some := range slices.Chunk(ids, 50) {
+			followers = append(followers, live(t, f, some...))
 		}
-		s := live(t, f, workflows...)
+		calm.Store(false)
 		src.hangUp(true)
-		for _, id := range workflows {
+		for _, id := range ids {
 			src.add(id, "message")
 		}
 		began := time.Now()
-		got := receive(t, s, topics)
-		require.Len(t, got, topics)
+		for n, s := range followers {
+			want := 50
+			if n == 1 {
+				want-- // one of them cannot be compared
+			}
+			require.Len(t, receive(t, s, want), want)
+		}
 		require.LessOrEqual(t, time.Since(began), sweep+time.Second)
 		for _, q := range src.asked(opHeads) {
 			require.LessOrEqual(t, len(q.ids), 1024)
@@ -134,7 +144,7 @@ func TestASweepAsksInBatchesAndOneThatFailsDoesNotStopTheOthers(t *testing.T) {
 		elapse(10 * time.Minute)
 		before := len(src.asked(opHeads))
 		elapse(time.Minute)
-		require.LessOrEqual(t, len(src.asked(opHeads))-before, 12*(4+1+40), "what has failed is known, and the others are asked once")
+		require.LessOrEqual(t, len(src.asked(opHeads))-before, 12*4+60, "what has failed is known, and the others are asked once")
 	})
 }
 
