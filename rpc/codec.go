@@ -19,9 +19,9 @@ type frame feed.Batch
 // codecs are Connect's own, which also know frames.
 func codecs(e *encoder) connect.HandlerOption {
 	return connect.WithHandlerOptions(
-		connect.WithCodec(protoCodec{e.proto}),
-		connect.WithCodec(jsonCodec{"json", e.json}),
-		connect.WithCodec(jsonCodec{"json; charset=utf-8", e.json}),
+		connect.WithCodec(protoCodec{e.proto.element}),
+		connect.WithCodec(jsonCodec{"json", e.json.element}),
+		connect.WithCodec(jsonCodec{"json; charset=utf-8", e.json.element}),
 	)
 }
 

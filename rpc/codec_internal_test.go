@@ -33,7 +33,7 @@ func newItem(at feed.Cursor) *feed.Item {
 // testCodecs are those of a handler.
 func testCodecs() []codec {
 	t := newEncoder(slog.New(slog.DiscardHandler))
-	return []codec{protoCodec{t.proto}, jsonCodec{"json", t.json}}
+	return []codec{protoCodec{t.proto.element}, jsonCodec{"json", t.json.element}}
 }
 
 // message is what an item is to a client.
@@ -79,7 +79,7 @@ func TestAnItemIsEncodedOncePerFormatHoweverManyReceiveIt(t *testing.T) {
 	item := newItem(5)
 	codecs := newEncoder(slog.New(slog.DiscardHandler))
 	for format, c := range map[*feed.Format]codec{
-		codecs.proto: protoCodec{codecs.proto}, codecs.json: jsonCodec{"json", codecs.json},
+		codecs.proto.element: protoCodec{codecs.proto.element}, codecs.json.element: jsonCodec{"json", codecs.json.element},
 	} {
 		first, err := c.Marshal(&frame{Items: []*feed.Item{item}})
 		require.NoError(t, err)
@@ -194,11 +194,11 @@ func FuzzProtoAndJSONOfAnItemSayTheSame(f *testing.F) {
 			WorkflowID: "wf", ID: id, Type: itemType, CreatedAt: feed.Cursor(at), Body: []byte(body), Metadata: []byte(metadata),
 		}
 		encoder := newEncoder(slog.New(slog.DiscardHandler))
-		element, err := item.Encoded(encoder.proto)
+		element, err := item.Encoded(encoder.proto.element)
 		require.NoError(t, err)
 		fromProto := new(v1.SubscribeResponse)
 		require.NoError(t, proto.Unmarshal(element, fromProto))
-		element, err = item.Encoded(encoder.json)
+		element, err = item.Encoded(encoder.json.element)
 		require.NoError(t, err)
 		fromJSON := new(v1.Item)
 		require.NoError(t, jsonCodec{}.Unmarshal(element, fromJSON))

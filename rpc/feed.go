@@ -50,9 +50,11 @@ func (s *feedService) Subscribe(
 	if i := s.neverGiven(ctx, at...); i >= 0 {
 		return public(ctx, s.Log, ahead(fmt.Sprintf("cursors[%d].after", i), request.GetCursors()[i].GetAfter()))
 	}
-	return public(ctx, s.Log, pump(ctx, s.Feed, options, func(batch feed.Batch) error {
-		return conn.Send((*frame)(&batch))
-	}))
+	sender, err := s.encoder.newSender(ctx, conn)
+	if err != nil {
+		return public(ctx, s.Log, err)
+	}
+	return public(ctx, s.Log, pump(ctx, s.Feed, options, sender.send))
 }
 
 // pump follows workflows and sends each batch, those without items as heartbeats, until ctx ends, sending fails or the

@@ -107,8 +107,9 @@ func clamp(c feed.Cursor) feed.Cursor { return min(max(c, minStamp), maxStamp) }
 
 // encoder writes items in the formats of this package, and logs each item of which a part is left out once.
 type encoder struct {
-	log               *slog.Logger
-	proto, json, rest *feed.Format
+	log         *slog.Logger
+	proto, json liveFormat
+	rest        *feed.Format
 
 	mu     sync.Mutex
 	seed   maphash.Seed
@@ -120,13 +121,15 @@ const maxLogged = 10_000
 
 func newEncoder(log *slog.Logger) *encoder {
 	e := &encoder{log: log, seed: maphash.MakeSeed(), logged: make(map[uint64]struct{})}
-	e.proto = feed.NewFormat(func(item *feed.Item) ([]byte, error) {
+	e.proto = newLiveFormat("", "\x10\x01", func(item *feed.Item) ([]byte, error) { // field 2, up_to_date
 		if b, ok := encodeFlat(item); ok {
 			return b, nil
 		}
 		return encodeItem(e, item, encodeProto)
 	})
-	e.json = feed.NewFormat(func(item *feed.Item) ([]byte, error) { return encodeItem(e, item, encodeJSON) })
+	e.json = newLiveFormat(`{"items":[`, `],"upToDate":true}`, func(item *feed.Item) ([]byte, error) {
+		return encodeItem(e, item, encodeJSON)
+	})
 	e.rest = feed.NewFormat(func(item *feed.Item) ([]byte, error) { return encodeItem(e, item, encodeREST) })
 	return e
 }

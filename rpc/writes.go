@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
@@ -15,7 +16,7 @@ func limitWrites(next http.Handler, timeout time.Duration) http.Handler {
 		}
 		limited.clear() // the server may have one of its own for a whole response, which is not for streams
 		defer limited.limit()
-		next.ServeHTTP(limited, r)
+		next.ServeHTTP(limited, r.WithContext(context.WithValue(r.Context(), responseKey{}, limited)))
 	})
 }
 
