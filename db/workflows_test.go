@@ -36,3 +36,34 @@ func TestListsAreBoundedAndSayWhenThereAreTooMany(t *testing.T) {
 	require.NoError(t, <-listed)
 	require.NoError(t, <-listed)
 }
+
+// A page of workflows costs what the page has, however many were active in the same hour.
+func TestWhatAListCostsDoesNotGrowWithTheWorkflows(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 1) // so that one session has all the counts
+	_, err := pool.Exec(ctx, `insert into chatfeed.logs (workflow_id, message) select 'wf_' || n, '' from generate_series(1, 5000) n;
+		analyze chatfeed.workflows; analyze chatfeed.logs`)
+	require.NoError(t, err)
+	reads := func() (workflows, items int) {
+		_, err := pool.Exec(ctx, `select pg_stat_force_next_flush()`)
+		require.NoError(t, err)
+		require.NoError(t, pool.QueryRow(ctx, `
+			select (select seq_tup_read from pg_stat_user_tables where schemaname = 'chatfeed' and relname = 'workflows')
+				+ (select sum(idx_tup_read) from pg_stat_user_indexes where schemaname = 'chatfeed' and relname = 'workflows'),
+				(select sum(idx_tup_read) from pg_stat_user_indexes where schemaname = 'chatfeed' and relname = 'logs')`).Scan(&workflows, &items))
+		return workflows, items
+	}
+	lister := db.NewLister(pool)
+	var after feed.Workflow
+	for range 10 { // so that PostgreSQL has had its choice of a generic plan
+		workflowsBefore, itemsBefore := reads()
+		page, err := lister.Workflows(ctx, after, 50)
+		require.NoError(t, err)
+		require.Len(t, page, 50)
+		workflows, items := reads()
+		require.LessOrEqual(t, workflows-workflowsBefore, 55, "workflows read")
+		require.LessOrEqual(t, items-itemsBefore, 3*50, "items read")
+		after = page[49]
+	}
+}
