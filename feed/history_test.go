@@ -1,6 +1,8 @@
 package feed_test
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,5 +132,54 @@ func TestTheFirstItemsOfAWorkflowAreNotANewHistory(t *testing.T) {
 		batch := told(t, s)
 		require.Empty(t, batch.Anew)
 		requireSame(t, []string{"w/1"}, goneIDs(batch.Gone))
+	})
+}
+
+// headless is a source that gives no heads, though it has items.
+type headless struct{ *source }
+
+func (headless) Heads(context.Context, []string) (map[string]feed.Head, error) { return nil, nil }
+
+func TestItemsOfASourceThatGivesNoHeadsAreDeliveredOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 3)
+		f, err := feed.New(headless{src}, feed.Config{Log: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		ended := make(chan struct{})
+		go func() { defer close(ended); f.Run(t.Context()) }()
+		t.Cleanup(func() { <-ended })
+		synctest.Wait()
+		s := follow(t, f, feed.Options{From: all("w")})
+		requireSame(t, numbered("w", 1, 3), ids(told(t, s).Items))
+		elapse(time.Minute)
+		src.messages("w", 1)
+		batch := told(t, s)
+		for len(batch.Items) == 0 {
+			batch = told(t, s)
+		}
+		requireSame(t, numbered("w", 4, 4), ids(batch.Items))
+		require.Empty(t, batch.Anew)
+		reads := src.reads()
+		elapse(time.Hour)
+		require.Equal(t, reads, src.reads())
+	})
+}
+
+func TestAWorkflowThatIsErasedBeforeTheSourceHasGivenItsHeadIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, feed.Config{})
+		s := live(t, f, "w")
+		heads := src.holdNext(opHeads, beforeSnapshot)
+		src.messages("w", 2)
+		requireSame(t, numbered("w", 1, 2), ids(told(t, s).Items))
+		<-heads.reached
+		src.erase("w")
+		close(heads.release)
+		requireSame(t, feed.Batch{Anew: []string{"w"}}, told(t, s))
+		require.Empty(t, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
 	})
 }

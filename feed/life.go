@@ -8,7 +8,8 @@ import (
 // life is what a topic knows of its workflow's history: which one it is, and what of it was erased.
 type life struct {
 	known   bool   // else nothing below means anything, and the next load begins it
-	exists  bool   // the workflow has, or has had, items
+	exists  bool   // the source has given a head of this history
+	silent  bool   // the source gives no head though there are items, so that it has none says nothing
 	born    Cursor // when the history began
 	mark    int64  // of the newest erasure that followers have been told of
 	dropped *tail  // what the topic had before it has to be loaded again; nil if it may have been anything
@@ -51,6 +52,9 @@ func (t *topic) compare(g glance, head Head, exists, expected bool, now time.Dur
 	}
 	if tail.loaded && g.tail.loaded {
 		switch {
+		case !exists && !t.life.exists && !t.life.silent && g.tail.oldest() > 0:
+			t.drop(tail) // whether there are items is for a load to say
+			return verdict{load: true}
 		case t.life.differs(g.tail, head, exists):
 			t.begunNew(now)
 			return verdict{load: true}
@@ -61,7 +65,7 @@ func (t *topic) compare(g glance, head Head, exists, expected bool, now time.Dur
 			return verdict{load: true}
 		}
 		if exists && (!t.life.exists || tail.born != head.Born) {
-			t.life.exists, t.life.born = true, head.Born
+			t.life.exists, t.life.silent, t.life.born = true, false, head.Born
 			adopted := *tail
 			adopted.born = head.Born
 			t.tail.Store(&adopted)
@@ -103,7 +107,7 @@ func (t *topic) sweep(g glance, head Head, exists, expected bool, now time.Durat
 // differs reports whether the source has another history than the one that a tail is of.
 func (l *life) differs(t *tail, head Head, exists bool) bool {
 	if !exists {
-		return t.oldest() > 0
+		return l.exists && t.oldest() > 0
 	}
 	return l.born != 0 && l.born != head.Born || 0 < t.oldest() && t.oldest() < head.Born
 }
@@ -143,7 +147,7 @@ func (t *topic) meet(head Head, exists bool, now time.Duration) (erased bool, af
 		t.begunNew(now)
 		return false, 0, nil
 	}
-	if t.life.behind || t.life.dropped.read > head.At {
+	if exists && (t.life.behind || t.life.dropped.read > head.At) {
 		before = t.life.dropped
 	}
 	return head.Erased > t.life.mark, t.life.mark, before
@@ -198,12 +202,17 @@ func (t *topic) load(g glance, head Head, exists bool, page Page, bound Window) 
 		t.life.redone++
 		return true, false, false
 	}
+	dropped := t.life.dropped
+	if dropped != nil && !exists && len(page.Items) == 0 {
+		t.begunNew(g.at)
+		now, dropped = t.tail.Load(), nil
+	}
 	mark := head.Erased
 	if t.life.known {
 		mark = max(mark, t.life.mark)
 	}
-	dropped := t.life.dropped
-	t.life = life{known: true, exists: exists || len(page.Items) > 0, born: head.Born, mark: mark}
+	t.life = life{known: true, exists: exists, born: head.Born, mark: mark}
+	t.life.silent = !exists && len(page.Items) > 0 && dropped != nil
 	fresh := tail{loaded: true, wanted: now.wanted, born: head.Born, drops: now.drops, news: now.news}
 	if page.More && len(page.Items) > 0 {
 		fresh.floor = page.Items[0].CreatedAt - 1
@@ -214,7 +223,7 @@ func (t *topic) load(g glance, head Head, exists bool, page Page, bound Window) 
 	}
 	t.checked(g)
 	t.tellAll()
-	return false, overtaken || !exists && len(page.Items) > 0, t.stale
+	return false, overtaken || !exists && len(page.Items) > 0 && !t.life.silent, t.stale
 }
 
 // isReload reports whether the topic had a tail before.

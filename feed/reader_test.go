@@ -33,9 +33,9 @@ type place struct {
 	last   int
 	owed   int // how many a notification had told of before Next was called: what up to date must have delivered
 
-	has     map[string]bool // the ids of what it has been given since its history began
-	from    feed.Cursor     // where it began
-	blurred bool            // it has resumed from a cursor of which the source knows nothing, so anything may be missing
+	has     map[string]*feed.Item // by id, what it has been given since its history began
+	from    feed.Cursor           // where it began
+	blurred bool                  // it has resumed from a cursor of which the source knows nothing, so anything may be missing
 }
 
 // takes returns a workflow's items of the reader's types.
@@ -70,7 +70,7 @@ func (r *reader) open(s step) {
 	r.places = make(map[string]*place)
 	for _, o := range s.From {
 		id := fmt.Sprintf("w%d", o.Workflow)
-		p := &place{last: o.Last, has: make(map[string]bool)}
+		p := &place{last: o.Last, has: make(map[string]*feed.Item)}
 		r.places[id] = p
 		if o.Last >= 0 {
 			continue
@@ -157,14 +157,15 @@ func (r *reader) read(ctx context.Context) {
 // forget is what a client does that is told that a history begins anew.
 func (p *place) forget() {
 	p.known, p.cursor, p.from, p.next, p.blurred = true, 0, 0, 0, false
-	p.has = make(map[string]bool)
+	p.has = make(map[string]*feed.Item)
 }
 
 func (r *reader) receive(item *feed.Item) {
-	if p := r.places[item.WorkflowID]; p.has[item.ID] {
+	// An item of a new history, which may have the id of an old one, may come before the reader is told of it.
+	if p := r.places[item.WorkflowID]; p.has[item.ID] == item {
 		r.faults = append(r.faults, "received twice: "+item.ID)
 	} else {
-		p.has[item.ID] = true
+		p.has[item.ID] = item
 	}
 	if r.src.isDisturbed(item.WorkflowID) {
 		p := r.places[item.WorkflowID]
@@ -205,7 +206,7 @@ func (r *reader) missing() (faults []string) {
 		switch disturbed := r.src.isDisturbed(id); {
 		case disturbed && p.known && !p.blurred:
 			for _, item := range items {
-				if item.CreatedAt > p.from && !p.has[item.ID] {
+				if item.CreatedAt > p.from && p.has[item.ID] != item {
 					faults = append(faults, "did not receive "+item.ID+" of a disturbed workflow")
 				}
 			}

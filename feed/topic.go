@@ -164,8 +164,7 @@ func (t *topic) grow(g glance, page Page, bound Window) (behind, first bool) {
 		t.stale = true
 		grown.wanted = max(grown.wanted, page.Items[n-1].CreatedAt+1)
 	}
-	first = n > 0 && !t.life.exists
-	t.life.exists = t.life.exists || n > 0
+	first = n > 0 && !t.life.exists && !t.life.silent
 	t.extend(grown, page.Items, head, bound)
 	t.checked(g)
 	t.tellAll()
