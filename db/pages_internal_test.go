@@ -22,3 +22,28 @@ func TestAPageThatIsKeptKeepsNoOtherOfItsQuery(t *testing.T) {
 	require.Nil(t, dropped.Value())
 	require.Equal(t, []string{"a", "c"}, []string{kept.Items[0].ID, kept.Items[1].ID})
 }
+
+func TestAnItemThatIsKeptKeepsFewOthersOfItsPage(t *testing.T) {
+	t.Parallel()
+	kept, others := func() (*feed.Item, []weak.Pointer[feed.Item]) {
+		rows := make([]dbsqlc.AfterRow, 256)
+		for i := range rows {
+			rows[i] = dbsqlc.AfterRow{Position: 1, Followed: i < len(rows)-1}
+		}
+		page := pages([]feed.Position{{WorkflowID: "v"}}, rows)[0]
+		var others []weak.Pointer[feed.Item]
+		for _, item := range page.Items[:255] {
+			others = append(others, weak.Make(item))
+		}
+		return page.Items[255], others
+	}()
+	runtime.GC()
+	alive := 0
+	for _, other := range others {
+		if other.Value() != nil {
+			alive++
+		}
+	}
+	require.LessOrEqual(t, alive, itemsAtOnce-1)
+	runtime.KeepAlive(kept)
+}

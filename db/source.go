@@ -139,6 +139,9 @@ func afterParams(at []feed.Position, window feed.Window) dbsqlc.AfterParams {
 	return p
 }
 
+// itemsAtOnce is how many items of a page are made in one piece of memory. It is what one item that is kept may keep of others.
+const itemsAtOnce = 16
+
 // pages sorts rows into the pages of their positions, oldest first. The query has them by position already, but only
 // the order within a page is its promise to keep.
 func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
@@ -147,23 +150,23 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 	for _, row := range rows {
 		counts[row.Position-1]++
 	}
-	items := make([][]feed.Item, len(at)) // a page's in one piece, as they are kept and dropped together
-	for i, n := range counts {
-		items[i] = make([]feed.Item, n)
-	}
+	pieces := make([][]feed.Item, len(at))
 	for _, row := range rows {
-		item := &items[row.Position-1][len(pages[row.Position-1].Items)]
+		page, piece := &pages[row.Position-1], &pieces[row.Position-1]
+		if len(*piece) == 0 {
+			*piece = make([]feed.Item, min(itemsAtOnce, counts[row.Position-1]-len(page.Items)))
+		}
+		item := &(*piece)[0]
+		*piece = (*piece)[1:]
 		item.WorkflowID = at[row.Position-1].WorkflowID
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
 		item.Body, item.Metadata = row.Body, row.Metadata
-		page := &pages[row.Position-1]
 		page.More = row.Followed && (page.More || len(page.Items) == 0) // the last row says whether there is more; all others are followed
 		page.Items = append(page.Items, item)
 	}
 	for i := range pages {
-		page := &pages[i]
 		byTime := func(a, b *feed.Item) int { return cmp.Compare(a.CreatedAt, b.CreatedAt) }
-		if !slices.IsSortedFunc(page.Items, byTime) {
+		if page := &pages[i]; !slices.IsSortedFunc(page.Items, byTime) {
 			slices.SortFunc(page.Items, byTime)
 		}
 	}
