@@ -87,7 +87,9 @@ func TestIdleStreamsCostNoQueriesBeyondTheSweepAndTheCanary(t *testing.T) {
 	require.LessOrEqual(t, loading["-- name: Before :many"], 2*streams/100, "topics are loaded together")
 
 	began := time.Now()
-	require.Eventually(t, func() bool { return counter.of("-- name: Heads :many") >= 20 && counter.of("-- name: Notify :exec") >= 10 },
+	require.Eventually(t, func() bool {
+		return counter.of("-- name: Heads :many") >= 20 && counter.of("-- name: Notify :exec") >= 10
+	},
 		time.Minute, interval/10, "the sweep and the canary have to be there, or this test counts nothing")
 	count := counter.reset()
 	silence := time.Since(began)

@@ -101,12 +101,12 @@ func New(source Source, cfg Config) (*Feed, error) {
 		topics:   topics{byID: make(map[string]*topic)},
 	}
 	apart := newApart()
-	any := func(*topic, *topic) bool { return true }
+	always := func(*topic, *topic) bool { return true }
 	f.lanes = lanes{
 		apart:    apart,
-		compares: newLane("heads", f.log, headsSize, apart, f.compare, any),
+		compares: newLane("heads", f.log, headsSize, apart, f.compare, always),
 		loads:    newLane("topics", f.log, batchSize, apart, f.load, loadable),
-		grows:    newLane("new items", f.log, batchSize, apart, f.grow, any),
+		grows:    newLane("new items", f.log, batchSize, apart, f.grow, always),
 		behind:   f.newPages("pages", false, apart),
 		singles:  f.newPages("single pages", true, apart),
 	}
@@ -185,7 +185,7 @@ type counters struct {
 // Stats returns the counts. Each is right by itself; they are not of one instant.
 func (f *Feed) Stats() Stats {
 	return Stats{
-		Topics:        f.topics.count(),
+		Topics:        f.count(),
 		Subscriptions: int(f.stats.subscriptions.Load()),
 		Wakes:         f.stats.wakes.Load(),
 		TopicReads:    f.stats.topicReads.Load(),

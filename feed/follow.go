@@ -99,7 +99,7 @@ func (f *follow) place() (t *tail, ok bool) {
 	unsure := f.given && f.at > 0 && !f.checked() // before the tail, which is then at least as new
 	t = f.topic.tail.Load()
 	// Where it is not known yet when the workflow was born, a cursor may be of another history.
-	return t, t.loaded && f.told == t.news.count() && !(unsure && t.born == 0)
+	return t, t.loaded && f.told == t.news.count() && (!unsure || t.born != 0)
 }
 
 // reached reports whether the follow has passed all that there is, on the strength of a read or comparison that began

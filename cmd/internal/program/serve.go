@@ -69,7 +69,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer closeChat()
-	handler, err := rpc.NewHandler(rpc.Config{
+	handler, err := rpc.NewHandler(rpc.Config{ //nolint:contextcheck // what it logs of an item is of no request
 		Feed:      items,
 		Workflows: db.NewLister(beside),
 		Chat:      chat,
