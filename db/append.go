@@ -11,8 +11,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-
-	"chatfeed/db/internal/dbsqlc"
 )
 
 // Written says what has become of one item.
@@ -40,11 +38,9 @@ func Append(ctx context.Context, tx pgx.Tx, items ...Item) ([]Written, error) {
 	statements := plan(rows)
 	var p pipeline
 	if len(statements) > 1 {
-		err = dbsqlc.New(&p).BeginWrite(ctx, names(rows))
+		p.lock = names(rows)
 	}
-	if err == nil {
-		err = p.insert(ctx, statements)
-	}
+	err = p.insert(ctx, statements)
 	if err == nil {
 		err = tx.SendBatch(ctx, &p.Batch).Close()
 	}

@@ -61,9 +61,6 @@ func locked(err error) []string {
 	return workflows
 }
 
-// tableLocked reports whether it was a table's lock that could not be had in time, as during a migration.
-func tableLocked(err error) bool { return sqlState(err) == "55P03" && len(locked(err)) == 0 }
-
 // explain adds to an error what a person can do about it, and turns what a constraint of ours has refused into an error
 // that names the field.
 func explain(err error) error {

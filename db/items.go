@@ -22,7 +22,7 @@ type Item interface {
 	// with returns the item with these in place of what it has.
 	with(workflowID, id string) Item
 	// insert writes rows that are all of the receiver's type, in order.
-	insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error
+	insert(ctx context.Context, q *dbsqlc.Queries, rows []row, set settings) error
 }
 
 // WithDefaults returns the item with the given workflow and a made id where it has none, and its id. The made id gets
@@ -86,8 +86,8 @@ func (m Message) check(c *checker) {
 	c.label("status", m.Status)
 }
 
-func (Message) insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error {
-	var p dbsqlc.InsertMessagesParams
+func (Message) insert(ctx context.Context, q *dbsqlc.Queries, rows []row, set settings) error {
+	p := dbsqlc.InsertMessagesParams{Lock: set.lock, Patience: set.patience}
 	for _, r := range rows {
 		m := r.Item.(Message)
 		addKey(r, &p.WorkflowIds, &p.Ids, &p.Metadata)
@@ -125,8 +125,8 @@ func (l Log) check(c *checker) {
 	c.body("message", l.Message)
 }
 
-func (Log) insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error {
-	var p dbsqlc.InsertLogsParams
+func (Log) insert(ctx context.Context, q *dbsqlc.Queries, rows []row, set settings) error {
+	p := dbsqlc.InsertLogsParams{Lock: set.lock, Patience: set.patience}
 	for _, r := range rows {
 		l := r.Item.(Log)
 		addKey(r, &p.WorkflowIds, &p.Ids, &p.Metadata)
@@ -163,8 +163,8 @@ func (s Stat) check(c *checker) {
 	c.number("tokenCount", float64(s.TokenCount), 0, math.MaxInt32, "a whole number from 0 to 2147483647")
 }
 
-func (Stat) insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error {
-	var p dbsqlc.InsertStatsParams
+func (Stat) insert(ctx context.Context, q *dbsqlc.Queries, rows []row, set settings) error {
+	p := dbsqlc.InsertStatsParams{Lock: set.lock, Patience: set.patience}
 	for _, r := range rows {
 		s := r.Item.(Stat)
 		addKey(r, &p.WorkflowIds, &p.Ids, &p.Metadata)
@@ -203,8 +203,8 @@ func (p Progress) check(c *checker) {
 	c.body("result", p.Result)
 }
 
-func (Progress) insert(ctx context.Context, q *dbsqlc.Queries, rows []row) error {
-	var p dbsqlc.InsertProgressParams
+func (Progress) insert(ctx context.Context, q *dbsqlc.Queries, rows []row, set settings) error {
+	p := dbsqlc.InsertProgressParams{Lock: set.lock, Patience: set.patience}
 	for _, r := range rows {
 		item := r.Item.(Progress)
 		addKey(r, &p.WorkflowIds, &p.Ids, &p.Metadata)

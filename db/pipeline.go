@@ -15,9 +15,13 @@ import (
 // transaction, one transaction. It collects the keys of the rows that the inserts have written.
 type pipeline struct {
 	pgx.Batch
+	settings
 	statement int // the number of the statement that is being queued
 	written   map[rowKey]bool
 }
+
+// settings are what the inserts tell the triggers: see queries/append.sql.
+type settings struct{ lock, patience string }
 
 // rowKey identifies a row among those of a pipeline, as a statement is of one type.
 type rowKey struct {
@@ -55,9 +59,10 @@ func (p *pipeline) insert(ctx context.Context, statements []statement) error {
 	q := dbsqlc.New(p)
 	for i, s := range statements {
 		p.statement = i
-		if err := s[0].insert(ctx, q, s); err != nil {
+		if err := s[0].insert(ctx, q, s, p.settings); err != nil {
 			return fmt.Errorf("append %d of %T: %w", len(s), s[0].Item, err)
 		}
+		p.lock = "" // the first has locked them
 	}
 	return nil
 }

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"chatfeed/db/internal/dbsqlc"
 )
 
 const (
@@ -217,26 +215,22 @@ func (w *Writer) try(ctx context.Context, group []*write, timeout time.Duration)
 		workflows = names(rows)
 	}
 	for tries := 1; ; tries++ {
-		var p pipeline
-		q := dbsqlc.New(&p)
-		// The commit waits for others' commits, because it notifies; that is not for the timeout to bound.
-		limit := dbsqlc.LimitLocksParams{WorkflowIds: workflows, LockTimeout: strconv.FormatInt(timeout.Milliseconds(), 10)}
-		err := errors.Join(q.LimitLocks(ctx, limit), p.insert(ctx, statements), q.UnlimitLocks(ctx))
-		if err != nil {
+		p := pipeline{settings: settings{workflows, strconv.FormatInt(timeout.Milliseconds(), 10)}}
+		if err := p.insert(ctx, statements); err != nil {
 			return err
 		}
-		err = w.pool.SendBatch(ctx, &p.Batch).Close()
+		err := w.pool.SendBatch(ctx, &p.Batch).Close()
 		switch {
 		case err == nil:
 			report(&p, group, statements)
 			return nil
-		case !conflict(err) && !tableLocked(err), conflict(err) && tries >= conflictTries:
+		case tries == conflictTries || !conflict(err):
 			return fmt.Errorf("append: %w", explain(err))
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("append: %w", err)
-		case <-time.After(rand.N(time.Duration(min(tries, conflictTries)) * 5 * time.Millisecond)):
+		case <-time.After(rand.N(time.Duration(tries) * 5 * time.Millisecond)):
 		}
 	}
 }

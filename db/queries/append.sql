@@ -1,23 +1,12 @@
 -- Every write of the feed: one statement for a run of items of one type, in the order of the arrays. A row that is
 -- already there stays as it is, so a write may be repeated; the ids that come back are those of the rows that were not.
 --
+-- The settings are for the triggers, until the transaction ends: which workflows to lock first, as a JSON array in order, so
+-- that two transactions of several inserts never wait for each other in a circle; and for how many milliseconds to wait for a
+-- workflow that somebody else has locked. Empty means none, and no bound.
+--
 -- These statements run on connections of others too, so what they call is named with its schema: an exact match in
 -- somebody's public schema would come before PostgreSQL's own polymorphic function.
-
--- name: BeginWrite :exec
--- Names the workflows that the inserts of this transaction write to, as a JSON array in order: the first insert locks them,
--- and two transactions never wait for each other in a circle. Nothing is named where there is no need.
-select pg_catalog.set_config('chatfeed.lock', sqlc.arg(workflow_ids)::text, true);
-
--- name: LimitLocks :exec
--- Names the workflows as BeginWrite does, and bounds the wait for each lock until UnlimitLocks.
-select pg_catalog.set_config('chatfeed.lock', sqlc.arg(workflow_ids)::text, true),
-       pg_catalog.set_config('chatfeed.lock_timeout', pg_catalog.current_setting('lock_timeout'), true),
-       pg_catalog.set_config('lock_timeout', sqlc.arg(lock_timeout)::text, true);
-
--- name: UnlimitLocks :exec
--- Gives the transaction back the lock_timeout that it had.
-select pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('chatfeed.lock_timeout'), true);
 
 -- name: InsertMessages :many
 insert into chatfeed.messages (workflow_id, id, role, message, status, metadata)
@@ -26,7 +15,10 @@ from (
     select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(ids)::text[]) as id,
            pg_catalog.unnest(sqlc.arg(metadata)::text[]) as metadata, pg_catalog.unnest(sqlc.arg(roles)::text[]) as role,
            pg_catalog.unnest(sqlc.arg(messages)::text[]) as message, pg_catalog.unnest(sqlc.arg(statuses)::text[]) as status
-) i
+) i, (
+    select pg_catalog.set_config('chatfeed.lock', sqlc.arg(lock)::text, true),
+           pg_catalog.set_config('chatfeed.patience', sqlc.arg(patience)::text, true)
+) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id;
 
@@ -37,7 +29,10 @@ from (
     select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(ids)::text[]) as id,
            pg_catalog.unnest(sqlc.arg(metadata)::text[]) as metadata, pg_catalog.unnest(sqlc.arg(levels)::text[]) as level,
            pg_catalog.unnest(sqlc.arg(messages)::text[]) as message
-) i
+) i, (
+    select pg_catalog.set_config('chatfeed.lock', sqlc.arg(lock)::text, true),
+           pg_catalog.set_config('chatfeed.patience', sqlc.arg(patience)::text, true)
+) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id;
 
@@ -49,7 +44,10 @@ from (
            pg_catalog.unnest(sqlc.arg(metadata)::text[]) as metadata,
            pg_catalog.unnest(sqlc.arg(processing_times)::double precision[]) as processing_time,
            pg_catalog.unnest(sqlc.arg(token_counts)::integer[]) as token_count
-) i
+) i, (
+    select pg_catalog.set_config('chatfeed.lock', sqlc.arg(lock)::text, true),
+           pg_catalog.set_config('chatfeed.patience', sqlc.arg(patience)::text, true)
+) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id;
 
@@ -60,6 +58,9 @@ from (
     select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(ids)::text[]) as id,
            pg_catalog.unnest(sqlc.arg(metadata)::text[]) as metadata, pg_catalog.unnest(sqlc.arg(progress)::double precision[]) as progress,
            pg_catalog.unnest(sqlc.arg(statuses)::text[]) as status, pg_catalog.unnest(sqlc.arg(results)::text[]) as result
-) i
+) i, (
+    select pg_catalog.set_config('chatfeed.lock', sqlc.arg(lock)::text, true),
+           pg_catalog.set_config('chatfeed.patience', sqlc.arg(patience)::text, true)
+) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id;

@@ -9,23 +9,6 @@ import (
 	"context"
 )
 
-const beginWrite = `-- name: BeginWrite :exec
-
-select pg_catalog.set_config('chatfeed.lock', $1::text, true)
-`
-
-// Every write of the feed: one statement for a run of items of one type, in the order of the arrays. A row that is
-// already there stays as it is, so a write may be repeated; the ids that come back are those of the rows that were not.
-//
-// These statements run on connections of others too, so what they call is named with its schema: an exact match in
-// somebody's public schema would come before PostgreSQL's own polymorphic function.
-// Names the workflows that the inserts of this transaction write to, as a JSON array in order: the first insert locks them,
-// and two transactions never wait for each other in a circle. Nothing is named where there is no need.
-func (q *Queries) BeginWrite(ctx context.Context, workflowIds string) error {
-	_, err := q.db.Exec(ctx, beginWrite, workflowIds)
-	return err
-}
-
 const insertLogs = `-- name: InsertLogs :many
 insert into chatfeed.logs (workflow_id, id, level, message, metadata)
 select i.workflow_id, i.id, i.level, i.message, nullif(i.metadata, '')::jsonb
@@ -33,7 +16,10 @@ from (
     select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
            pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::text[]) as level,
            pg_catalog.unnest($5::text[]) as message
-) i
+) i, (
+    select pg_catalog.set_config('chatfeed.lock', $6::text, true),
+           pg_catalog.set_config('chatfeed.patience', $7::text, true)
+) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
 `
@@ -44,6 +30,8 @@ type InsertLogsParams struct {
 	Metadata    []string
 	Levels      []string
 	Messages    []string
+	Lock        string
+	Patience    string
 }
 
 type InsertLogsRow struct {
@@ -58,6 +46,8 @@ func (q *Queries) InsertLogs(ctx context.Context, arg InsertLogsParams) ([]Inser
 		arg.Metadata,
 		arg.Levels,
 		arg.Messages,
+		arg.Lock,
+		arg.Patience,
 	)
 	if err != nil {
 		return nil, err
@@ -78,13 +68,17 @@ func (q *Queries) InsertLogs(ctx context.Context, arg InsertLogsParams) ([]Inser
 }
 
 const insertMessages = `-- name: InsertMessages :many
+
 insert into chatfeed.messages (workflow_id, id, role, message, status, metadata)
 select i.workflow_id, i.id, i.role, i.message, i.status, nullif(i.metadata, '')::jsonb
 from (
     select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
            pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::text[]) as role,
            pg_catalog.unnest($5::text[]) as message, pg_catalog.unnest($6::text[]) as status
-) i
+) i, (
+    select pg_catalog.set_config('chatfeed.lock', $7::text, true),
+           pg_catalog.set_config('chatfeed.patience', $8::text, true)
+) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
 `
@@ -96,6 +90,8 @@ type InsertMessagesParams struct {
 	Roles       []string
 	Messages    []string
 	Statuses    []string
+	Lock        string
+	Patience    string
 }
 
 type InsertMessagesRow struct {
@@ -103,6 +99,15 @@ type InsertMessagesRow struct {
 	ID         string
 }
 
+// Every write of the feed: one statement for a run of items of one type, in the order of the arrays. A row that is
+// already there stays as it is, so a write may be repeated; the ids that come back are those of the rows that were not.
+//
+// The settings are for the triggers, until the transaction ends: which workflows to lock first, as a JSON array in order, so
+// that two transactions of several inserts never wait for each other in a circle; and for how many milliseconds to wait for a
+// workflow that somebody else has locked. Empty means none, and no bound.
+//
+// These statements run on connections of others too, so what they call is named with its schema: an exact match in
+// somebody's public schema would come before PostgreSQL's own polymorphic function.
 func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
 	rows, err := q.db.Query(ctx, insertMessages,
 		arg.WorkflowIds,
@@ -111,6 +116,8 @@ func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) 
 		arg.Roles,
 		arg.Messages,
 		arg.Statuses,
+		arg.Lock,
+		arg.Patience,
 	)
 	if err != nil {
 		return nil, err
@@ -137,7 +144,10 @@ from (
     select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
            pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::double precision[]) as progress,
            pg_catalog.unnest($5::text[]) as status, pg_catalog.unnest($6::text[]) as result
-) i
+) i, (
+    select pg_catalog.set_config('chatfeed.lock', $7::text, true),
+           pg_catalog.set_config('chatfeed.patience', $8::text, true)
+) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
 `
@@ -149,6 +159,8 @@ type InsertProgressParams struct {
 	Progress    []float64
 	Statuses    []string
 	Results     []string
+	Lock        string
+	Patience    string
 }
 
 type InsertProgressRow struct {
@@ -164,6 +176,8 @@ func (q *Queries) InsertProgress(ctx context.Context, arg InsertProgressParams) 
 		arg.Progress,
 		arg.Statuses,
 		arg.Results,
+		arg.Lock,
+		arg.Patience,
 	)
 	if err != nil {
 		return nil, err
@@ -191,7 +205,10 @@ from (
            pg_catalog.unnest($3::text[]) as metadata,
            pg_catalog.unnest($4::double precision[]) as processing_time,
            pg_catalog.unnest($5::integer[]) as token_count
-) i
+) i, (
+    select pg_catalog.set_config('chatfeed.lock', $6::text, true),
+           pg_catalog.set_config('chatfeed.patience', $7::text, true)
+) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
 `
@@ -202,6 +219,8 @@ type InsertStatsParams struct {
 	Metadata        []string
 	ProcessingTimes []float64
 	TokenCounts     []int32
+	Lock            string
+	Patience        string
 }
 
 type InsertStatsRow struct {
@@ -216,6 +235,8 @@ func (q *Queries) InsertStats(ctx context.Context, arg InsertStatsParams) ([]Ins
 		arg.Metadata,
 		arg.ProcessingTimes,
 		arg.TokenCounts,
+		arg.Lock,
+		arg.Patience,
 	)
 	if err != nil {
 		return nil, err
@@ -233,31 +254,4 @@ func (q *Queries) InsertStats(ctx context.Context, arg InsertStatsParams) ([]Ins
 		return nil, err
 	}
 	return items, nil
-}
-
-const limitLocks = `-- name: LimitLocks :exec
-select pg_catalog.set_config('chatfeed.lock', $1::text, true),
-       pg_catalog.set_config('chatfeed.lock_timeout', pg_catalog.current_setting('lock_timeout'), true),
-       pg_catalog.set_config('lock_timeout', $2::text, true)
-`
-
-type LimitLocksParams struct {
-	WorkflowIds string
-	LockTimeout string
-}
-
-// Names the workflows as BeginWrite does, and bounds the wait for each lock until UnlimitLocks.
-func (q *Queries) LimitLocks(ctx context.Context, arg LimitLocksParams) error {
-	_, err := q.db.Exec(ctx, limitLocks, arg.WorkflowIds, arg.LockTimeout)
-	return err
-}
-
-const unlimitLocks = `-- name: UnlimitLocks :exec
-select pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('chatfeed.lock_timeout'), true)
-`
-
-// Gives the transaction back the lock_timeout that it had.
-func (q *Queries) UnlimitLocks(ctx context.Context) error {
-	_, err := q.db.Exec(ctx, unlimitLocks)
-	return err
 }

@@ -1,0 +1,2 @@
+-- For sqlc, which does not see what the first migration makes in a block.
+create schema chatfeed;
