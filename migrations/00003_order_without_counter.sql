@@ -7,7 +7,9 @@
 -- workflow the order of "_createdAt" is the order of commit, whoever writes and whatever the clock does.
 --
 -- Triggers act with their owner's rights: who may insert items needs no right on chatfeed.workflows, and cannot break the
--- order. Every function has its search path pinned, so nobody's functions of the same names run with these rights.
+-- order. Every function has its search path pinned, so nobody's functions of the same names run with these rights, and none
+-- can be called, or put on a table, by others than the owner. Their plans are kept while the tables grow, also one that was made
+-- when a table was so small that to read all of it was cheapest; so they may not read all of a table.
 
 -- +goose Up
 set local search_path = pg_catalog, pg_temp;
@@ -55,9 +57,30 @@ union all select workflow_id, "_createdAt" from chatfeed.logs
 union all select workflow_id, "_createdAt" from chatfeed.stats
 union all select workflow_id, "_createdAt" from chatfeed.progress;
 
+-- The same with the transactions that wrote them. In a block, as sqlc knows no system columns.
+-- +goose StatementBegin
+do $$
+begin
+    create view chatfeed.writers as
+    select workflow_id, "_createdAt", xmin as writer from chatfeed.messages
+    union all select workflow_id, "_createdAt", xmin from chatfeed.logs
+    union all select workflow_id, "_createdAt", xmin from chatfeed.stats
+    union all select workflow_id, "_createdAt", xmin from chatfeed.progress;
+end
+$$;
+-- +goose StatementEnd
+
+-- Two items of a workflow never have one stamp, but a clock that steps back may read what an item has. It is stamped again when
+-- the statement ends, which a unique index would not wait for.
+drop index chatfeed.messages_in_order, chatfeed.logs_in_order, chatfeed.stats_in_order, chatfeed.progress_in_order;
+create index messages_in_order on chatfeed.messages (workflow_id, "_createdAt");
+create index logs_in_order on chatfeed.logs (workflow_id, "_createdAt");
+create index stats_in_order on chatfeed.stats (workflow_id, "_createdAt");
+create index progress_in_order on chatfeed.progress (workflow_id, "_createdAt");
+
 -- +goose StatementBegin
 create function chatfeed.newest(workflow text) returns timestamptz
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
     stamp timestamptz;
 begin
@@ -74,7 +97,7 @@ create function chatfeed.raise_horizon(stamp bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     lock table chatfeed.horizon_turn in exclusive mode;
-    if stamp > (select last_value from chatfeed.horizon) then
+    if stamp > pg_sequence_last_value('chatfeed.horizon') then
         perform setval('chatfeed.horizon', greatest(stamp, (extract(epoch from clock_timestamp()) * 1000000)::bigint + 100000));
     end if;
     raise exception using errcode = 'CF001';
@@ -92,7 +115,7 @@ create function chatfeed.begin_history(workflow text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     began timestamptz := clock_timestamp();
-    horizon timestamptz := to_timestamp(0) + (select last_value from chatfeed.horizon) * interval '1 microsecond';
+    horizon timestamptz := to_timestamp(0) + pg_sequence_last_value('chatfeed.horizon') * interval '1 microsecond';
 begin
     if began < horizon - interval '100 milliseconds' then
         began := horizon;
@@ -106,7 +129,7 @@ $$;
 -- and so gives back the locks that this takes.
 -- +goose StatementBegin
 create function chatfeed.locked(workflows text[]) returns json
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
     each_one text;
     found_locked text[];
@@ -133,7 +156,7 @@ $$;
 -- workflow and the wanted ones that others have locked, as a JSON array.
 -- +goose StatementBegin
 create function chatfeed.wait_for(workflow text, wanted text[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
     timeout constant text := current_setting('lock_timeout');
 begin
@@ -157,7 +180,7 @@ $$;
 
 -- +goose StatementBegin
 create or replace function chatfeed.stamp() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
     one constant interval := '1 microsecond';
     wanted text[]; -- workflows to lock first, in this order
@@ -168,8 +191,10 @@ declare
     micros bigint;
     nothing text;
 begin
-    if new."_createdAt" < statement_timestamp()
-        and current_setting('row_security') = 'off' and current_setting('check_function_bodies') = 'off' then
+    if tg_table_schema <> 'chatfeed' then -- of whoever has put this on a table of his own
+        raise exception 'this is for the tables of chatfeed' using errcode = 'insufficient_privilege';
+    end if;
+    if new."_createdAt" < statement_timestamp() and current_setting('check_function_bodies') = 'off' then
         raise exception 'the rows of a dump would be stamped anew, in another order'
             using errcode = 'object_not_in_prerequisite_state',
                   hint = 'Restore data alone with pg_restore --data-only --disable-triggers.';
@@ -199,20 +224,22 @@ begin
     if now <= at_least then
         now := greatest(at_least, chatfeed.newest(new.workflow_id)) + one;
     end if;
-    micros := (extract(epoch from now) * 1000000)::bigint;
+    micros := (date_part('epoch', now) * 1000000)::bigint;
     -- What the transaction has stamped last is only a hint, as anyone may set it: it says when to look.
     if micros <= nullif(current_setting('chatfeed.stamped', true), '')::bigint then
         now := greatest(now, chatfeed.newest(new.workflow_id) + one);
+        micros := (date_part('epoch', now) * 1000000)::bigint;
     end if;
     -- An older snapshot does not show what has committed since. There the newest item that can be seen says too little, and
     -- the stamp is beyond the horizon, which no item of anyone's is.
     if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
         now := greatest(now, chatfeed.newest(new.workflow_id) + one,
-            to_timestamp(0) + (select last_value + 1 from chatfeed.horizon) * one);
+            to_timestamp(0) + (pg_sequence_last_value('chatfeed.horizon') + 1) * one);
+        micros := (date_part('epoch', now) * 1000000)::bigint;
     end if;
-    nothing := set_config('chatfeed.stamped', ((extract(epoch from now) * 1000000)::bigint)::text, true);
+    nothing := set_config('chatfeed.stamped', micros::text, true);
     if now >= listed + interval '1 minute' then
-        update chatfeed.workflows w set active = now where w.id = new.workflow_id;
+        nothing := set_config('chatfeed.stale', 'on', true);
     end if;
     new."_createdAt" := now;
     return new;
@@ -222,49 +249,76 @@ $$;
 
 -- +goose StatementBegin
 create or replace function chatfeed.announce() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
     n bigint;
     first_id text;
     last_id text;
     oldest timestamptz;
     newest timestamptz;
-    horizon bigint;
     w record;
     nothing text;
 begin
-    select count(*), min(workflow_id collate "C"), max(workflow_id collate "C"), min("_createdAt"), max("_createdAt"),
-           (select last_value from chatfeed.horizon)
-    into n, first_id, last_id, oldest, newest, horizon from inserted;
+    if tg_table_schema <> 'chatfeed' then -- of whoever has put this on a table of his own
+        raise exception 'this is for the tables of chatfeed' using errcode = 'insufficient_privilege';
+    end if;
+    select count(*), min(workflow_id collate "C"), max(workflow_id collate "C"), min("_createdAt"), max("_createdAt")
+    into n, first_id, last_id, oldest, newest from inserted;
     if n = 0 then
         return null;
     end if;
     -- One workflow is looked at by itself: to group costs as much again as to insert a row.
     if first_id = last_id then
         perform from chatfeed.stamps s where s.workflow_id = first_id and s."_createdAt" >= oldest offset n limit 1;
-        if found then
+        if found and chatfeed.late(first_id, oldest) then
             execute chatfeed.stamp_again(tg_table_name) into newest using first_id;
         end if;
-        nothing := pg_notify('chatfeed', (extract(epoch from newest) * 1000000)::bigint || ' ' || first_id);
+        nothing := pg_notify('chatfeed', (date_part('epoch', newest) * 1000000)::bigint || ' ' || first_id);
     else
         for w in
-            select i.id, i.newest, i.n < (
+            select i.id, i.oldest, i.newest, i.n < (
                 select count(*) from chatfeed.stamps s where s.workflow_id = i.id and s."_createdAt" >= i.oldest
             ) as late
             from (select workflow_id as id, count(*) as n, min("_createdAt") as oldest, max("_createdAt") as newest
                   from inserted group by workflow_id) i
         loop
-            if w.late then
+            if w.late and chatfeed.late(w.id, w.oldest) then
                 execute chatfeed.stamp_again(tg_table_name) into w.newest using w.id;
             end if;
             newest := greatest(newest, w.newest);
-            nothing := pg_notify('chatfeed', (extract(epoch from w.newest) * 1000000)::bigint || ' ' || w.id);
+            nothing := pg_notify('chatfeed', (date_part('epoch', w.newest) * 1000000)::bigint || ' ' || w.id);
         end loop;
     end if;
-    if (extract(epoch from newest) * 1000000)::bigint > horizon then
-        perform chatfeed.raise_horizon((extract(epoch from newest) * 1000000)::bigint);
+    if (date_part('epoch', newest) * 1000000)::bigint > pg_sequence_last_value('chatfeed.horizon') then
+        perform chatfeed.raise_horizon((date_part('epoch', newest) * 1000000)::bigint);
+    end if;
+    if current_setting('chatfeed.stale', true) = 'on' then -- as stamp() has seen, perhaps of a row that was there already
+        update chatfeed.workflows k set active = i.newest
+        from (select workflow_id as id, max("_createdAt") as newest from inserted group by workflow_id) i
+        where k.id = i.id and k.active <= i.newest - interval '1 minute';
+        nothing := set_config('chatfeed.stale', '', true);
     end if;
     return null;
+end
+$$;
+-- +goose StatementEnd
+
+-- Whether a workflow has an item from a stamp on that is another transaction's. Those of this transaction, such as of a
+-- further insert of the same statement, are in no order to these. A row that can be seen is committed, or ours.
+-- +goose StatementBegin
+create function chatfeed.late(workflow text, oldest timestamptz) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare
+    newest_xid constant bigint := pg_current_xact_id()::text::bigint;
+begin
+    return exists (
+        select from (
+            -- xmin without what it counts from, which is that of the newest or the one before
+            select (newest_xid - (newest_xid - s.writer::text::bigint) % 4294967296)::text::xid8 as writer
+            from chatfeed.writers s where s.workflow_id = workflow and s."_createdAt" >= oldest
+        ) w
+        where pg_xact_status(w.writer) is distinct from 'in progress'
+    );
 end
 $$;
 -- +goose StatementEnd
@@ -311,6 +365,14 @@ $$;
 create or replace function chatfeed.erase_items() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    if tg_table_schema <> 'chatfeed' then -- of whoever has put this on a table of his own
+        raise exception 'this is for the tables of chatfeed' using errcode = 'insufficient_privilege';
+    end if;
+    if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+        -- Items that have been committed since its snapshot would stay without their workflow.
+        raise exception 'a workflow cannot be erased in a transaction that is %', current_setting('transaction_isolation')
+            using errcode = 'feature_not_supported', hint = 'Erase it in a read committed transaction.';
+    end if;
     execute format('delete from chatfeed.%I where workflow_id = $1', tg_argv[0]) using old.id;
     return null;
 end
@@ -327,7 +389,14 @@ update chatfeed.workflows set head = greatest(head, floor), head_hour = date_bin
 alter table chatfeed.workflows alter head set not null, drop born, drop active, drop floor;
 create index workflows_by_head_hour on chatfeed.workflows (head_hour desc);
 drop function chatfeed.begin_history(text), chatfeed.newest(text), chatfeed.raise_horizon(bigint), chatfeed.wait_for(text, text[]), chatfeed.locked(text[]), chatfeed.stamp_again(text);
+drop function chatfeed.late(text, timestamptz);
+drop view chatfeed.writers;
 drop view chatfeed.stamps;
+drop index chatfeed.messages_in_order, chatfeed.logs_in_order, chatfeed.stats_in_order, chatfeed.progress_in_order;
+create unique index messages_in_order on chatfeed.messages (workflow_id, "_createdAt");
+create unique index logs_in_order on chatfeed.logs (workflow_id, "_createdAt");
+create unique index stats_in_order on chatfeed.stats (workflow_id, "_createdAt");
+create unique index progress_in_order on chatfeed.progress (workflow_id, "_createdAt");
 drop sequence chatfeed.horizon;
 drop table chatfeed.horizon_turn;
 

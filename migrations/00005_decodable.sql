@@ -26,6 +26,21 @@ end
 $$;
 -- +goose StatementEnd
 
+-- The rule is a trigger's and not a check's, so that rows that are there already can be restored and redacted.
+-- +goose StatementBegin
+create function chatfeed.refuse_undecodable() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not chatfeed.decodable(new.metadata) then
+        raise exception 'metadata cannot be decoded by every client: it violates check "metadata_decodable"'
+            using errcode = 'check_violation', constraint = 'metadata_decodable', table = tg_table_name,
+                  hint = 'JSON nested at most 32 deep is accepted, with numbers that a 64-bit float keeps to the last digit.';
+    end if;
+    return new;
+end
+$$;
+-- +goose StatementEnd
+
 -- The writer's limit is 65,536 bytes as sent. PostgreSQL puts a space after each colon and comma, so what it keeps may be
 -- twice as long. Kept uncompressed, its length is known without reading it.
 -- +goose StatementBegin
@@ -37,8 +52,9 @@ begin
         execute format('alter table chatfeed.%I
             alter metadata set storage external,
             drop constraint metadata_length,
-            add constraint metadata_length check (octet_length(metadata::text) <= 131072) not valid,
-            add constraint metadata_decodable check (metadata is null or chatfeed.decodable(metadata)) not valid', name);
+            add constraint metadata_length check (octet_length(metadata::text) <= 131072) not valid', name);
+        execute format('create trigger refuse_undecodable before insert on chatfeed.%I
+            for each row when (new.metadata is not null) execute function chatfeed.refuse_undecodable()', name);
     end loop;
 end
 $$;
@@ -53,11 +69,12 @@ begin
     foreach name in array array['messages', 'logs', 'stats', 'progress'] loop
         execute format('alter table chatfeed.%I
             alter metadata set storage extended,
-            drop constraint metadata_decodable,
             drop constraint metadata_length,
             add constraint metadata_length check (octet_length(metadata::text) <= 65536) not valid', name);
+        execute format('drop trigger refuse_undecodable on chatfeed.%I', name);
     end loop;
 end
 $$;
 -- +goose StatementEnd
+drop function chatfeed.refuse_undecodable();
 drop function chatfeed.decodable(jsonb);

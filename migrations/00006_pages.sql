@@ -48,12 +48,17 @@ from chatfeed.entries;
 
 -- What each workflow is now: the stamp of its newest item (null where none is left) and the status of its latest progress.
 create view chatfeed.heads as
-select w.id, w.born, w.active, w.erased,
+select w.id, w.born, w.active,
+       coalesce((select e.mark from chatfeed.erasures e where e.workflow_id = w.id order by e.mark desc limit 1), 0) as erased,
        (select s."_createdAt" from chatfeed.stamps s where s.workflow_id = w.id order by s."_createdAt" desc limit 1) as head,
        coalesce((select p.status from chatfeed.progress p where p.workflow_id = w.id order by p."_createdAt" desc limit 1), '') as status
 from chatfeed.workflows w;
 
--- Who had the rights that a trigger needed once does not need them any more.
+-- Nobody but the owner calls the functions or puts them on tables; body is what readers need.
+revoke execute on all functions in schema chatfeed from public;
+grant execute on function chatfeed.body(text, text, text, text, double precision, integer) to public;
+
+-- Who had the rights that a trigger needed once does not need them any more, and who reads the items reads the new views.
 -- +goose StatementBegin
 do $$
 declare
@@ -65,6 +70,13 @@ begin
         where c.oid = 'chatfeed.workflows'::regclass and a.grantee <> c.relowner
     loop
         execute format('revoke insert, update on chatfeed.workflows from %s', grantee);
+    end loop;
+    for grantee in
+        select distinct case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
+        from pg_class c, aclexplode(c.relacl) a
+        where c.oid = 'chatfeed.items'::regclass and a.grantee <> c.relowner and a.privilege_type = 'SELECT'
+    loop
+        execute format('grant select on chatfeed.entries, chatfeed.heads, chatfeed.erasures to %s', grantee);
     end loop;
 end
 $$;

@@ -49,7 +49,7 @@ cross join lateral (
 where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint and i.place <= sqlc.arg(max_items)::int;
 
 -- name: Heads :many
-select id, born, erased, head from chatfeed.heads where id = any (sqlc.arg(workflow_ids)::text[]);
+select id, born, erased::bigint as erased, head from chatfeed.heads where id = any (sqlc.arg(workflow_ids)::text[]);
 
 -- name: Erased :many
 select mark, type, item_id from chatfeed.erasures
@@ -62,7 +62,8 @@ limit sqlc.arg(max_erasures)::int;
 -- so the place is time and id.
 select id, active, head, status::text as status
 from chatfeed.heads
-where (active, id) < (sqlc.arg(before_active)::timestamptz, sqlc.arg(before_id)::text) and head is not null
+where (active, id) < (sqlc.arg(before_active)::timestamptz, sqlc.arg(before_id)::text) 
+    and active > '-infinity' and head is not null
 order by active desc, id desc
 limit sqlc.arg(max_workflows)::int;
 

@@ -211,7 +211,7 @@ func (q *Queries) Erased(ctx context.Context, arg ErasedParams) ([]ErasedRow, er
 }
 
 const heads = `-- name: Heads :many
-select id, born, erased, head from chatfeed.heads where id = any ($1::text[])
+select id, born, erased::bigint as erased, head from chatfeed.heads where id = any ($1::text[])
 `
 
 type HeadsRow struct {
@@ -263,7 +263,8 @@ func (q *Queries) Notify(ctx context.Context, arg NotifyParams) error {
 const workflows = `-- name: Workflows :many
 select id, active, head, status::text as status
 from chatfeed.heads
-where (active, id) < ($1::timestamptz, $2::text) and head is not null
+where (active, id) < ($1::timestamptz, $2::text) 
+    and active > '-infinity' and head is not null
 order by active desc, id desc
 limit $3::int
 `
