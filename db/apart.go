@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -19,17 +20,11 @@ func (w *Writer) waitsFor(request *write) (workflow string, ok bool) {
 	return "", false
 }
 
-// setApart takes the writes to blocked workflows out of a group and returns the others. Each workflow has a goroutine that
-// writes what waits for it, in order, until nothing waits any more.
+// setApart takes the writes to blocked workflows out of a group and returns the others.
 func (w *Writer) setApart(group []*write, blocked []string) (free []*write) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, workflow := range blocked {
-		if _, ok := w.apart[workflow]; !ok {
-			w.apart[workflow] = nil
-			w.running.Go(func() { w.writeApart(workflow) })
-		}
-	}
+	w.block(blocked)
 	for _, request := range group {
 		if workflow, ok := w.waitsFor(request); ok {
 			w.apart[workflow] = append(w.apart[workflow], request)
@@ -40,22 +35,38 @@ func (w *Writer) setApart(group []*write, blocked []string) (free []*write) {
 	return free
 }
 
-// writeApart writes what waits for a workflow, each write in a transaction of its own, until nothing waits. It asks for the
-// lock again and again instead of waiting for it, so that it keeps no connection from others.
-func (w *Writer) writeApart(workflow string) {
-	for {
-		request := w.nextApart(workflow)
-		if request == nil {
-			return
+// block has writes to workflows wait apart from now on. w.mu is held.
+func (w *Writer) block(workflows []string) {
+	for _, workflow := range workflows {
+		if _, ok := w.apart[workflow]; !ok {
+			w.apart[workflow] = nil
+			w.running.Go(func() { w.writeApart(workflow) })
 		}
-		ctx, cancel := context.WithDeadline(context.Background(), request.begun.Add(commitTimeout))
-		request.done <- w.persist(ctx, request)
-		cancel()
 	}
 }
 
-// nextApart takes the first write that waits for a workflow. Where none does, the workflow's writes join groups again.
-func (w *Writer) nextApart(workflow string) *write {
+// writeApart tries the first write that waits for a workflow, again and again, until its locks can be had. Then what waits
+// behind it joins groups again, in order. It never waits for a lock for long, so that it keeps no connection from others.
+func (w *Writer) writeApart(workflow string) {
+	for request := w.firstApart(workflow); request != nil; request = w.firstApart(workflow) {
+		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+		w.turns <- struct{}{}
+		err := w.try(ctx, []*write{request}, shortTimeout)
+		<-w.turns
+		cancel()
+		if lockTimedOut(err) && time.Since(request.begun) < commitTimeout {
+			w.wait(workflow, request, locked(err))
+			time.Sleep(50*time.Millisecond + rand.N(50*time.Millisecond)) //nolint:forbidigo // nobody tells when the lock is free
+			continue
+		}
+		w.end(workflow, request, !lockTimedOut(err))
+		request.done <- err
+	}
+}
+
+// firstApart returns the first write that waits for a workflow, for it to be tried, or nil where none does; the workflow's
+// writes join groups again then.
+func (w *Writer) firstApart(workflow string) *write {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	waiting := w.apart[workflow]
@@ -63,23 +74,40 @@ func (w *Writer) nextApart(workflow string) *write {
 		delete(w.apart, workflow)
 		return nil
 	}
-	w.apart[workflow] = waiting[1:]
+	waiting[0].busy = true
 	return waiting[0]
 }
 
-// persist tries a write until the workflows' locks can be had. The error is that of the last try.
-func (w *Writer) persist(ctx context.Context, request *write) error {
-	for {
-		w.turns <- struct{}{}
-		err := w.try(ctx, []*write{request}, shortTimeout)
-		<-w.turns
-		if len(locked(err)) == 0 {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(50*time.Millisecond + rand.N(50*time.Millisecond)):
-		}
+// wait notes that a write could not be written yet. Where it is another workflow that it waits for, it waits there, and no
+// longer keeps those behind it waiting.
+func (w *Writer) wait(workflow string, request *write, blocked []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	request.busy = false
+	if len(blocked) == 0 || slices.Contains(blocked, workflow) {
+		return
+	}
+	w.remove(workflow, request)
+	w.block(blocked[:1])
+	w.apart[blocked[0]] = append(w.apart[blocked[0]], request)
+}
+
+// end takes a write out, and where its workflow is free again lets all that waits behind it join groups.
+func (w *Writer) end(workflow string, request *write, free bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.remove(workflow, request)
+	if free && !w.closed { // a closed writer may have nobody left who takes from the queue
+		w.queue = append(w.apart[workflow], w.queue...)
+		w.apart[workflow] = nil
+		w.arrived.Broadcast()
+	}
+}
+
+// remove takes a write from those that wait for a workflow. w.mu is held.
+func (w *Writer) remove(workflow string, request *write) {
+	waiting := w.apart[workflow]
+	if at := slices.Index(waiting, request); at >= 0 {
+		w.apart[workflow] = slices.Delete(waiting, at, at+1)
 	}
 }

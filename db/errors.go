@@ -15,7 +15,7 @@ import (
 //	SQLSTATE                  what it is                                     to be done
 //	22, 23, 54001             the data itself is refused                     nothing: Refused
 //	40001, 40P01              a conflict with another transaction            again at once
-//	55P03                     a workflow's lock was not to be had in time    the workflow's writes wait apart
+//	55P03                     a lock was not to be had in time               the writes that want it wait apart
 //	P0, 42, 0A and others     a trigger of the user's, a missing right or    the group is halved, so that only whose rows
 //	                          table, which may concern one type's rows       they are get the error; it may be tried again
 //	54000                     at commit: the NOTIFY queue is full            again later
@@ -60,6 +60,9 @@ func locked(err error) []string {
 	}
 	return workflows
 }
+
+// lockTimedOut reports whether a lock could not be had in time, whosever it is.
+func lockTimedOut(err error) bool { return sqlState(err) == "55P03" }
 
 // explain adds to an error what a person can do about it, and turns what a constraint of ours has refused into an error
 // that names the field.

@@ -50,7 +50,7 @@ type Writer struct {
 	mu     sync.Mutex
 	queue  []*write
 	apart  map[string][]*write // writes to workflows that others have locked; a goroutine for each workflow writes them
-	turns  chan struct{}       // taken while one of those goroutines has a transaction
+	turns  chan struct{}       // taken while one of those goroutines has a transaction; two may at once
 	closed bool
 }
 
@@ -59,13 +59,14 @@ type write struct {
 	rows    []row
 	size    int
 	begun   time.Time
+	busy    bool       // waits apart, and is being tried; guarded by Writer.mu
 	written []Written  // set before done is told
 	done    chan error // of capacity one
 }
 
 // NewWriter makes a writer on the pool, which stays the caller's. The caller must Close the writer.
 func NewWriter(pool *pgxpool.Pool) *Writer {
-	w := &Writer{pool: pool, apart: make(map[string][]*write), turns: make(chan struct{}, 1)}
+	w := &Writer{pool: pool, apart: make(map[string][]*write), turns: make(chan struct{}, 2)}
 	w.arrived = sync.NewCond(&w.mu)
 	for range flushers {
 		w.running.Go(w.flush)
@@ -127,7 +128,7 @@ func (w *Writer) withdraw(request *write) bool {
 		return true
 	}
 	for workflow, waiting := range w.apart {
-		if at := slices.Index(waiting, request); at >= 0 {
+		if at := slices.Index(waiting, request); at >= 0 && !request.busy {
 			w.apart[workflow] = slices.Delete(waiting, at, at+1)
 			return true
 		}
@@ -181,10 +182,19 @@ func (w *Writer) commit(group []*write, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	err := w.try(ctx, group, timeout)
-	if blocked := locked(err); len(blocked) > 0 {
+	blocked := locked(err)
+	if lockTimedOut(err) && len(blocked) == 0 && len(group) == 1 { // a lock that is not a workflow's, such as a foreign key's
+		blocked = []string{group[0].rows[0].workflowID}
+	}
+	if len(blocked) > 0 {
 		if free := w.setApart(group, blocked); len(free) > 0 {
 			w.commit(free, shortTimeout)
 		}
+		return
+	}
+	if len(group) > 1 && lockTimedOut(err) {
+		w.commit(group[:len(group)/2], shortTimeout)
+		w.commit(group[len(group)/2:], shortTimeout)
 		return
 	}
 	if len(group) > 1 && ofOneRow(err) {

@@ -151,24 +151,18 @@ end
 $$;
 -- +goose StatementEnd
 
--- Takes the lock of a workflow that could not be had at once, and makes the workflow's row where there is none. It waits for
--- as many milliseconds as chatfeed.patience says, or as long as lock_timeout. Then the error's detail names those of the
--- workflow and the wanted ones that others have locked, as a JSON array.
+-- Takes the lock of a workflow that could not be had at once, and makes the workflow's row where there is none. Where a
+-- lock_timeout passes, the error's detail names those of the workflow and the wanted ones that others have locked, as a JSON
+-- array.
 -- +goose StatementBegin
 create function chatfeed.wait_for(workflow text, wanted text[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-declare
-    timeout constant text := current_setting('lock_timeout');
 begin
-    if current_setting('chatfeed.patience', true) <> '' then
-        perform set_config('lock_timeout', current_setting('chatfeed.patience'), true);
-    end if;
     loop
         perform from chatfeed.workflows w where w.id = workflow for no key update;
         exit when found;
         perform chatfeed.begin_history(workflow);
     end loop;
-    perform set_config('lock_timeout', timeout, true);
 exception
     when lock_not_available then
         raise exception 'workflow % is being written to by a transaction that has not ended', to_json(workflow)
@@ -261,6 +255,10 @@ declare
 begin
     if tg_table_schema <> 'chatfeed' then -- of whoever has put this on a table of his own
         raise exception 'this is for the tables of chatfeed' using errcode = 'insufficient_privilege';
+    end if;
+    if current_setting('chatfeed.lock_timeout', true) <> '' then -- it was for the insert, and is not for the commit
+        nothing := set_config('lock_timeout', current_setting('chatfeed.lock_timeout'), true);
+        nothing := set_config('chatfeed.lock_timeout', '', true);
     end if;
     select count(*), min(workflow_id collate "C"), max(workflow_id collate "C"), min("_createdAt"), max("_createdAt")
     into n, first_id, last_id, oldest, newest from inserted;

@@ -2,8 +2,8 @@
 -- already there stays as it is, so a write may be repeated; the ids that come back are those of the rows that were not.
 --
 -- The settings are for the triggers, until the transaction ends: which workflows to lock first, as a JSON array in order, so
--- that two transactions of several inserts never wait for each other in a circle; and for how many milliseconds to wait for a
--- workflow that somebody else has locked. Empty means none, and no bound.
+-- that two transactions of several inserts never wait for each other in a circle; and for how many milliseconds this insert
+-- waits for a lock, after which the trigger gives the transaction its own lock_timeout back. Empty means none, and no bound.
 --
 -- These statements run on connections of others too, so what they call is named with its schema: an exact match in
 -- somebody's public schema would come before PostgreSQL's own polymorphic function.
@@ -17,7 +17,8 @@ from (
            pg_catalog.unnest(sqlc.arg(messages)::text[]) as message, pg_catalog.unnest(sqlc.arg(statuses)::text[]) as status
 ) i, (
     select pg_catalog.set_config('chatfeed.lock', sqlc.arg(lock)::text, true),
-           pg_catalog.set_config('chatfeed.patience', sqlc.arg(patience)::text, true)
+           pg_catalog.set_config('chatfeed.lock_timeout', case when sqlc.arg(patience)::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
+           pg_catalog.set_config('lock_timeout', case when sqlc.arg(patience)::text <> '' then sqlc.arg(patience)::text else pg_catalog.current_setting('lock_timeout') end, true)
 ) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id;
@@ -31,7 +32,8 @@ from (
            pg_catalog.unnest(sqlc.arg(messages)::text[]) as message
 ) i, (
     select pg_catalog.set_config('chatfeed.lock', sqlc.arg(lock)::text, true),
-           pg_catalog.set_config('chatfeed.patience', sqlc.arg(patience)::text, true)
+           pg_catalog.set_config('chatfeed.lock_timeout', case when sqlc.arg(patience)::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
+           pg_catalog.set_config('lock_timeout', case when sqlc.arg(patience)::text <> '' then sqlc.arg(patience)::text else pg_catalog.current_setting('lock_timeout') end, true)
 ) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id;
@@ -46,7 +48,8 @@ from (
            pg_catalog.unnest(sqlc.arg(token_counts)::integer[]) as token_count
 ) i, (
     select pg_catalog.set_config('chatfeed.lock', sqlc.arg(lock)::text, true),
-           pg_catalog.set_config('chatfeed.patience', sqlc.arg(patience)::text, true)
+           pg_catalog.set_config('chatfeed.lock_timeout', case when sqlc.arg(patience)::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
+           pg_catalog.set_config('lock_timeout', case when sqlc.arg(patience)::text <> '' then sqlc.arg(patience)::text else pg_catalog.current_setting('lock_timeout') end, true)
 ) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id;
@@ -60,7 +63,8 @@ from (
            pg_catalog.unnest(sqlc.arg(statuses)::text[]) as status, pg_catalog.unnest(sqlc.arg(results)::text[]) as result
 ) i, (
     select pg_catalog.set_config('chatfeed.lock', sqlc.arg(lock)::text, true),
-           pg_catalog.set_config('chatfeed.patience', sqlc.arg(patience)::text, true)
+           pg_catalog.set_config('chatfeed.lock_timeout', case when sqlc.arg(patience)::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
+           pg_catalog.set_config('lock_timeout', case when sqlc.arg(patience)::text <> '' then sqlc.arg(patience)::text else pg_catalog.current_setting('lock_timeout') end, true)
 ) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id;

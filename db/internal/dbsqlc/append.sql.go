@@ -18,7 +18,8 @@ from (
            pg_catalog.unnest($5::text[]) as message
 ) i, (
     select pg_catalog.set_config('chatfeed.lock', $6::text, true),
-           pg_catalog.set_config('chatfeed.patience', $7::text, true)
+           pg_catalog.set_config('chatfeed.lock_timeout', case when $7::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
+           pg_catalog.set_config('lock_timeout', case when $7::text <> '' then $7::text else pg_catalog.current_setting('lock_timeout') end, true)
 ) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
@@ -77,7 +78,8 @@ from (
            pg_catalog.unnest($5::text[]) as message, pg_catalog.unnest($6::text[]) as status
 ) i, (
     select pg_catalog.set_config('chatfeed.lock', $7::text, true),
-           pg_catalog.set_config('chatfeed.patience', $8::text, true)
+           pg_catalog.set_config('chatfeed.lock_timeout', case when $8::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
+           pg_catalog.set_config('lock_timeout', case when $8::text <> '' then $8::text else pg_catalog.current_setting('lock_timeout') end, true)
 ) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
@@ -103,8 +105,8 @@ type InsertMessagesRow struct {
 // already there stays as it is, so a write may be repeated; the ids that come back are those of the rows that were not.
 //
 // The settings are for the triggers, until the transaction ends: which workflows to lock first, as a JSON array in order, so
-// that two transactions of several inserts never wait for each other in a circle; and for how many milliseconds to wait for a
-// workflow that somebody else has locked. Empty means none, and no bound.
+// that two transactions of several inserts never wait for each other in a circle; and for how many milliseconds this insert
+// waits for a lock, after which the trigger gives the transaction its own lock_timeout back. Empty means none, and no bound.
 //
 // These statements run on connections of others too, so what they call is named with its schema: an exact match in
 // somebody's public schema would come before PostgreSQL's own polymorphic function.
@@ -146,7 +148,8 @@ from (
            pg_catalog.unnest($5::text[]) as status, pg_catalog.unnest($6::text[]) as result
 ) i, (
     select pg_catalog.set_config('chatfeed.lock', $7::text, true),
-           pg_catalog.set_config('chatfeed.patience', $8::text, true)
+           pg_catalog.set_config('chatfeed.lock_timeout', case when $8::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
+           pg_catalog.set_config('lock_timeout', case when $8::text <> '' then $8::text else pg_catalog.current_setting('lock_timeout') end, true)
 ) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
@@ -207,7 +210,8 @@ from (
            pg_catalog.unnest($5::integer[]) as token_count
 ) i, (
     select pg_catalog.set_config('chatfeed.lock', $6::text, true),
-           pg_catalog.set_config('chatfeed.patience', $7::text, true)
+           pg_catalog.set_config('chatfeed.lock_timeout', case when $7::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
+           pg_catalog.set_config('lock_timeout', case when $7::text <> '' then $7::text else pg_catalog.current_setting('lock_timeout') end, true)
 ) settings
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
