@@ -28,6 +28,9 @@ type Transport struct {
 	follow follow
 }
 
+// Polls reports whether it asks again and again, and so is told of no erasure.
+func (t Transport) Polls() bool { return t.polls }
+
 // follow reads what comes after a cursor, in microseconds, and hands each frame to take, those without items too, until the
 // stream ends, which it says why, or ctx does. It keeps nothing: the client comes back with its cursor.
 type follow func(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error
