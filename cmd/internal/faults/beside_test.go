@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,12 +84,18 @@ func (w *world) trouble(workflow, do string) (heal func()) {
 	}
 }
 
-// troubled has reads of a workflow do something for a while.
-func troubled(do string) func(*world) {
+// troubled has reads of a workflow do something for a while, so that it stands still or is late.
+func troubled(do string, standstill bool) func(*world) {
 	return func(w *world) {
 		workflow, others := w.any()
 		alone := w.lag(others)
 		heal := w.trouble(workflow, do)
+		if standstill {
+			w.exec(`insert into chatfeed.logs (workflow_id, message) values ($1, 'unread')`, workflow)
+			ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+			require.ErrorIs(w.t, w.audit.CatchUp(ctx, workflow), context.DeadlineExceeded, "the workflow is read")
+			cancel()
+		}
 		for range rounds(2, 5) {
 			w.requireNoDelay(others, alone)
 			last(time.Second, 5*time.Second)
@@ -98,6 +105,6 @@ func troubled(do string) func(*world) {
 	}
 }
 
-func failing(w *world) { troubled(`raise exception 'this workflow cannot be read'`)(w) }
+func failing(w *world) { troubled(`raise exception 'this workflow cannot be read'`, true)(w) }
 
-func slowly(w *world) { troubled(`perform pg_sleep(0.05)`)(w) }
+func slowly(w *world) { troubled(`perform pg_sleep(0.05)`, false)(w) }

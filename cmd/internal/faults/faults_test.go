@@ -25,7 +25,7 @@ func faults() []fault {
 		{"PostgreSQL is stopped immediately", setup{}, stopPostgres(embedded.Immediate)},
 		{"PostgreSQL is killed", setup{}, stopPostgres(embedded.Kill)},
 		{"notifications are swallowed", setup{}, swallowNotifications},
-		{"the pool is exhausted", setup{parameters: "&pool_max_conns=2"}, exhaustPool},
+		{"the pool is exhausted", setup{parameters: "&pool_max_conns=6"}, exhaustPool},
 		{"PostgreSQL has no connection left", setup{postgres: map[string]string{"max_connections": "40"}}, useUpConnections},
 		{"the disk is full", setup{}, fillDisk},
 		{"statements time out", setup{writing: "&statement_timeout=500"}, timeStatementsOut},

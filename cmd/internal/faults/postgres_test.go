@@ -64,6 +64,7 @@ func exhaustPool(w *world) {
 	failed := w.logged("failed")
 	tx, err := w.control.Begin(w.t.Context())
 	require.NoError(w.t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(w.t.Context())) }() // else a failed test waits for its end
 	_, err = tx.Exec(w.t.Context(), "lock table chatfeed.messages in access exclusive mode")
 	require.NoError(w.t, err)
 	reading, cancel := context.WithCancel(w.t.Context())
