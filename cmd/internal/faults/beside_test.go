@@ -38,7 +38,7 @@ func (w *world) requireNoDelay(workflows []string, alone time.Duration) {
 func heavy(messages int) func(*world) {
 	return func(w *world) {
 		ctx := w.t.Context()
-		workflow, others := w.any()
+		workflow, others := w.pick()
 		alone := w.lag(others)
 		writer := db.NewWriter(w.control)
 		defer writer.Close()
@@ -87,7 +87,7 @@ func (w *world) trouble(workflow, do string) (heal func()) {
 // troubled has reads of a workflow do something for a while, so that it stands still or is late.
 func troubled(do string, standstill bool) func(*world) {
 	return func(w *world) {
-		workflow, others := w.any()
+		workflow, others := w.pick()
 		alone := w.lag(others)
 		heal := w.trouble(workflow, do)
 		if standstill {

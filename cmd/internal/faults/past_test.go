@@ -19,8 +19,8 @@ type name struct {
 	ID   string
 }
 
-// any is a workflow that is to suffer, and those that are not.
-func (w *world) any() (one string, others []string) {
+// pick returns a workflow that is to suffer, and those that are not.
+func (w *world) pick() (one string, others []string) {
 	i := w.random.IntN(len(w.config.Workflows))
 	for j, workflow := range w.config.Workflows {
 		if i != j {
@@ -77,7 +77,7 @@ func (w *world) told(before audit.Progress, gone, anew int) {
 func eraseItems(w *world) {
 	ctx := w.t.Context()
 	for range rounds(3, 20) {
-		workflow, _ := w.any()
+		workflow, _ := w.pick()
 		erased := w.had(`(select type, id from chatfeed.items where workflow_id = $1 order by "_createdAt" desc limit 3)
 			union (select type, id from chatfeed.items where workflow_id = $1 order by random() limit 20)`, workflow)
 		before := w.audit.Progress()
@@ -101,7 +101,7 @@ func eraseItems(w *world) {
 func redactItems(w *world) {
 	ctx := w.t.Context()
 	for range rounds(3, 20) {
-		workflow, _ := w.any()
+		workflow, _ := w.pick()
 		redacted := w.had(`select 'message', id from chatfeed.messages where workflow_id = $1 and message <> 'redacted'
 			order by random() limit 10`, workflow)
 		before := w.audit.Progress()
@@ -139,7 +139,7 @@ const (
 func writeAnew(when again) func(*world) {
 	return func(w *world) {
 		for range rounds(2, 10) {
-			workflow, _ := w.any()
+			workflow, _ := w.pick()
 			w.had(`select type, id from chatfeed.items where workflow_id = $1 limit 1`, workflow)
 			if when == acrossSweeps {
 				w.exec(`create function not_yet() returns trigger language plpgsql as
@@ -188,7 +188,7 @@ func loseCommits(w *world) {
 	ctx := w.t.Context()
 	const back = 10 * time.Second
 	for range rounds(2, 10) {
-		workflow, _ := w.any()
+		workflow, _ := w.pick()
 		ahead := max(0, time.Until(ask[time.Time](w, `select max(head) from chatfeed.heads`))) + time.Second
 		w.setClock(ahead)
 		w.goesOn()
