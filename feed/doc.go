@@ -40,8 +40,8 @@
 // [Subscription.Next].
 //
 // Comparisons, loads, new items, pages of subscriptions and single reads have a lane each, and none waits for another. What
-// fails or is slow leaves its lane: a batch that failed is read in smaller ones by another reader, until each workflow has
-// been read or has failed alone, and a workflow that has failed alone is read alone, after pauses and with a smaller window,
+// fails or is slow leaves its lane: a batch that failed or was slow is read in smaller ones by another reader, until each
+// workflow has been read or has failed alone, and a workflow that has failed or been slow alone is read alone, after pauses and with a smaller window,
 // until a read of it is quick. So it delays itself. Nothing is read for whom nobody waits.
 //
 // # Who may call what

@@ -219,7 +219,7 @@ func (l *lane[J]) step(ctx context.Context, c class) bool {
 		overdue := time.AfterFunc(patience, leave) // another reader goes on
 		defer overdue.Stop()
 	}
-	began := time.Now()
+	suspects, began := 0, time.Now()
 	heavy, err := l.read(bounded, jobs, halvings)
 	switch {
 	case ctx.Err() != nil:
@@ -232,8 +232,10 @@ func (l *lane[J]) step(ctx context.Context, c class) bool {
 		heavy = nil
 	} else if len(jobs) == 1 {
 		heavy = jobs
+	} else if len(heavy) == 0 {
+		suspects = len(jobs) // which of them is slow, only other reads can tell
 	}
-	l.settle(ctx, c, jobs, heavy, err)
+	l.settle(ctx, c, jobs, heavy, suspects, err)
 	leave()
 	wait(ctx, l.rest(c))
 	return ctx.Err() == nil
@@ -320,8 +322,8 @@ func (l *lane[J]) rest(c class) time.Duration {
 	}
 }
 
-// settle notes what became of a read.
-func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, err error) {
+// settle notes what became of a read. Where it was slow, either the heavy jobs are to blame or one of so many suspects.
+func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, suspects int, err error) {
 	refused := err != nil && len(jobs) == 1 && jobs[0].refuse(err)
 	now := time.Now()
 	l.mu.Lock()
@@ -332,7 +334,7 @@ func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, err erro
 		id := j.workflow()
 		t := l.troubled[id]
 		slow := slices.Contains(heavy, j)
-		if t == nil && (err != nil || slow) {
+		if t == nil && (err != nil || slow || suspects > 0) {
 			t = &trouble{}
 			l.troubled[id] = t
 		}
@@ -340,6 +342,8 @@ func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, err erro
 		case err != nil:
 			t.fail(len(jobs), l.streak <= outage, now)
 			log = log || len(jobs) > 1 || t.failures&(t.failures-1) == 0 // less and less often
+		case suspects > 0:
+			t.suspect(suspects, now)
 		case t != nil && t.succeed(slow, now):
 			delete(l.troubled, id)
 		}

@@ -42,16 +42,22 @@ func (t *trouble) company() int {
 // fail notes a read that has failed, of so many workflows together. Where others are read meanwhile, the window is halved;
 // where none is, the source may be to blame, and it is halved now and then.
 func (t *trouble) fail(together int, others bool, now time.Time) {
-	t.since, t.good = now, 0
+	t.good = 0
 	if together > 1 {
-		t.most = (together + split - 1) / split
+		t.suspect(together, now)
 		return
 	}
+	t.since = now
 	t.failures++
 	t.until = now.Add(pause(t.failures))
 	if others || t.failures%4 == 0 {
 		t.halvings = min(t.halvings+1, 30)
 	}
+}
+
+// suspect notes that the workflow is one of so many, read together, of which one has failed or is slow.
+func (t *trouble) suspect(together int, now time.Time) {
+	t.since, t.most = now, (together+split-1)/split
 }
 
 // succeed notes a read that has succeeded, and reports whether all is well again.

@@ -95,7 +95,7 @@ func TestEveryMessageIsAnsweredOnceWhicheverPartIsKilled(t *testing.T) {
 	}
 	report, err := audited.Finish(t.Context())
 	require.NoError(t, err)
-	require.Empty(t, report.Findings)
+	require.True(t, report.Clean(), "findings: %+v, unproven: %q", report.Findings, report.Unproven)
 	require.Equal(t, len(all)*messagesPerChat*itemsPerRound, report.Items)
 	require.Positive(t, report.Reconnects, "streams have broken")
 	t.Logf("%6.2f s: %d items to each of %d clients in all, %d reconnects, nothing lost, repeated or in disorder",

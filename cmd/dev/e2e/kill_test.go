@@ -54,12 +54,13 @@ func TestAWorkerKilledBetweenItsCommitAndItsCompletionLeavesEachRowOnce(t *testi
 	// While another transaction holds the workflow, the activity cannot commit; so the link can be cut before it does.
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)
-	require.NoError(t, db.Append(ctx, tx, db.Log{WorkflowID: id, Message: "in the way"}))
+	_, err = db.Append(ctx, tx, db.Log{WorkflowID: id, Message: "in the way"})
+	require.NoError(t, err)
 	run := runWorkflow(t, queue, id)
 	waitFor(t, func() bool {
 		var waiting int
-		err := pool.QueryRow(ctx, `select count(*) from pg_stat_activity where wait_event_type = 'Lock'
-			and query like '%chatfeed.workflows%'`).Scan(&waiting)
+		err := pool.QueryRow(ctx, `select count(*) from pg_stat_activity where $1 = any (pg_blocking_pids(pid))`,
+			tx.Conn().PgConn().PID()).Scan(&waiting)
 		return err == nil && waiting > 0
 	}, "the activity to wait for the lock")
 	link.cut.Store(true)

@@ -9,6 +9,9 @@
 //   - Writers keep the number, workflow and sum of each item that they write; the number is in the item's id.
 //   - At the end each workflow's rows pass by once, in order, and every client's items with them: what only the table has
 //     is lost, what only a client has is unknown, unless it was erased and the client was told.
+//   - A stream is told of erasures while it is open. A poll is told of none, and keeps what it was given: it must only not
+//     be given what is erased already, which an audit that begins then shows. So it is for a stream that was broken when an
+//     item was erased. See [Fate].
 //   - The report says what was done, and where it was nothing: no finding where nothing was compared is no proof.
 package audit
 
@@ -20,6 +23,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,7 +120,7 @@ type Audit struct {
 
 // counts are what [Progress] tells.
 type counts struct {
-	written, delivered, streams, reconnects atomic.Int64
+	written, delivered, streams, reconnects, gone, anew atomic.Int64
 }
 
 // Start begins to write and to follow and returns at once. The error names the field of cfg that is wrong. Where it is nil,
@@ -128,6 +132,7 @@ func Start(ctx context.Context, cfg Config) (*Audit, error) {
 	}
 	a := &Audit{cfg: cfg, sums: sums{maphash.MakeSeed()}, clients: make([][]*client, len(cfg.Workflows))}
 	a.ctx, a.endClients = context.WithCancel(ctx)
+	a.writing = newWriting(ctx, &a.cfg, a.sums, &a.counts)
 	server, _ := url.Parse(cfg.Server) // withDefaults has done so, too
 	for _, transport := range cfg.Transports {
 		pool := newConnections(server, transport.http2, cfg.Silence)
@@ -139,12 +144,13 @@ func Start(ctx context.Context, cfg Config) (*Audit, error) {
 					transport: transport, number: i*cfg.Streams + stream, workflow: workflow,
 					at: at, silence: cfg.Silence, counts: &a.counts, findings: &a.findings, log: cfg.Log,
 				}
+				c.fates = &a.writing.ledger
 				a.clients[i] = append(a.clients[i], c)
 				a.running.Go(func() { c.run(a.ctx) })
 			}
 		}
 	}
-	a.writing = startWriting(ctx, &a.cfg, a.sums, &a.counts)
+	a.writing.start()
 	return a, nil
 }
 
@@ -154,6 +160,9 @@ type Progress struct {
 	Delivered  int `json:"delivered"`  // items that clients were given
 	Streams    int `json:"streams"`    // streams that are open and have delivered a frame
 	Reconnects int `json:"reconnects"` // streams that were opened again
+	// Items that clients had and were told are gone, and how often one was told that a workflow begins anew.
+	Gone int `json:"gone,omitempty"`
+	Anew int `json:"anew,omitempty"`
 }
 
 // Progress returns the counts of now.
@@ -163,6 +172,8 @@ func (a *Audit) Progress() Progress {
 		Delivered:  int(a.counts.delivered.Load()),
 		Streams:    int(a.counts.streams.Load()),
 		Reconnects: int(a.counts.reconnects.Load()),
+		Gone:       int(a.counts.gone.Load()),
+		Anew:       int(a.counts.anew.Load()),
 	}
 }
 
@@ -170,9 +181,35 @@ func (a *Audit) Progress() Progress {
 // or the audit is being finished.
 func (a *Audit) Written() <-chan struct{} { return a.writing.ended }
 
-// Erased says that the caller erases an item: at the end the table must not have it, and clients that were given it must
-// have been told that it is gone. It may be called before the row is deleted, or after.
-func (a *Audit) Erased(workflow, kind, id string) { a.writing.ledger.erase(workflow, kind, id) }
+// Meets says what the caller lets an item meet with. It must be called before that commits.
+func (a *Audit) Meets(fate Fate, workflow, kind, id string) {
+	a.writing.ledger.meets(fate, key{workflow, kind, id})
+}
+
+// CatchUp waits until every client of the workflows has been given what the table holds now. No workflows are all of them.
+func (a *Audit) CatchUp(ctx context.Context, workflows ...string) error {
+	heads, err := a.heads(ctx)
+	if err != nil {
+		return err
+	}
+	return a.wait(ctx, func() bool { return a.caughtUp(heads, workflows) })
+}
+
+// wait waits until a condition holds. The error is that of the context.
+func (a *Audit) wait(ctx context.Context, holds func() bool) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-a.ctx.Done():
+			return a.ctx.Err()
+		}
+	}
+	return nil
+}
 
 // Finish ends the writing, waits until every client has what the table holds, ends the clients, and compares. Clients that
 // have not got there in Config.Settle are compared as they are; where the context of Start has ended, each client is
@@ -217,24 +254,20 @@ func (a *Audit) settle(ctx context.Context) (map[string]int64, error) {
 	}
 	waiting, cancel := context.WithTimeout(ctx, a.cfg.Settle)
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !a.settled(heads) {
-		select {
-		case <-tick.C:
-		case <-waiting.Done():
-			return heads, nil
-		case <-a.ctx.Done():
-			return nil, nil
-		}
+	_ = a.wait(waiting, func() bool { return a.caughtUp(heads, nil) })
+	if a.ctx.Err() != nil {
+		return nil, nil
 	}
 	return heads, nil
 }
 
-func (a *Audit) settled(heads map[string]int64) bool {
+func (a *Audit) caughtUp(heads map[string]int64, workflows []string) bool {
 	for i, workflow := range a.cfg.Workflows {
+		if len(workflows) > 0 && !slices.Contains(workflows, workflow) {
+			continue
+		}
 		for _, c := range a.clients[i] {
-			if !c.answered.Load() || c.cursor.Load() < heads[workflow] {
+			if !c.hasAll(heads[workflow]) {
 				return false
 			}
 		}

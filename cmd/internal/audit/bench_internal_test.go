@@ -55,7 +55,7 @@ func BenchmarkTake(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
-				c := &client{workflow: "wf_1", counts: new(counts), findings: new(findings), log: slog.New(slog.DiscardHandler)}
+				c := &client{workflow: "wf_1", counts: new(counts), findings: new(findings), fates: new(ledger), log: slog.New(slog.DiscardHandler)}
 				items, err := read()
 				require.NoError(b, err)
 				c.take(b.Context(), items)

@@ -32,12 +32,17 @@ type client struct {
 	silence   time.Duration
 	counts    *counts
 	findings  *findings
+	fates     *ledger
 	log       *slog.Logger
 
 	answered atomic.Bool  // has been given a frame
 	cursor   atomic.Int64 // of the newest item it has
-	had      []record     // in order, each item once
-	names    []byte       // of all records
+	newest   atomic.Pointer[item]
+	had      []record // in order, each item once
+	names    []byte   // of all records
+
+	met       int   // how many items had met with something when it came back last
+	forfeited int64 // of the newest item that it has had and the database has lost
 
 	delivered int // items that it was given, repeated ones too
 
@@ -94,9 +99,10 @@ func (c *client) stream(ctx context.Context) (heard bool, err error) {
 		if !heard {
 			heard = true
 			c.counts.streams.Add(1)
+			c.returned()
 		}
+		c.forget(f.gone, f.anew)
 		c.take(ctx, f.items)
-		c.forget(f.gone)
 		c.answered.Store(true)
 	})
 	if heard {
@@ -111,6 +117,9 @@ func (c *client) stream(ctx context.Context) (heard bool, err error) {
 // take remembers items and finds what is wrong with them already.
 func (c *client) take(ctx context.Context, items []item) {
 	for _, it := range items {
+		if it.at <= c.cursor.Load() {
+			c.goBack()
+		}
 		cursor := c.cursor.Load()
 		switch {
 		case it.workflow != c.workflow:
@@ -125,19 +134,11 @@ func (c *client) take(ctx context.Context, items []item) {
 			c.had = slices.Insert(c.had, c.after(it.at), c.record(it))
 		}
 	}
+	if n := len(items); n > 0 {
+		c.newest.Store(&item{workflow: c.workflow, kind: items[n-1].kind, id: strings.Clone(items[n-1].id)})
+	}
 	c.delivered += len(items)
 	c.counts.delivered.Add(int64(len(items)))
-}
-
-// forget takes note of items that the client was told are erased. What it is given of the same name after that is new.
-func (c *client) forget(gone []item) {
-	for _, it := range gone {
-		for i := range c.had {
-			if it.workflow == c.workflow && c.named(c.had[i], it) {
-				c.had[i].gone = true
-			}
-		}
-	}
 }
 
 func (c *client) record(it item) record {
@@ -193,10 +194,13 @@ func (c *client) pass(row item, head int64) {
 		if !c.named(c.had[i], row) {
 			continue
 		}
+		fate := c.fates.fate(row)
 		switch {
 		case c.had[i].gone:
-			c.find(Gone, row, c.before())
-		case c.had[i].sum != row.sum:
+			if fate != Changed {
+				c.find(Gone, row, c.before())
+			}
+		case c.had[i].sum != row.sum && !(fate == Changed && c.transport.polls):
 			c.find(Different, row, c.before())
 		}
 		c.matched++
@@ -204,7 +208,7 @@ func (c *client) pass(row item, head int64) {
 		c.compared++
 		return
 	}
-	if row.at <= max(head, c.cursor.Load()) { // later ones came while the audit ended
+	if row.at <= max(head, c.cursor.Load()) && !c.mayMiss(row) { // later ones came while the audit ended
 		c.find(Lost, row, c.before())
 	}
 }
@@ -214,7 +218,8 @@ func (c *client) pass(row item, head int64) {
 func (c *client) passUnknown(until int64) {
 	for ; c.compared < len(c.had) && c.had[c.compared].at < until; c.compared++ {
 		r := c.had[c.compared]
-		if r.gone {
+		fate := c.fateOf(r)
+		if r.gone || fate == Forfeited || c.transport.polls && (fate == Erased || fate == Ended) {
 			continue
 		}
 		kind, id := c.nameOf(r)

@@ -19,11 +19,8 @@ func (a *Audit) heads(ctx context.Context) (map[string]int64, error) {
 	err := a.persist(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
 		defer cancel()
-		rows, err := a.cfg.Pool.Query(ctx, `
-			select w.id, h.head
-			from unnest($1::text[]) w(id)
-			cross join lateral (select max(i."_createdAt") as head from chatfeed.items i where i.workflow_id = w.id) h
-			where h.head is not null`, a.cfg.Workflows)
+		rows, err := a.cfg.Pool.Query(ctx,
+			`select id, head from chatfeed.heads where id = any ($1::text[]) and head is not null`, a.cfg.Workflows)
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ type ledger struct {
 
 	mu      sync.Mutex
 	entries []entry // by number
-	erased  map[key]bool
+	fates   map[key]Fate
 }
 
 // key names an item.
@@ -32,6 +32,7 @@ type entry struct {
 	kind     uint8
 	outcome  outcome
 	found    bool // the table has it
+	unsure   bool // its outcome was not known when it met its fate, so it may have been written once more since
 }
 
 type outcome uint8
@@ -100,15 +101,6 @@ func (l *ledger) became(numbers []int, o outcome) {
 	}
 }
 
-func (l *ledger) erase(workflow, kind, id string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.erased == nil {
-		l.erased = make(map[key]bool)
-	}
-	l.erased[key{workflow, kind, id}] = true
-}
-
 // rolledBack reports whether a row is one that was rolled back, which is a finding.
 func (l *ledger) rolledBack(row item, found *findings) bool {
 	number := l.number(row.id)
@@ -121,7 +113,8 @@ func (l *ledger) rolledBack(row item, found *findings) bool {
 
 // pass compares a row with what was written.
 func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
-	if l.erased[key{row.workflow, row.kind, row.id}] {
+	fate := l.fate(row)
+	if fate != 0 && fate != Changed && !l.again(row) {
 		found.add(about(Unknown, row))
 	}
 	number := l.number(row.id)
@@ -135,7 +128,7 @@ func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
 	switch {
 	case l.workflows[e.workflow] != row.workflow || kinds()[e.kind] != row.kind:
 		found.add(about(Twice, row))
-	case e.sum != row.sum:
+	case e.sum != row.sum && fate != Changed:
 		found.add(about(Different, row))
 		e.found = true
 	default:
@@ -147,7 +140,7 @@ func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
 func (l *ledger) unwritten(found *findings) {
 	for number, e := range l.entries {
 		name := key{l.workflows[e.workflow], kinds()[e.kind], l.id(number)}
-		if e.outcome == outcomeWritten && !e.found && !l.erased[name] {
+		if e.outcome == outcomeWritten && !e.found && (l.fates[name] == 0 || l.fates[name] == Changed) {
 			found.add(Finding{Kind: Unwritten, Workflow: name.workflow, Type: name.kind, ID: name.id})
 		}
 	}

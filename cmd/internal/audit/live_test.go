@@ -3,6 +3,7 @@ package audit_test
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -35,6 +36,19 @@ func everywhere(n int) map[string]int {
 		counts[transport.Name] = n
 	}
 	return counts
+}
+
+// polling is so many findings on each transport that polls.
+func polling(n int) map[string]int {
+	counts := everywhere(n)
+	maps.DeleteFunc(counts, func(transport string, _ int) bool { return !strings.Contains(transport, "poll") })
+	return counts
+}
+
+// told waits until clients were told so often that an item is gone.
+func told(t testing.TB, a *audit.Audit, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return a.Progress().Gone == n }, time.Minute, time.Millisecond)
 }
 
 func (l *lab) count(t testing.TB, condition string) (n int) {

@@ -24,8 +24,12 @@ import (
 type Transport struct {
 	Name   string
 	http2  bool
+	polls  bool // its answers say nothing of what is erased
 	follow follow
 }
+
+// Polls reports whether it asks again and again, and so is told of no erasure.
+func (t Transport) Polls() bool { return t.polls }
 
 // follow reads what comes after a cursor, in microseconds, and hands each frame to take, those without items too, until the
 // stream ends, which it says why, or ctx does. It keeps nothing: the client comes back with its cursor.
@@ -33,27 +37,31 @@ type follow func(ctx context.Context, at *endpoint, workflow string, after int64
 
 // frame is what a server says at once.
 type frame struct {
+	gone  []item   // what was erased; it has a workflow, a type and an id
+	anew  []string // workflows of which all that came before is gone
 	items []item
-	gone  []item // what was erased; it has a workflow, a type and an id
 }
 
 // The versions of HTTP. Over TLS h2c is HTTP/2.
 const (
 	http1 = false
 	h2c   = true
+
+	streams = false
+	polls   = true
 )
 
 // Transports returns all that there are. A further one is a line here, with a function that follows.
 func Transports() []Transport {
 	return []Transport{
-		{"Connect protobuf over HTTP/1.1", http1, subscribe()},
-		{"Connect protobuf over h2c", h2c, subscribe()},
-		{"Connect JSON over HTTP/1.1", http1, subscribe(connect.WithProtoJSON())},
-		{"Connect JSON over h2c", h2c, subscribe(connect.WithProtoJSON())},
-		{"gRPC over h2c", h2c, subscribe(connect.WithGRPC())},
-		{"gRPC-Web over HTTP/1.1", http1, subscribe(connect.WithGRPCWeb())},
-		{"GetChatData long poll over h2c", h2c, getChatData()},
-		{"REST long poll over HTTP/1.1", http1, chatData},
+		{"Connect protobuf over HTTP/1.1", http1, streams, subscribe()},
+		{"Connect protobuf over h2c", h2c, streams, subscribe()},
+		{"Connect JSON over HTTP/1.1", http1, streams, subscribe(connect.WithProtoJSON())},
+		{"Connect JSON over h2c", h2c, streams, subscribe(connect.WithProtoJSON())},
+		{"gRPC over h2c", h2c, streams, subscribe(connect.WithGRPC())},
+		{"gRPC-Web over HTTP/1.1", http1, streams, subscribe(connect.WithGRPCWeb())},
+		{"GetChatData long poll over h2c", h2c, polls, getChatData()},
+		{"REST long poll over HTTP/1.1", http1, polls, chatData},
 	}
 }
 
@@ -87,10 +95,17 @@ func subscribe(options ...connect.ClientOption) follow {
 		var items []item
 		for stream.Receive() {
 			items = at.sums.protoItems(items[:0], stream.Msg().GetItems())
-			take(frame{items: items})
+			take(frame{items: items, gone: goneItems(stream.Msg().GetGone()), anew: stream.Msg().GetAnew()})
 		}
 		return stream.Err()
 	}
+}
+
+func goneItems(messages []*v1.Gone) (gone []item) {
+	for _, m := range messages {
+		gone = append(gone, item{workflow: m.GetWorkflowId(), kind: m.GetType(), id: m.GetId()})
+	}
+	return gone
 }
 
 // getChatData follows by unary calls of FeedService.GetChatData that wait for items. The first does not wait, so that the

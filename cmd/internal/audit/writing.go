@@ -44,7 +44,7 @@ type writing struct {
 	last   error // of the last that has failed
 }
 
-func startWriting(ctx context.Context, cfg *Config, sums sums, counts *counts) *writing {
+func newWriting(ctx context.Context, cfg *Config, sums sums, counts *counts) *writing {
 	w := &writing{cfg: cfg, sums: sums, counts: counts, left: cfg.Items, ended: make(chan struct{})}
 	w.ledger.run, w.ledger.workflows = newRun(), cfg.Workflows
 	w.limit = rate.NewLimiter(rate.Inf, transactionItems)
@@ -53,13 +53,17 @@ func startWriting(ctx context.Context, cfg *Config, sums sums, counts *counts) *
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	w.stop, w.end = context.WithCancel(w.ctx)
-	if cfg.Writers == 0 {
+	return w
+}
+
+func (w *writing) start() {
+	if w.cfg.Writers == 0 {
 		close(w.ended)
-		return w
+		return
 	}
-	w.writer = db.NewWriter(cfg.Pool)
+	w.writer = db.NewWriter(w.cfg.Pool)
 	var running sync.WaitGroup
-	for range cfg.Writers {
+	for range w.cfg.Writers {
 		running.Go(w.run)
 	}
 	go func() {
@@ -67,7 +71,6 @@ func startWriting(ctx context.Context, cfg *Config, sums sums, counts *counts) *
 		w.writer.Close()
 		close(w.ended)
 	}()
-	return w
 }
 
 // finish lets no write begin, and waits until those that have begun are written; what is not by Config.Settle is given up.

@@ -18,20 +18,31 @@ type fault struct {
 
 func faults() []fault {
 	impatient := setup{audit: audit.Config{Silence: time.Second}}
+	several := setup{audit: audit.Config{Workflows: workflows(3)}}
 	return []fault{
 		{"listeners are terminated", setup{}, terminateListeners},
 		{"PostgreSQL is stopped fast", setup{}, stopPostgres(embedded.Fast)},
 		{"PostgreSQL is stopped immediately", setup{}, stopPostgres(embedded.Immediate)},
 		{"PostgreSQL is killed", setup{}, stopPostgres(embedded.Kill)},
 		{"notifications are swallowed", setup{}, swallowNotifications},
-		{"the pool is exhausted", setup{parameters: "&pool_max_conns=2"}, exhaustPool},
+		{"the pool is exhausted", setup{parameters: "&pool_max_conns=6"}, exhaustPool},
 		{"PostgreSQL has no connection left", setup{postgres: map[string]string{"max_connections": "40"}}, useUpConnections},
 		{"the disk is full", setup{}, fillDisk},
 		{"statements time out", setup{writing: "&statement_timeout=500"}, timeStatementsOut},
 		{"the server is killed", setup{}, killServers},
-		{"the clock is stepped back", setup{prepare: fakeClock}, stepClockBack},
+		{"the clock is stepped back", setup{prepare: fakeClock}, stepClockBack(time.Hour)},
 		{"two servers are restarted in turn", setup{replicas: 2}, restartInTurn},
 		{"three servers are restarted in turn", setup{replicas: 3}, restartInTurn},
+
+		{"items are erased", setup{}, eraseItems},
+		{"items are redacted", setup{}, redactItems},
+		{"a workflow is erased and written anew at once", setup{}, writeAnew(atOnce)},
+		{"a workflow is erased and written anew within a sweep", setup{}, writeAnew(withinASweep)},
+		{"a workflow is erased and written anew after sweeps", setup{}, writeAnew(acrossSweeps)},
+		{"the database loses its last commits", setup{prepare: fakeClock}, loseCommits},
+		{"a workflow is heavy", several, heavy(rounds(150, 600))},
+		{"a workflow cannot be read", several, failing},
+		{"a workflow is read slowly", several, slowly},
 
 		{"PostgreSQL's network is gone for a while", setup{}, overDatabase(hold())},
 		{"PostgreSQL's network loses what is sent", setup{}, overDatabase(lose())},

@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,9 +48,10 @@ func stopPostgres(how embedded.Shutdown) func(*world) {
 
 // swallowNotifications has items committed without a notification for some sweeps.
 func swallowNotifications(w *world) {
-	original := ask[string](w, "select pg_get_functiondef('chatfeed.announce'::regproc)")
+	original := ask[string](w, "select pg_get_functiondef('chatfeed.announce()'::regprocedure)")
 	found := w.logged("the sweep has found their items")
-	w.exec(`create or replace function chatfeed.announce() returns trigger language plpgsql as 'begin return null; end'`)
+	w.exec(`create or replace function public.swallow(channel text, payload text) returns void language sql as 'select'`)
+	w.exec(strings.ReplaceAll(original, "pg_notify(", "public.swallow("))
 	for range rounds(1, 5) {
 		w.goesOn() // by the sweep alone
 	}
@@ -62,6 +64,7 @@ func exhaustPool(w *world) {
 	failed := w.logged("failed")
 	tx, err := w.control.Begin(w.t.Context())
 	require.NoError(w.t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(w.t.Context())) }() // else a failed test waits for its end
 	_, err = tx.Exec(w.t.Context(), "lock table chatfeed.messages in access exclusive mode")
 	require.NoError(w.t, err)
 	reading, cancel := context.WithCancel(w.t.Context())
@@ -128,18 +131,20 @@ func fillDisk(w *world) {
 	w.exec(`drop sequence failures`)
 }
 
-// timeStatementsOut holds a workflow's row, so that the writers' statements wait until PostgreSQL cancels them.
+// timeStatementsOut has some inserts take so long that PostgreSQL cancels the writers' statements.
 func timeStatementsOut(w *world) {
-	ctx := w.t.Context()
 	const canceled = "canceling statement due to statement timeout"
-	for range rounds(1, 5) {
-		before := w.journal.count(canceled)
-		tx, err := w.control.Begin(ctx)
-		require.NoError(w.t, err)
-		_, err = tx.Exec(ctx, "select from chatfeed.workflows where id = $1 for update", w.config.Workflows[0])
-		require.NoError(w.t, err)
-		until(w.t, "statements time out", func() bool { return w.journal.count(canceled) >= before+2 })
-		require.NoError(w.t, tx.Rollback(ctx))
-		w.goesOn()
-	}
+	before := w.journal.count(canceled)
+	w.exec(`create function slow_disk() returns trigger language plpgsql as $$
+		begin
+			if random() < 0.05 then
+				perform pg_sleep(1);
+			end if;
+			return new;
+		end $$`)
+	w.exec(`create trigger slow_disk before insert on chatfeed.messages for each row execute function slow_disk()`)
+	want := rounds(5, 50)
+	until(w.t, "statements time out", func() bool { return w.journal.count(canceled) >= before+want })
+	w.exec(`drop trigger slow_disk on chatfeed.messages`)
+	w.exec(`drop function slow_disk`)
 }

@@ -27,7 +27,6 @@ const (
 type soaking struct {
 	*world
 	out     io.Writer
-	random  *rand.Rand
 	began   time.Time
 	faults  map[string]int // how often each was inflicted
 	samples []held         // of the server that is never ended, at even times
@@ -37,7 +36,6 @@ func TestSoak(t *testing.T) {
 	t.Parallel()
 	s := &soaking{out: os.Stderr, faults: make(map[string]int)}
 	chosen := cmp.Or(*seed, rand.Uint64())
-	s.random = rand.New(rand.NewPCG(chosen, 0))
 	_, _ = fmt.Fprintf(s.out, "soak: %v, -seed %d\n", *soak, chosen)
 	size := setup{
 		replicas: 3, prepare: fakeClock, heartbeat: time.Second,
@@ -49,6 +47,7 @@ func TestSoak(t *testing.T) {
 		size.audit.Writers, size.audit.Rate, size.audit.Silence = 8, 150, 15*time.Second
 	}
 	s.world = newWorld(t, size)
+	s.random = rand.New(rand.NewPCG(chosen, 0))
 	s.spared = 1
 	watched := s.replicas[0]
 	before := watched.holds(t)
@@ -69,6 +68,7 @@ func TestSoak(t *testing.T) {
 		_, second, third := s.heaps()
 		require.Less(t, third, second*1.15+8, "MB of heap in the last and in the second third")
 		require.GreaterOrEqual(t, report.Delivered, 1_000_000)
+		require.Len(t, s.faults, len(s.choice()), "every kind of fault was inflicted")
 	}
 }
 
@@ -84,16 +84,15 @@ func (s *soaking) fill() {
 	full, err := audit.Start(s.t.Context(), filling)
 	require.NoError(s.t, err)
 	<-full.Written()
-	report, err := full.Finish(s.t.Context())
-	require.NoError(s.t, err)
-	s.others = report.Items
+	s.requireClean(full)
 }
 
-// storms inflicts one fault after the other, with a pause of up to some seconds between them.
+// storms inflicts one fault after the other, with a pause of up to some seconds between them. None is inflicted once more
+// before all others have been.
 func (s *soaking) storms() {
 	s.t.Helper()
 	faults := s.choice()
-	names := slices.Sorted(maps.Keys(faults))
+	var names []string
 	ends := time.NewTimer(*soak)
 	defer ends.Stop()
 	tick := time.NewTicker(min(10*time.Second, *soak/9))
@@ -108,9 +107,13 @@ func (s *soaking) storms() {
 			s.samples = append(s.samples, s.replicas[0].holds(s.t))
 			s.progress()
 		case <-next.C:
-			name := names[s.random.IntN(len(names))]
-			s.faults[name]++
-			faults[name](s.world)
+			if len(names) == 0 {
+				names = slices.Sorted(maps.Keys(faults))
+				s.random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+			}
+			faults[names[0]](s.world)
+			s.faults[names[0]]++
+			names = names[1:]
 			next.Reset(time.Duration(s.random.Int64N(int64(min(4*time.Second, *soak/5)))))
 		}
 	}
@@ -130,7 +133,16 @@ func (s *soaking) choice() map[string]func(*world) {
 		"fill the disk":             fillDisk,
 		"kill servers":              killServers,
 		"restart servers":           restartInTurn,
-		"step the clock":            stepClockBack,
+		"step the clock":            stepClockBack(30 * time.Second),
+		"erase items":               eraseItems,
+		"redact items":              redactItems,
+		"write anew at once":        writeAnew(atOnce),
+		"write anew in a sweep":     writeAnew(withinASweep),
+		"write anew after sweeps":   writeAnew(acrossSweeps),
+		"lose commits":              loseCommits,
+		"write what is heavy":       heavy(20),
+		"fail to read one":          failing,
+		"read one slowly":           slowly,
 	}
 	for name, storm := range map[string]storm{
 		"hold": hold(), "lose": lose(), "reset": reset(), "slow": slow(), "trickle": trickle(),

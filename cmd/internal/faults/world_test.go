@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/url"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx" of database/sql
 	"github.com/stretchr/testify/require"
@@ -44,13 +46,13 @@ type world struct {
 	clients  *network // between clients and servers
 	config   audit.Config
 	audit    *audit.Audit
-	others   int // how many items the workflows have that the audit has not written
+	random   *rand.Rand // chooses what is to suffer
 }
 
 // newWorld makes a world in which all is well and nobody writes yet.
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
-	w := &world{t: t, journal: &journal{}}
+	w := &world{t: t, journal: &journal{}, random: rand.New(rand.NewPCG(*seed, rand.Uint64()))}
 	w.startPostgres(s)
 	w.control = w.connect("&pool_max_conns=2&application_name=control")
 	at, err := url.Parse(w.postgres.URL())
@@ -141,28 +143,52 @@ func (w *world) live() {
 // perItem is how many clients are given an item.
 func (w *world) perItem() int { return len(w.config.Transports) * w.config.Streams }
 
-// goesOn waits until all is well: every stream is open, and of what is written every client is given all but the last.
+// goesOn waits until all is well: every stream is open, items are written, and every client is given what is written.
 func (w *world) goesOn() {
 	w.t.Helper()
-	last := max(40, int(w.config.Rate/2))
+	some := max(80, int(w.config.Rate))
 	before := w.audit.Progress()
 	until(w.t, "it goes on", func() bool {
 		now := w.audit.Progress()
-		return now.Streams == len(w.config.Workflows)*w.perItem() && now.Written >= before.Written+2*last &&
-			now.Delivered >= (w.others+now.Written-last)*w.perItem()
+		return now.Streams == len(w.config.Workflows)*w.perItem() && now.Written >= before.Written+some
 	})
+	w.catchUp(w.config.Workflows)
+}
+
+// catchUp waits until every client of workflows has been given what the table holds now.
+func (w *world) catchUp(workflows []string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	require.NoError(w.t, w.audit.CatchUp(ctx, workflows...), "clients are not given what the table holds")
+}
+
+// newcomers has others follow a workflow from its beginning, and requires that they are given what the table holds.
+func (w *world) newcomers(workflow string) {
+	w.t.Helper()
+	newcomers := w.config
+	newcomers.Workflows, newcomers.Writers, newcomers.Rate = []string{workflow}, 0, 0
+	a, err := audit.Start(context.WithoutCancel(w.t.Context()), newcomers)
+	require.NoError(w.t, err)
+	w.requireClean(a)
 }
 
 // finish ends the audit and requires that nothing is wrong.
 func (w *world) finish() *audit.Report {
 	w.t.Helper()
-	report, err := w.audit.Finish(w.t.Context())
+	return w.requireClean(w.audit)
+}
+
+// requireClean finishes an audit.
+func (w *world) requireClean(a *audit.Audit) *audit.Report {
+	w.t.Helper()
+	report, err := a.Finish(w.t.Context())
 	require.NoError(w.t, err)
 	w.t.Logf("%d items, %d clients, %d delivered, %d reconnects", report.Items, report.Clients, report.Delivered, report.Reconnects)
 	for _, finding := range report.Findings[:min(20, len(report.Findings))] {
 		w.t.Logf("finding: %+v", finding)
 	}
-	require.True(w.t, report.Clean(), "%d findings", len(report.Findings))
+	require.True(w.t, report.Clean(), "%d findings; unproven: %q", len(report.Findings), report.Unproven)
 	return report
 }
 
@@ -183,9 +209,24 @@ func (w *world) reconnects(before audit.Progress, more int) {
 // exec runs a statement, again when the connection was lost.
 func (w *world) exec(statement string, args ...any) {
 	w.t.Helper()
-	until(w.t, statement, func() bool {
-		_, err := w.control.Exec(w.t.Context(), statement, args...)
-		return err == nil
+	w.change(statement, func(tx pgx.Tx) error {
+		_, err := tx.Exec(w.t.Context(), statement, args...)
+		return err
+	})
+}
+
+// change does something in a transaction, again when that has failed.
+func (w *world) change(what string, do func(pgx.Tx) error) {
+	w.t.Helper()
+	var last error
+	defer func() {
+		if w.t.Failed() {
+			w.t.Logf("%s: %v", what, last)
+		}
+	}()
+	until(w.t, what, func() bool {
+		last = pgx.BeginFunc(w.t.Context(), w.control, do)
+		return last == nil
 	})
 }
 
