@@ -56,7 +56,9 @@ func TestWhatIsErasedOrChangedIsOnRecordAndAnnounced(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, now.Erased, gone[len(gone)-1].Mark)
 		for i := range gone {
-			gone[i].Mark, gone[i].WorkflowID = 0, ""
+			require.Positive(t, gone[i].CreatedAt)
+			require.LessOrEqual(t, gone[i].CreatedAt, now.At+1e6)
+			gone[i].Mark, gone[i].WorkflowID, gone[i].CreatedAt = 0, "", 0
 		}
 		require.Equal(t, erase.want, gone, name)
 	}

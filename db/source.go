@@ -118,7 +118,7 @@ func (s *Source) Erased(ctx context.Context, workflowID string, after int64, lim
 	}
 	gone := make([]feed.Gone, len(rows))
 	for i, row := range rows {
-		gone[i] = feed.Gone{WorkflowID: workflowID, Type: row.Type, ID: row.ItemID, Mark: row.Mark}
+		gone[i] = feed.Gone{WorkflowID: workflowID, Type: row.Type, ID: row.ItemID, CreatedAt: cursor(row.ItemAt), Mark: row.Mark}
 	}
 	return gone, nil
 }

@@ -89,11 +89,13 @@ func (e *encoding) make(i *Item) {
 // Size is how many bytes of body and metadata the item has: what tails and pages are bounded by.
 func (i *Item) Size() int { return len(i.Body) + len(i.Metadata) }
 
-// Gone names an item that was erased from the source.
+// Gone names an item that was erased from the source. An item of the same workflow, type and id that was written since has a
+// later CreatedAt, and is not meant.
 type Gone struct {
 	WorkflowID string
 	Type       string
 	ID         string
+	CreatedAt  Cursor
 	Mark       int64 // when, in the workflow's order of erasures
 }
 

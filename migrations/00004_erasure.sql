@@ -11,6 +11,7 @@ create table chatfeed.erasures (
     mark        bigint      not null generated always as identity,
     type        text        not null,
     item_id     text        not null,
+    item_at     timestamptz not null, -- "_createdAt" of the item: one of the same id that is written later has another
     erased_at   timestamptz not null default clock_timestamp(),
     primary key (workflow_id, mark)
 );
@@ -48,8 +49,8 @@ begin
         end if;
     end if;
     perform from chatfeed.workflows w where w.id in (select workflow_id from gone) order by w.id collate "C" for no key update;
-    insert into chatfeed.erasures (workflow_id, type, item_id)
-    select g.workflow_id, tg_argv[0], g.id from gone g join chatfeed.workflows w on w.id = g.workflow_id
+    insert into chatfeed.erasures (workflow_id, type, item_id, item_at)
+    select g.workflow_id, tg_argv[0], g.id, g."_createdAt" from gone g join chatfeed.workflows w on w.id = g.workflow_id
     order by g."_createdAt";
     -- Where the newest item is gone, later ones are stamped after it all the same, so that nobody's cursor is beyond them. A
     -- workflow that has no items left is listed no more.

@@ -63,7 +63,7 @@ func (m *frame) erased() *v1.SubscribeResponse {
 	response := &v1.SubscribeResponse{}
 	for _, gone := range m.Gone {
 		response.Gone = append(response.Gone, &v1.Gone{
-			WorkflowId: validText(gone.WorkflowID), Type: validText(gone.Type), Id: validText(gone.ID),
+			WorkflowId: validText(gone.WorkflowID), Type: validText(gone.Type), Id: validText(gone.ID), CreatedAt: timestamp(gone.CreatedAt),
 		})
 	}
 	for _, id := range m.Anew {

@@ -46,8 +46,11 @@ func message(t testing.TB, item *feed.Item) *v1.Item {
 
 func TestAFrameIsTheMessageThatItStandsFor(t *testing.T) {
 	t.Parallel()
-	gone := []feed.Gone{{WorkflowID: "wf", Type: "log", ID: "a \"b\"", Mark: 7}, {WorkflowID: "wf", Type: "stat", ID: "\xff"}}
-	wantGone := []*v1.Gone{{WorkflowId: "wf", Type: "log", Id: "a \"b\""}, {WorkflowId: "wf", Type: "stat", Id: "\ufffd"}}
+	gone := []feed.Gone{{WorkflowID: "wf", Type: "log", ID: "a \"b\"", CreatedAt: 1234567890_123456, Mark: 7}, {WorkflowID: "wf", Type: "stat", ID: "\xff"}}
+	wantGone := []*v1.Gone{
+		{WorkflowId: "wf", Type: "log", Id: "a \"b\"", CreatedAt: timestamp(1234567890_123456)},
+		{WorkflowId: "wf", Type: "stat", Id: "\ufffd", CreatedAt: timestamp(0)},
+	}
 	for _, c := range testCodecs() {
 		for parts := range 1 << 4 {
 			var items []*feed.Item

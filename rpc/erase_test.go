@@ -68,7 +68,7 @@ func (p *past) erase(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.items = slices.DeleteFunc(p.items, func(item *feed.Item) bool { return item.ID == id })
-	p.gone = append(p.gone, feed.Gone{WorkflowID: "wf", Type: "log", ID: id, Mark: int64(len(p.gone) + 1)})
+	p.gone = append(p.gone, feed.Gone{WorkflowID: "wf", Type: "log", ID: id, CreatedAt: 7, Mark: int64(len(p.gone) + 1)})
 	p.wake <- "wf"
 }
 
@@ -96,7 +96,7 @@ func tellsWhatIsGone(t *testing.T, tr transport, _ *database) {
 		for len(told.gone) == 0 {
 			told = r.frame(t)
 		}
-		requireSame(t, []feed.Gone{{WorkflowID: "wf", Type: "log", ID: "11"}}, told.gone)
+		requireSame(t, []feed.Gone{{WorkflowID: "wf", Type: "log", ID: "11", CreatedAt: 7}}, told.gone)
 		require.Empty(t, told.anew)
 		require.Empty(t, told.items)
 	}

@@ -123,7 +123,10 @@ func subscribe(
 				items, err := itemsOf(stream.Msg().GetItems())
 				got := frame{items: items, upToDate: stream.Msg().GetUpToDate(), anew: stream.Msg().GetAnew()}
 				for _, one := range stream.Msg().GetGone() {
-					got.gone = append(got.gone, feed.Gone{WorkflowID: one.GetWorkflowId(), Type: one.GetType(), ID: one.GetId()})
+					got.gone = append(got.gone, feed.Gone{
+						WorkflowID: one.GetWorkflowId(), Type: one.GetType(), ID: one.GetId(),
+						CreatedAt: feed.Cursor(one.GetCreatedAt().AsTime().UnixMicro()),
+					})
 				}
 				if !yield(got, err) {
 					return

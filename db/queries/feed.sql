@@ -52,7 +52,7 @@ where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint and i.place <= s
 select id, born, erased::bigint as erased, head from chatfeed.heads where id = any (sqlc.arg(workflow_ids)::text[]);
 
 -- name: Erased :many
-select mark, type, item_id from chatfeed.erasures
+select mark, type, item_id, item_at from chatfeed.erasures
 where workflow_id = sqlc.arg(workflow_id)::text and mark > sqlc.arg(after)::bigint
 order by mark
 limit sqlc.arg(max_erasures)::int;

@@ -182,7 +182,8 @@ type SubscribeResponse struct {
 	// that more follows at once. False in a frame without items means "not up to date now": the server cannot reach the
 	// database, or has not read from it yet. The stream goes on by itself; clients can show the difference.
 	UpToDate bool `protobuf:"varint,2,opt,name=up_to_date,json=upToDate,proto3" json:"up_to_date,omitempty"`
-	// Items that were erased from the followed workflows; who has them removes them. They are named whether or not this
+	// Items that were erased from the followed workflows; who has them, with a created_at that is not later,
+	// removes them. They are named whether or not this
 	// stream has delivered them, and whatever types it was asked for.
 	Gone []*Gone `protobuf:"bytes,3,rep,name=gone,proto3" json:"gone,omitempty"`
 	// Followed workflows whose whole history was erased. What was delivered of them before is gone, whatever its cursor;
@@ -250,14 +251,17 @@ func (x *SubscribeResponse) GetAnew() []string {
 	return nil
 }
 
-// Gone names an item that was erased.
+// Gone names an item that was erased. One of the same name may have been written since, and may come in a frame before or
+// after this one; it has a later created_at and stays.
 type Gone struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	WorkflowId string                 `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
 	// message, log, stat, progress.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// Unique among the workflow's items of its type.
-	Id            string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// The created_at of the item that is gone.
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=_createdAt,proto3" json:"created_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -311,6 +315,13 @@ func (x *Gone) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *Gone) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
 }
 
 // Item is one row of a workflow's feed. It never changes.
@@ -1051,12 +1062,15 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"\n" +
 	"up_to_date\x18\x02 \x01(\bR\bupToDate\x12%\n" +
 	"\x04gone\x18\x03 \x03(\v2\x11.chatfeed.v1.GoneR\x04gone\x12\x12\n" +
-	"\x04anew\x18\x04 \x03(\tR\x04anew\"K\n" +
+	"\x04anew\x18\x04 \x03(\tR\x04anew\"\x87\x01\n" +
 	"\x04Gone\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x0e\n" +
-	"\x02id\x18\x03 \x01(\tR\x02id\"\xff\x02\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12:\n" +
+	"\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"_createdAt\"\xff\x02\n" +
 	"\x04Item\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x0e\n" +
@@ -1153,29 +1167,30 @@ var file_chatfeed_v1_feed_proto_depIdxs = []int32{
 	14, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
 	4,  // 2: chatfeed.v1.SubscribeResponse.items:type_name -> chatfeed.v1.Item
 	3,  // 3: chatfeed.v1.SubscribeResponse.gone:type_name -> chatfeed.v1.Gone
-	14, // 4: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
-	15, // 5: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
-	5,  // 6: chatfeed.v1.Item.message:type_name -> chatfeed.v1.Message
-	6,  // 7: chatfeed.v1.Item.log:type_name -> chatfeed.v1.Log
-	7,  // 8: chatfeed.v1.Item.stat:type_name -> chatfeed.v1.Stat
-	8,  // 9: chatfeed.v1.Item.progress:type_name -> chatfeed.v1.Progress
-	14, // 10: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
-	14, // 11: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
-	16, // 12: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
-	4,  // 13: chatfeed.v1.GetChatDataResponse.items:type_name -> chatfeed.v1.Item
-	13, // 14: chatfeed.v1.ListWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
-	14, // 15: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
-	0,  // 16: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
-	9,  // 17: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
-	11, // 18: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
-	2,  // 19: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
-	10, // 20: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
-	12, // 21: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
-	19, // [19:22] is the sub-list for method output_type
-	16, // [16:19] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	14, // 4: chatfeed.v1.Gone.created_at:type_name -> google.protobuf.Timestamp
+	14, // 5: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
+	15, // 6: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
+	5,  // 7: chatfeed.v1.Item.message:type_name -> chatfeed.v1.Message
+	6,  // 8: chatfeed.v1.Item.log:type_name -> chatfeed.v1.Log
+	7,  // 9: chatfeed.v1.Item.stat:type_name -> chatfeed.v1.Stat
+	8,  // 10: chatfeed.v1.Item.progress:type_name -> chatfeed.v1.Progress
+	14, // 11: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
+	14, // 12: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
+	16, // 13: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
+	4,  // 14: chatfeed.v1.GetChatDataResponse.items:type_name -> chatfeed.v1.Item
+	13, // 15: chatfeed.v1.ListWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
+	14, // 16: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
+	0,  // 17: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
+	9,  // 18: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
+	11, // 19: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
+	2,  // 20: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
+	10, // 21: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
+	12, // 22: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
+	20, // [20:23] is the sub-list for method output_type
+	17, // [17:20] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_chatfeed_v1_feed_proto_init() }

@@ -219,7 +219,7 @@ func (c *client) passUnknown(until int64) {
 	for ; c.compared < len(c.had) && c.had[c.compared].at < until; c.compared++ {
 		r := c.had[c.compared]
 		fate := c.fateOf(r)
-		if r.gone || fate == Forfeited || c.transport.polls && (fate == Erased || fate == Ended) {
+		if r.gone || fate == Forfeited || c.transport.polls && (fate == Erased || fate == Ended || fate == Replaced) {
 			continue
 		}
 		kind, id := c.nameOf(r)

@@ -17,6 +17,9 @@ const (
 	// and may have it or not. Later items may be stamped before it and must be given all the same, but to polls, whose
 	// cursors may be beyond them.
 	Forfeited
+	// Replaced is an item that is deleted, and written anew under its name. Who has it and follows by a stream must be told
+	// that it is gone, and everyone must be given the new one.
+	Replaced
 )
 
 // meets notes what an item meets with.
@@ -62,7 +65,7 @@ func (c *client) fateOf(r record) Fate {
 func (c *client) forget(gone []item, anew []string) {
 	for _, it := range gone {
 		for i := range c.had {
-			if it.workflow == c.workflow && !c.had[i].gone && c.named(c.had[i], it) {
+			if it.workflow == c.workflow && !c.had[i].gone && c.had[i].at <= it.at && c.named(c.had[i], it) {
 				c.had[i].gone = true
 				c.counts.gone.Add(1)
 			}
@@ -85,7 +88,7 @@ func (c *client) returned() {
 	}
 	c.met = met
 	for i, r := range c.had {
-		if fate := c.fateOf(r); fate == Erased || fate == Changed {
+		if fate := c.fateOf(r); fate == Erased || fate == Changed || fate == Replaced {
 			c.had[i].gone = true
 		}
 	}

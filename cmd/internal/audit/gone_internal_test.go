@@ -14,7 +14,7 @@ var (
 	three    = item{workflow: "wf", kind: "log", id: "three", at: 3, sum: 33}
 	twoAgain = item{workflow: "wf", kind: "log", id: "two", at: 4, sum: 44}
 	redacted = item{workflow: "wf", kind: "log", id: "two", at: 2, sum: 55}
-	gone     = []item{{workflow: "wf", kind: "log", id: "two"}}
+	gone     = []item{{workflow: "wf", kind: "log", id: "two", at: 2}}
 )
 
 // event is a frame, or that an item meets with something, or that the client comes back.
@@ -70,8 +70,8 @@ func follows(t *testing.T, polls bool, events []event, table []item) (kinds []Ki
 func TestWhatIsErasedMustBeToldToWhoHasItAndNotBeThere(t *testing.T) {
 	t.Parallel()
 	erased, ended, changed := meets(Erased, gone), meets(Ended, []item{one, two}), meets(Changed, gone)
-	other := []item{{workflow: "other", kind: "log", id: "two"}}
-	stat := []item{{workflow: "wf", kind: "stat", id: "two"}}
+	other := []item{{workflow: "other", kind: "log", id: "two", at: 2}}
+	stat := []item{{workflow: "wf", kind: "stat", id: "two", at: 2}}
 	for what, test := range map[string]struct {
 		events []event
 		table  []item
@@ -86,7 +86,8 @@ func TestWhatIsErasedMustBeToldToWhoHasItAndNotBeThere(t *testing.T) {
 		"another type's is told":                {[]event{given(one, two), erased, told(stat)}, []item{one}, []Kind{Unknown}},
 		"erased and written again":              {[]event{given(one, two), told(gone), given(twoAgain)}, []item{one, twoAgain}, nil},
 		"erased and written again, but not had": {[]event{given(one, two), told(gone)}, []item{one, twoAgain}, []Kind{Lost}},
-		"erased twice":                          {[]event{given(one, two), told(gone), given(twoAgain), told(gone)}, []item{one}, nil},
+		"erased twice":                          {[]event{given(one, two), told(gone), given(twoAgain), told([]item{twoAgain})}, []item{one}, nil},
+		"told after what was written anew":      {[]event{given(one, two, twoAgain), told(gone)}, []item{one, twoAgain}, nil},
 		"erased before it was given":            {[]event{given(one), erased}, []item{one}, nil},
 		"erased, and still there":               {[]event{given(one, two), erased}, []item{one, two}, []Kind{Unknown}},
 		"erased while the client was away":      {[]event{given(one, two), erased, comeBack}, []item{one}, nil},

@@ -114,7 +114,7 @@ func (l *ledger) rolledBack(row item, found *findings) bool {
 // pass compares a row with what was written.
 func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
 	fate := l.fate(row)
-	if fate != 0 && fate != Changed && !l.again(row) {
+	if fate != 0 && fate != Changed && fate != Replaced && !l.again(row) {
 		found.add(about(Unknown, row))
 	}
 	number := l.number(row.id)

@@ -103,7 +103,9 @@ func subscribe(options ...connect.ClientOption) follow {
 
 func goneItems(messages []*v1.Gone) (gone []item) {
 	for _, m := range messages {
-		gone = append(gone, item{workflow: m.GetWorkflowId(), kind: m.GetType(), id: m.GetId()})
+		gone = append(gone, item{
+			workflow: m.GetWorkflowId(), kind: m.GetType(), id: m.GetId(), at: m.GetCreatedAt().AsTime().UnixMicro(),
+		})
 	}
 	return gone
 }

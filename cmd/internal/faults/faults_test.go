@@ -35,6 +35,7 @@ func faults() []fault {
 		{"three servers are restarted in turn", setup{replicas: 3}, restartInTurn},
 
 		{"items are erased", setup{}, eraseItems},
+		{"items are replaced", setup{}, replaceItems},
 		{"items are redacted", setup{}, redactItems},
 		{"a workflow is erased and written anew at once", setup{}, writeAnew(atOnce)},
 		{"a workflow is erased and written anew within a sweep", setup{}, writeAnew(withinASweep)},

@@ -103,6 +103,38 @@ func eraseItems(w *world) {
 	}
 }
 
+// replaceItems erases messages and writes them anew under their names, in one transaction.
+func replaceItems(w *world) {
+	ctx := w.t.Context()
+	for range rounds(3, 20) {
+		workflow, _ := w.pick()
+		replaced := w.had(`select 'message', id from chatfeed.messages where workflow_id = $1 order by random() limit 10`, workflow)
+		before := w.audit.Progress()
+		w.change("messages are replaced", func(tx pgx.Tx) error {
+			for _, n := range replaced {
+				w.audit.Meets(audit.Replaced, workflow, n.Type, n.ID)
+				if _, err := tx.Exec(ctx, `create temp table kept on commit drop as select * from chatfeed.messages
+					where workflow_id = $1 and id = $2`, workflow, n.ID); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, `delete from chatfeed.messages where workflow_id = $1 and id = $2`, workflow, n.ID); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, `insert into chatfeed.messages select * from kept`); err != nil {
+					return err
+				}
+				if _, err := tx.Exec(ctx, `drop table kept`); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		w.told(before, len(replaced)*w.streams(), 0)
+		w.newcomers(workflow)
+		w.goesOn()
+	}
+}
+
 // redactItems changes what some messages say.
 func redactItems(w *world) {
 	ctx := w.t.Context()

@@ -172,7 +172,7 @@ func (q *Queries) Before(ctx context.Context, arg BeforeParams) ([]BeforeRow, er
 }
 
 const erased = `-- name: Erased :many
-select mark, type, item_id from chatfeed.erasures
+select mark, type, item_id, item_at from chatfeed.erasures
 where workflow_id = $1::text and mark > $2::bigint
 order by mark
 limit $3::int
@@ -188,6 +188,7 @@ type ErasedRow struct {
 	Mark   int64
 	Type   string
 	ItemID string
+	ItemAt pgtype.Timestamptz
 }
 
 func (q *Queries) Erased(ctx context.Context, arg ErasedParams) ([]ErasedRow, error) {
@@ -199,7 +200,12 @@ func (q *Queries) Erased(ctx context.Context, arg ErasedParams) ([]ErasedRow, er
 	var items []ErasedRow
 	for rows.Next() {
 		var i ErasedRow
-		if err := rows.Scan(&i.Mark, &i.Type, &i.ItemID); err != nil {
+		if err := rows.Scan(
+			&i.Mark,
+			&i.Type,
+			&i.ItemID,
+			&i.ItemAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
