@@ -151,11 +151,13 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow, window feed.Window) []fee
 	for i, n := range counts {
 		items[i] = make([]feed.Item, n)
 	}
-	for _, row := range rows {
+	for i := range rows {
+		row := &rows[i]
 		item := &items[row.Position-1][len(pages[row.Position-1].Items)]
 		item.WorkflowID = at[row.Position-1].WorkflowID
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
-		item.Body, item.Metadata = row.Body, row.Metadata
+		item.Body, item.Metadata = body(row), row.Metadata
+		row.Text1 = "" // it may be long, and is not needed any more
 		page := &pages[row.Position-1]
 		page.More = row.Followed && (page.More || len(page.Items) == 0) // the last row says whether there is more; all others are followed
 		page.Items = append(page.Items, item)
