@@ -30,7 +30,7 @@ cross join lateral (
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" > p.cursor and ($3::bool or f.type = any ($4::text[]))
         order by f."_createdAt"
-        limit $5::int + 1
+        limit (select $5::int + 1)
     ) n
 ) i
 where coalesce(i.bytes_before, 0) < $6::bigint and i.place <= $5::int
@@ -62,7 +62,9 @@ type AfterRow struct {
 // Every read of the feed: pages of many workflows in one round trip. Each page is limited in items and in bytes of body
 // and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end. Texts are read
 // only of the items that a page has in the end, and travel as they are: to escape a long one as JSON takes PostgreSQL several
-// times as long as to read it. What is called is named with its schema: see append.sql.
+// times as long as to read it. The limit of items is a subquery, which the planner does not look into: one that is more than
+// it takes a workflow to have, for which it knows the average only, would make it read the whole workflow and sort it. What
+// is called is named with its schema: see append.sql.
 // The oldest items after each cursor; followed says whether there are more.
 func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error) {
 	rows, err := q.db.Query(ctx, after,
@@ -121,7 +123,7 @@ cross join lateral (
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" < p.cursor and ($3::bool or f.type = any ($4::text[]))
         order by f."_createdAt" desc
-        limit $5::int + 1
+        limit (select $5::int + 1)
     ) n
 ) i
 where coalesce(i.bytes_before, 0) < $6::bigint and i.place <= $5::int
