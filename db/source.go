@@ -151,7 +151,8 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 		counts[row.Position-1]++
 	}
 	pieces := make([][]feed.Item, len(at))
-	for _, row := range rows {
+	for i := range rows {
+		row := &rows[i]
 		page, piece := &pages[row.Position-1], &pieces[row.Position-1]
 		if len(*piece) == 0 {
 			*piece = make([]feed.Item, min(itemsAtOnce, counts[row.Position-1]-len(page.Items)))
@@ -160,7 +161,8 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 		*piece = (*piece)[1:]
 		item.WorkflowID = at[row.Position-1].WorkflowID
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
-		item.Body, item.Metadata = row.Body, row.Metadata
+		item.Body, item.Metadata = body(row), row.Metadata
+		row.Text1 = "" // it may be long, and is not needed any more
 		page.More = row.Followed && (page.More || len(page.Items) == 0) // the last row says whether there is more; all others are followed
 		page.Items = append(page.Items, item)
 	}

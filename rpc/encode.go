@@ -1,15 +1,11 @@
 package rpc
 
 import (
-	"math"
 	"time"
-	"unicode/utf8"
 
-	"github.com/tidwall/gjson"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"chatfeed/feed"
 )
@@ -95,82 +91,6 @@ func appendTimestamp(b []byte, c feed.Cursor) []byte {
 	if t.Nanosecond() != 0 {
 		b = protowire.AppendTag(b, 2, protowire.VarintType)
 		b = protowire.AppendVarint(b, uint64(t.Nanosecond())) //nolint:gosec // not negative
-	}
-	return b
-}
-
-// appendFields appends the fields of a message from a flat JSON object, under the rules of protojson. It reports false for
-// what it leaves to protojson, as flat does.
-func appendFields(b []byte, message protoreflect.MessageDescriptor, object []byte) (_ []byte, ok bool) {
-	ok = eachField(message, object, func(field protoreflect.FieldDescriptor, value gjson.Result) {
-		b = appendField(b, field, value)
-	})
-	return b, ok
-}
-
-// flat reports whether an object has nothing but fields of a message, each at most once and with a string or a number as
-// the field is, that every client reads the same.
-func flat(message protoreflect.MessageDescriptor, object []byte) bool {
-	return eachField(message, object, func(protoreflect.FieldDescriptor, gjson.Result) {})
-}
-
-// eachField gives the fields of a flat object in its order, until it comes to one that is not so plain.
-func eachField(
-	message protoreflect.MessageDescriptor, object []byte, give func(protoreflect.FieldDescriptor, gjson.Result),
-) (ok bool) {
-	if depth(object) != 1 || !utf8.Valid(object) || !gjson.ValidBytes(object) {
-		return false
-	}
-	parsed := gjson.ParseBytes(object)
-	if !parsed.IsObject() {
-		return false
-	}
-	ok = true
-	var seen uint64 // the fields that were there, by their place in the message
-	parsed.ForEach(func(name, value gjson.Result) bool {
-		field := message.Fields().ByJSONName(name.Str)
-		if field == nil || field.Index() >= 64 || seen&(1<<field.Index()) != 0 || !plain(field, value) {
-			ok = false
-			return false
-		}
-		seen |= 1 << field.Index()
-		give(field, value)
-		return true
-	})
-	return ok
-}
-
-// plain reports whether a field is of a kind that is written without a message, and the value is one for it.
-func plain(field protoreflect.FieldDescriptor, value gjson.Result) bool {
-	if field.IsList() || field.HasPresence() {
-		return false
-	}
-	switch kind := field.Kind(); {
-	case kind == protoreflect.StringKind && value.Type == gjson.String:
-		return soundText(value.Raw)
-	case kind == protoreflect.DoubleKind && value.Type == gjson.Number:
-		return soundNumber(value.Raw)
-	case kind == protoreflect.Int32Kind && value.Type == gjson.Number:
-		return soundNumber(value.Raw) && float64(int32(value.Num)) == value.Num
-	}
-	return false
-}
-
-// appendField appends a plain field unless it has the default value, which is not put on the wire.
-func appendField(b []byte, field protoreflect.FieldDescriptor, value gjson.Result) []byte {
-	switch field.Kind() {
-	case protoreflect.StringKind:
-		return appendText(b, field.Number(), value.Str)
-	case protoreflect.DoubleKind:
-		if bits := math.Float64bits(value.Num); bits != 0 {
-			b = protowire.AppendTag(b, field.Number(), protowire.Fixed64Type)
-			b = protowire.AppendFixed64(b, bits)
-		}
-	default:
-		if n := int32(value.Num); n != 0 {
-			b = protowire.AppendTag(b, field.Number(), protowire.VarintType)
-			b = protowire.AppendVarint(b, uint64(n)) //nolint:gosec // the wire has it so
-		}
 	}
 	return b
 }

@@ -155,21 +155,20 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// appendSpaced appends a JSON value with one space after each colon and comma and no other white space.
+// appendSpaced appends a JSON value with one space after each colon and comma and no other white space. Strings, which may
+// be long, are copied as they are.
 func appendSpaced(b, value []byte) []byte {
-	quoted, escaped := false, false
-	for _, c := range value {
-		switch {
-		case quoted:
-			b = append(b, c)
-			quoted = escaped || c != '"'
-			escaped = !escaped && c == '\\'
-		case c == ' ' || c == '\n' || c == '\t' || c == '\r':
-		case c == ':' || c == ',':
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; c {
+		case ' ', '\n', '\t', '\r':
+		case ':', ',':
 			b = append(b, c, ' ')
+		case '"':
+			end := quoteEnd(value, i+1)
+			b = append(b, value[i:min(end+1, len(value))]...)
+			i = end
 		default:
 			b = append(b, c)
-			quoted = c == '"'
 		}
 	}
 	return b

@@ -1,11 +1,15 @@
 -- Every read of the feed: pages of many workflows in one round trip. Each page is limited in items and in bytes of body
--- and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end. Bodies are built
--- only of the items that a page has in the end. What is called is named with its schema: see append.sql.
+-- and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end. Texts are read
+-- only of the items that a page has in the end, and travel as they are: to escape a long one as JSON takes PostgreSQL several
+-- times as long as to read it. The limit of items is a subquery, which the planner does not look into: one that is more than
+-- it takes a workflow to have, for which it knows the average only, would make it read the whole workflow and sort it. What
+-- is called is named with its schema: see append.sql.
 
 -- name: After :many
 -- The oldest items after each cursor; followed says whether there are more.
 select p.position::int as position, i.type, i.id, i.created_at,
-       chatfeed.body(i.type, i.text1, i.text2, i.text3, i.number1, i.number2) as body, i.metadata, i.followed::bool as followed
+       coalesce(i.text1, '')::text as text1, coalesce(i.text2, '')::text as text2, coalesce(i.text3, '')::text as text3,
+       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, i.metadata, i.followed::bool as followed
 from (
     select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(cursors)::timestamptz[]) as cursor,
            pg_catalog.generate_subscripts(sqlc.arg(workflow_ids)::text[], 1) as position
@@ -20,7 +24,7 @@ cross join lateral (
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" > p.cursor and (sqlc.arg(all_types)::bool or f.type = any (sqlc.arg(types)::text[]))
         order by f."_createdAt"
-        limit sqlc.arg(max_items)::int + 1
+        limit (select sqlc.arg(max_items)::int + 1)
     ) n
 ) i
 where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint and i.place <= sqlc.arg(max_items)::int;
@@ -28,7 +32,8 @@ where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint and i.place <= s
 -- name: Before :many
 -- The newest items before each cursor, newest first; followed says whether there are more.
 select p.position::int as position, i.type, i.id, i.created_at,
-       chatfeed.body(i.type, i.text1, i.text2, i.text3, i.number1, i.number2) as body, i.metadata, i.followed::bool as followed
+       coalesce(i.text1, '')::text as text1, coalesce(i.text2, '')::text as text2, coalesce(i.text3, '')::text as text3,
+       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, i.metadata, i.followed::bool as followed
 from (
     select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(cursors)::timestamptz[]) as cursor,
            pg_catalog.generate_subscripts(sqlc.arg(workflow_ids)::text[], 1) as position
@@ -43,7 +48,7 @@ cross join lateral (
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" < p.cursor and (sqlc.arg(all_types)::bool or f.type = any (sqlc.arg(types)::text[]))
         order by f."_createdAt" desc
-        limit sqlc.arg(max_items)::int + 1
+        limit (select sqlc.arg(max_items)::int + 1)
     ) n
 ) i
 where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint and i.place <= sqlc.arg(max_items)::int;

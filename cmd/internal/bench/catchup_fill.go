@@ -17,29 +17,46 @@ type history struct {
 	rows int // of all workflows together, at least twice long
 	long int // items of longWorkflow: every other row until it has them
 	each int // items of each other workflow; the rows must come out even
+	body int // bytes of each item's text, and all items are messages; 0 means all types, with texts of a few words
 }
 
 const (
 	longWorkflow = "wf_long"
-	abreast      = 10 // other workflows that are written at the same time
+	abreast      = 10  // other workflows that are written at the same time
+	smallBody    = 175 // bytes of a text on average, where body is 0
 )
 
 // workflows is how many there are beside the long one.
 func (h history) workflows() int { return (h.rows - h.long) / h.each }
 
+// of says how large its bodies are, where they are large.
+func (h history) of() string {
+	if h.body == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" of %d KiB", h.body>>10)
+}
+
 // name returns the id of one of the workflows beside the long one.
 func (h history) name(i int) string { return fmt.Sprintf("wf_%d", i) }
 
 // historyRows has a row for each item: rows, long, each and abreast are its first four parameters, the fifth is when the
-// first item was committed. A millisecond lies between two items. Types come in the order of a multiplicative hash, 45 %
-// messages, 40 % logs, 10 % stats, 5 % progress; texts have 50 to 300 bytes, of which some need escapes in JSON.
+// first item was committed, the sixth is body. A millisecond lies between two items. Types come in the order of a
+// multiplicative hash, 45 % messages, 40 % logs, 10 % stats, 5 % progress; texts have 50 to 300 bytes, of which some need
+// escapes in JSON. So do some of a large body, which PostgreSQL compresses to a half, as it does prose.
 const historyRows = `
-with item as (
-    select g, hash % 20 as kind, $5::timestamptz + g * interval '1 millisecond' as at, md5(g::text) as id,
+with words as materialized (
+    select string_agg(substr(md5((hash % 400)::text), 1, 2 + hash % 9)
+                      || case when k % 17 = 0 then E'.\n' when k % 29 = 0 then ' "' else ' ' end, '' order by k) as text
+    from (select k, (k::bigint * k * 2654435761 >> 13 & 65535)::int as hash from generate_series(1, 4000) k) numbered
+), item as (
+    select g, case when $6::bigint > 0 then 0 else hash % 20 end as kind, $5::timestamptz + g * interval '1 millisecond' as at, md5(g::text) as id,
            case when g < 2 * $2::bigint and g % 2 = 0 then '` + longWorkflow + `'
                 else 'wf_' || o / ($4::bigint * $3::bigint) * $4::bigint + o % $4::bigint end as workflow_id,
-           substr(repeat(E'The quick brown fox said "jump", and the lazy dog slept.\n', 7),
-                  1 + (g % 57)::int, 50 + (hash % 251)::int) as text
+           case when $6::bigint > 0
+                then left(g || ' ' || repeat((select text from words), 1 + $6::int / (select length(text) from words)), $6::int)
+                else substr(repeat(E'The quick brown fox said "jump", and the lazy dog slept.\n', 7),
+                  1 + (g % 57)::int, 50 + (hash % 251)::int) end as text
     from (select g, g * 2654435761 >> 16 as hash, case when g < 2 * $2::bigint then g / 2 else g - $2::bigint end as o
           from generate_series(0, $1::bigint - 1) g) numbered
 )`
@@ -74,7 +91,7 @@ func fill(ctx context.Context, pool *pgxpool.Pool, h history) error {
 	for _, table := range []string{"messages", "logs", "stats", "progress"} { // the long ones first
 		filling.Go(func() error {
 			err := pgx.BeginFunc(fillingCtx, pool, func(tx pgx.Tx) error {
-				return fillTable(fillingCtx, tx, table, fills()[table], h.rows, h.long, h.each, abreast, first)
+				return fillTable(fillingCtx, tx, table, fills()[table], h.rows, h.long, h.each, abreast, first, h.body)
 			})
 			if err != nil {
 				return fmt.Errorf("fill chatfeed.%s: %w", table, err)
@@ -108,7 +125,12 @@ func fillTable(ctx context.Context, tx pgx.Tx, table, insert string, args ...any
 		       case when c.oid is null then pg_get_indexdef(i.indexrelid)
 		            else format('alter table %s add constraint %I %s', i.indrelid::regclass, c.conname, pg_get_constraintdef(c.oid)) end
 		from pg_index i left join pg_constraint c on c.conindid = i.indexrelid
-		where i.indrelid = $1::text::regclass`, table)
+		where i.indrelid = $1::text::regclass
+		union all
+		select format('alter table %s disable trigger %I', tgrelid::regclass, tgname),
+		       format('alter table %s enable %s trigger %I', tgrelid::regclass,
+		              case tgenabled when 'A' then 'always' when 'R' then 'replica' else '' end, tgname)
+		from pg_trigger where tgrelid = $1::text::regclass and not tgisinternal and tgenabled <> 'D'`, table)
 	if err != nil {
 		return err
 	}
@@ -120,8 +142,7 @@ func fillTable(ctx context.Context, tx pgx.Tx, table, insert string, args ...any
 	}); err != nil {
 		return err
 	}
-	before = append(before, "alter table "+table+" disable trigger user", "set local maintenance_work_mem = '512MB'")
-	after = append(after, "alter table "+table+" enable trigger user")
+	before = append(before, "set local maintenance_work_mem = '512MB'")
 	for _, statement := range before {
 		if _, err := tx.Exec(ctx, statement); err != nil {
 			return err

@@ -1,11 +1,16 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"chatfeed/feed"
 	v1 "chatfeed/rpc/chatfeedv1"
@@ -66,6 +71,87 @@ func readHistory(ctx context.Context, server, workflowID string, take func(*v1.S
 		}
 	}
 	return errors.Join(stream.Err(), stream.Close(), errors.New("the stream has ended"))
+}
+
+// wholeREST is [wholeHistory] over REST, in one request. The client has the text and decodes nothing of it.
+func wholeREST(ctx context.Context, server, workflowID string, items int) (time.Duration, error) {
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+"/workflows/"+workflowID+"/chatData?afterTimestamp=0", nil)
+	if err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("read the history of %s over REST: %w", workflowID, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer := restAnswer{}
+	if _, err := io.Copy(&answer, response.Body); err != nil {
+		return 0, fmt.Errorf("read the history of %s over REST: %w", workflowID, err)
+	}
+	took := time.Since(start)
+	if err := answer.result(items); err != nil {
+		return 0, fmt.Errorf("read the history of %s over REST: %w", workflowID, err)
+	}
+	return took, nil
+}
+
+// restAnswer counts the items of an answer over REST as it comes, and keeps its end.
+type restAnswer struct {
+	items int
+	end   []byte // shorter than the name that is counted
+}
+
+// Write implements [io.Writer]. A text has no such name, as its quotes are escaped.
+func (a *restAnswer) Write(part []byte) (int, error) {
+	const name = `"_createdAt": `
+	text := append(a.end, part...)
+	a.items += bytes.Count(text, []byte(name))
+	a.end = append(text[:0], text[max(0, len(text)-len(name)+1):]...)
+	return len(part), nil
+}
+
+func (a *restAnswer) result(items int) error {
+	switch {
+	case !bytes.HasSuffix(a.end, []byte("true}\n")):
+		return fmt.Errorf("the answer ends with %q, so not all are there", a.end)
+	case a.items != items:
+		return fmt.Errorf("%d items have come; %d are there", a.items, items)
+	}
+	return nil
+}
+
+// plainHistory is [wholeHistory] with one query for the same rows and without the feed, as psql would read them.
+func plainHistory(ctx context.Context, pool *pgxpool.Pool, workflowID string, items int) (time.Duration, error) {
+	check := orderCheck{}
+	start := time.Now()
+	rows, err := pool.Query(ctx, `
+		select "_createdAt", type, id, text1, text2, text3, number1, number2, metadata
+		from chatfeed.entries where workflow_id = $1 order by "_createdAt"`, workflowID)
+	if err != nil {
+		return 0, fmt.Errorf("read the history of %s with one query: %w", workflowID, err)
+	}
+	var row struct {
+		at                  time.Time
+		kind, id            string
+		text1, text2, text3 *string
+		number1             *float64
+		number2             *int32
+		metadata            []byte
+	}
+	_, err = pgx.ForEachRow(rows, []any{
+		&row.at, &row.kind, &row.id, &row.text1, &row.text2, &row.text3, &row.number1, &row.number2, &row.metadata,
+	}, func() error {
+		check.take(row.at.UnixMicro())
+		return nil
+	})
+	took := time.Since(start)
+	if err := errors.Join(err, check.result(items)); err != nil {
+		return 0, fmt.Errorf("read the history of %s with one query: %w", workflowID, err)
+	}
+	return took, nil
 }
 
 // rawHistory is [wholeHistory] with the feed's query, page by page, and without the feed.

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,13 +13,69 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-func TestReadingHistoryIsMeasuredWithFewRowsAndWithMany(t *testing.T) {
+func TestReadingHistoryIsMeasuredWithFewRowsWithManyAndWithLargeBodies(t *testing.T) {
 	t.Parallel()
-	result := runShort(t, catchup(), "rows", "first_page_p50_ms", "first_page_p99_ms", "raw_page_p50_ms", "raw_page_p99_ms",
-		"growth_ratio", "raw_growth_ratio", "items_per_s", "raw_items_per_s", "items_vs_raw")
-	require.Len(t, result.Runs, 2)
-	require.Equal(t, Value{Key: "growth_ratio", Number: 1}, result.Runs[0].Values[5])
+	result := runShort(t, catchup(), "rows", "body_bytes", "first_page_p50_ms", "first_page_p99_ms", "raw_page_p50_ms",
+		"raw_page_p99_ms", "growth_ratio", "raw_growth_ratio", "items_per_s", "raw_items_per_s", "items_vs_raw",
+		"whole_s", "rest_s", "plain_s", "whole_vs_plain", "rest_vs_plain")
+	require.Len(t, result.Runs, 3)
+	require.Equal(t, Value{Key: "growth_ratio", Number: 1}, result.Runs[0].Values[6])
 	require.True(t, result.Runs[1].Headline)
+	require.Equal(t, Value{Key: "body_bytes", Number: 100 << 10}, result.Runs[2].Values[1])
+	require.Equal(t, Value{Key: "growth_ratio", Number: 1}, result.Runs[2].Values[6], "nothing is compared with smaller bodies")
+}
+
+func TestLargeBodiesAreReadBackWholeOnEveryWay(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	h := history{rows: 40, long: 20, each: 1, body: 300 << 10}
+	require.NoError(t, fill(t.Context(), lab.Pool, h))
+	var least, most, compressed int
+	require.NoError(t, lab.Pool.QueryRow(t.Context(), `
+		select min(octet_length(message)), max(octet_length(message)), avg(pg_column_size(message))::int from chatfeed.messages`,
+	).Scan(&least, &most, &compressed))
+	require.Equal(t, []int{h.body, h.body}, []int{least, most})
+	require.Greater(t, compressed, h.body/3)
+	require.Less(t, compressed, h.body*2/3)
+
+	server, err := lab.Serve(t.Context())
+	require.NoError(t, err)
+	defer server.Kill()
+	source, err := db.NewSource(lab.Pool, db.SourceConfig{})
+	require.NoError(t, err)
+	for name, read := range map[string]func(items int) (time.Duration, error){
+		"Connect": func(items int) (time.Duration, error) {
+			return wholeHistory(t.Context(), server.URL, longWorkflow, items)
+		},
+		"REST":  func(items int) (time.Duration, error) { return wholeREST(t.Context(), server.URL, longWorkflow, items) },
+		"pages": func(items int) (time.Duration, error) { return rawHistory(t.Context(), source, longWorkflow, items) },
+		"one query": func(items int) (time.Duration, error) {
+			return plainHistory(t.Context(), lab.Pool, longWorkflow, items)
+		},
+	} {
+		_, err := read(h.long)
+		require.NoError(t, err, name)
+		_, err = read(h.long + 1)
+		require.ErrorContains(t, err, "20 items have come; 21 are there", name)
+	}
+}
+
+func TestAnAnswerOverRESTIsCountedWhereverItIsCut(t *testing.T) {
+	t.Parallel()
+	text := []byte(`{"items": [{"item": {"message": "\"_createdAt\": 1", "_createdAt": 1.0}}, {"item": {"_createdAt": 2.0}}], "upToDate": true}` + "\n")
+	for size := 1; size <= len(text); size++ {
+		answer := restAnswer{}
+		for part := range slices.Chunk(text, size) {
+			n, err := answer.Write(part)
+			require.NoError(t, err)
+			require.Len(t, part, n)
+		}
+		require.NoError(t, answer.result(2), "parts of %d bytes", size)
+	}
+	broken := restAnswer{}
+	_, err := broken.Write(text[:len(text)-10])
+	require.NoError(t, err)
+	require.ErrorContains(t, broken.result(2), "not all are there")
 }
 
 func TestWhatIsFilledInIsReadBackWholeAndInOrder(t *testing.T) {

@@ -129,6 +129,12 @@ func runCrowd(ctx context.Context, lab *Lab, c crowd, prefix string) (run Run, e
 			return Run{}, err
 		}
 	}
+	if err := feed.worked(); err != nil {
+		return Run{}, err
+	}
+	if err := base.worked(); err != nil {
+		return Run{}, fmt.Errorf("baseline: %w", err)
+	}
 	return crowdRun(c, feed, base), nil
 }
 

@@ -141,6 +141,17 @@ func (s *stage) forget() {
 	s.audience.forget()
 }
 
+// worked is an error where nothing was measured that a figure could rest on.
+func (s *stage) worked() error {
+	switch {
+	case s.counted == 0 || s.audience.ages.count() == 0:
+		return errors.New("nothing was delivered while it was measured")
+	case s.cpu == 0:
+		return errors.New("the server's processor time was too short to be measured")
+	}
+	return nil
+}
+
 func (s *stage) end() error {
 	if s.audience != nil {
 		s.audience.close()

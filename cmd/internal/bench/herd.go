@@ -165,5 +165,8 @@ func (h *herded) loseServer(
 	queries, stopErr := server.Stop()
 	r.queries = queries.Topics + queries.Pages
 	h.lab.Progress("the server was away for %v; it made %d queries for topics and %d for pages", away, queries.Topics, queries.Pages)
+	if err == nil && r.items == 0 {
+		err = errors.New("no stream lacked an item")
+	}
 	return r, errors.Join(err, stopErr)
 }

@@ -156,6 +156,9 @@ func (r *latencyRun) arrived(text string) {
 func (r *latencyRun) turn(ctx context.Context, length time.Duration, workflows []string, times *histogram, failed <-chan error) error {
 	interval := time.Second / time.Duration(r.load.rate)
 	total := int64(length / interval)
+	if total < 1 {
+		return fmt.Errorf("no insert is due in a turn of %v", length)
+	}
 	turn := &latencyTurn{times: times, complete: make(chan struct{})}
 	turn.missing.Store(total)
 	r.now.Store(turn)

@@ -67,6 +67,23 @@ func TestWriteComparesTheWriterWithSingleCommits(t *testing.T) {
 	require.False(t, left, "what the scenario has made is gone")
 }
 
+func TestATurnThatMeasuresNothingIsAnErrorThatSaysSo(t *testing.T) {
+	t.Parallel()
+	_, err := writeTurn(t.Context(), 2, 0, func(context.Context, int) error { return nil })
+	require.ErrorContains(t, err, "no row was written in a turn of 0s")
+	run := &latencyRun{load: latencyLoad{workflows: 1, rate: 100}}
+	err = run.turn(t.Context(), time.Millisecond, []string{"wf"}, newHistogram(), nil)
+	require.ErrorContains(t, err, "no insert is due in a turn of 1ms")
+	idle := &stage{audience: &audience{ages: newHistogram()}}
+	require.ErrorContains(t, idle.worked(), "nothing was delivered")
+	idle.counted = 1
+	require.ErrorContains(t, idle.worked(), "nothing was delivered")
+	idle.audience.ages.record(time.Millisecond)
+	require.ErrorContains(t, idle.worked(), "processor time")
+	idle.cpu = time.Millisecond
+	require.NoError(t, idle.worked())
+}
+
 func TestAServerWithWrongFlagsIsAnErrorThatSaysWhy(t *testing.T) {
 	t.Parallel()
 	_, err := newLab(t).Serve(t.Context(), "--sweep=never")

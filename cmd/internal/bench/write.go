@@ -18,9 +18,10 @@ func write() Scenario {
 		Title: "Writing",
 		About: `Rows per second that are durable when callers write one row at a time, each to a workflow of its own.
 **notified**: each caller commits its row into ` + "`chatfeed.messages`" + ` on a connection of its own. **plain**: the same into a table
-of the same columns, checks and indexes without any triggers, so neither in order nor announced; the baseline. **writer**:
-all callers share one ` + "`db.Writer`" + `, which commits in groups what they have queued, in order and announced. Statements are
-prepared and connections warm. The three take turns of a second, and each figure is the median of its turns.`,
+of the same columns, checks and indexes without any triggers, whose rows are neither stamped in the order of their commits
+nor announced; the baseline. **writer**: all callers share one ` + "`db.Writer`" + `, which commits in groups what they have
+queued, in order and announced. Statements are prepared and connections warm. The three take turns of a second, and each
+figure is the median of its turns.`,
 		Run: runWrite,
 	}
 }
@@ -158,6 +159,9 @@ func writeTurn(ctx context.Context, callers int, turn time.Duration, one writeRo
 	total := 0
 	for _, n := range rows {
 		total += n
+	}
+	if total == 0 {
+		return 0, fmt.Errorf("no row was written in a turn of %v", turn)
 	}
 	return float64(total) / time.Since(start).Seconds(), nil
 }

@@ -14,7 +14,8 @@ import (
 const after = `-- name: After :many
 
 select p.position::int as position, i.type, i.id, i.created_at,
-       chatfeed.body(i.type, i.text1, i.text2, i.text3, i.number1, i.number2) as body, i.metadata, i.followed::bool as followed
+       coalesce(i.text1, '')::text as text1, coalesce(i.text2, '')::text as text2, coalesce(i.text3, '')::text as text3,
+       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, i.metadata, i.followed::bool as followed
 from (
     select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::timestamptz[]) as cursor,
            pg_catalog.generate_subscripts($1::text[], 1) as position
@@ -29,7 +30,7 @@ cross join lateral (
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" > p.cursor and ($3::bool or f.type = any ($4::text[]))
         order by f."_createdAt"
-        limit $5::int + 1
+        limit (select $5::int + 1)
     ) n
 ) i
 where coalesce(i.bytes_before, 0) < $6::bigint and i.place <= $5::int
@@ -49,14 +50,21 @@ type AfterRow struct {
 	Type      string
 	ID        string
 	CreatedAt pgtype.Timestamptz
-	Body      []byte
+	Text1     string
+	Text2     string
+	Text3     string
+	Number1   float64
+	Number2   int32
 	Metadata  []byte
 	Followed  bool
 }
 
 // Every read of the feed: pages of many workflows in one round trip. Each page is limited in items and in bytes of body
-// and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end. Bodies are built
-// only of the items that a page has in the end. What is called is named with its schema: see append.sql.
+// and metadata; the item that crosses the byte limit is the page's last, so a page is empty only at the end. Texts are read
+// only of the items that a page has in the end, and travel as they are: to escape a long one as JSON takes PostgreSQL several
+// times as long as to read it. The limit of items is a subquery, which the planner does not look into: one that is more than
+// it takes a workflow to have, for which it knows the average only, would make it read the whole workflow and sort it. What
+// is called is named with its schema: see append.sql.
 // The oldest items after each cursor; followed says whether there are more.
 func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error) {
 	rows, err := q.db.Query(ctx, after,
@@ -79,7 +87,11 @@ func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error
 			&i.Type,
 			&i.ID,
 			&i.CreatedAt,
-			&i.Body,
+			&i.Text1,
+			&i.Text2,
+			&i.Text3,
+			&i.Number1,
+			&i.Number2,
 			&i.Metadata,
 			&i.Followed,
 		); err != nil {
@@ -95,7 +107,8 @@ func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error
 
 const before = `-- name: Before :many
 select p.position::int as position, i.type, i.id, i.created_at,
-       chatfeed.body(i.type, i.text1, i.text2, i.text3, i.number1, i.number2) as body, i.metadata, i.followed::bool as followed
+       coalesce(i.text1, '')::text as text1, coalesce(i.text2, '')::text as text2, coalesce(i.text3, '')::text as text3,
+       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, i.metadata, i.followed::bool as followed
 from (
     select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::timestamptz[]) as cursor,
            pg_catalog.generate_subscripts($1::text[], 1) as position
@@ -110,7 +123,7 @@ cross join lateral (
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" < p.cursor and ($3::bool or f.type = any ($4::text[]))
         order by f."_createdAt" desc
-        limit $5::int + 1
+        limit (select $5::int + 1)
     ) n
 ) i
 where coalesce(i.bytes_before, 0) < $6::bigint and i.place <= $5::int
@@ -130,7 +143,11 @@ type BeforeRow struct {
 	Type      string
 	ID        string
 	CreatedAt pgtype.Timestamptz
-	Body      []byte
+	Text1     string
+	Text2     string
+	Text3     string
+	Number1   float64
+	Number2   int32
 	Metadata  []byte
 	Followed  bool
 }
@@ -157,7 +174,11 @@ func (q *Queries) Before(ctx context.Context, arg BeforeParams) ([]BeforeRow, er
 			&i.Type,
 			&i.ID,
 			&i.CreatedAt,
-			&i.Body,
+			&i.Text1,
+			&i.Text2,
+			&i.Text3,
+			&i.Number1,
+			&i.Number2,
 			&i.Metadata,
 			&i.Followed,
 		); err != nil {

@@ -1,0 +1,125 @@
+package db
+
+import (
+	"math"
+	"math/bits"
+	"strconv"
+
+	"chatfeed/db/internal/dbsqlc"
+)
+
+// body makes the JSON object that the view chatfeed.items has for a row, byte by byte as PostgreSQL does. It is made here
+// because PostgreSQL escapes a text a character at a time: 10 ms for 1 MiB, which it reads in 3. It returns nil for a type
+// of a later schema.
+func body(row *dbsqlc.AfterRow) []byte {
+	switch row.Type {
+	case "message":
+		b := object(3, row.Text1, row.Text2, row.Text3)
+		b = appendText(append(b, `{"message" : `...), row.Text1)
+		b = appendText(append(b, `, "role" : `...), row.Text2)
+		b = appendText(append(b, `, "status" : `...), row.Text3)
+		return append(b, '}')
+	case "log":
+		b := object(2, row.Text1, row.Text2)
+		b = appendText(append(b, `{"level" : `...), row.Text2)
+		b = appendText(append(b, `, "message" : `...), row.Text1)
+		return append(b, '}')
+	case "stat":
+		b := appendNumber(append(object(2), `{"processingTime" : `...), row.Number1)
+		b = strconv.AppendInt(append(b, `, "tokenCount" : `...), int64(row.Number2), 10)
+		return append(b, '}')
+	case "progress":
+		b := object(3, row.Text1, row.Text2)
+		b = appendNumber(append(b, `{"progress" : `...), row.Number1)
+		b = appendText(append(b, `, "status" : `...), row.Text2)
+		b = appendText(append(b, `, "result" : `...), row.Text1)
+		return append(b, '}')
+	}
+	return nil
+}
+
+// object has room for so many fields, of which these are texts, and hardly more: tails keep it.
+func object(fields int, texts ...string) []byte {
+	room := 24 * fields
+	for _, text := range texts {
+		room += len(text)
+		for i := plain(text, 0); i < len(text); i = plain(text, i+1) {
+			room += len(escape(text[i])) - 1
+		}
+	}
+	return make([]byte, 0, room)
+}
+
+// plain returns where after the first i bytes the first one is that JSON has only as an escape, or the text's length. It
+// looks at eight at once: most texts have few.
+func plain(text string, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(text); i += 8 {
+		eight := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+			uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+		quote, backslash := eight^'"'*ones, eight^'\\'*ones
+		// The top bit of a byte is set where the byte is less than what is subtracted from it; it may be set in vain after one
+		// that is, which is not the first.
+		found := ((eight-' '*ones)&^eight | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
+		if found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i < len(text) && text[i] >= ' ' && text[i] != '"' && text[i] != '\\' {
+		i++
+	}
+	return i
+}
+
+// escape is what stands in JSON for a byte that is not plain.
+func escape(c byte) string {
+	switch c {
+	case '"':
+		return `\"`
+	case '\\':
+		return `\\`
+	case '\b':
+		return `\b`
+	case '\f':
+		return `\f`
+	case '\n':
+		return `\n`
+	case '\r':
+		return `\r`
+	case '\t':
+		return `\t`
+	}
+	const escapes = `\u0000\u0001\u0002\u0003\u0004\u0005\u0006\u0007\u0008\u0009\u000a\u000b\u000c\u000d\u000e\u000f` +
+		`\u0010\u0011\u0012\u0013\u0014\u0015\u0016\u0017\u0018\u0019\u001a\u001b\u001c\u001d\u001e\u001f`
+	return escapes[6*int(c):][:6]
+}
+
+// appendText appends a text as a JSON string. What is not ASCII stays as it is.
+func appendText(b []byte, text string) []byte {
+	b = append(b, '"')
+	for begin := 0; ; {
+		end := plain(text, begin)
+		b = append(b, text[begin:end]...)
+		if end == len(text) {
+			return append(b, '"')
+		}
+		b = append(b, escape(text[end])...)
+		begin = end + 1
+	}
+}
+
+// appendNumber appends a number with as many digits as tell it from every other. One that JSON does not have is a string.
+func appendNumber(b []byte, number float64) []byte {
+	size := math.Abs(number)
+	switch {
+	case math.IsNaN(number):
+		return append(b, `"NaN"`...)
+	case number > math.MaxFloat64:
+		return append(b, `"Infinity"`...)
+	case number < -math.MaxFloat64:
+		return append(b, `"-Infinity"`...)
+	case size != 0 && (size < 1e-4 || size >= 1e15):
+		return strconv.AppendFloat(b, number, 'e', -1, 64)
+	}
+	return strconv.AppendFloat(b, number, 'f', -1, 64)
+}
