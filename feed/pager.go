@@ -52,16 +52,16 @@ func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 	case !page.More:
 		f.move(max(f.at, p.head))
 	case !p.contended && !p.contention:
-		s.readAhead(f)
+		s.readAhead(f, page)
 	}
 	return page.Items, true
 }
 
-// readAhead asks for the page that comes next, so that it is read while the one before is on its way to the client. As
+// readAhead asks for what comes after a page, so that it is read while the one before is on its way to the client. As
 // that takes a while, the page may have more items than one that somebody waits for, though not more bytes.
-func (s *Subscription) readAhead(f *follow) {
+func (s *Subscription) readAhead(f *follow, page Page) {
 	if tail, ok := f.place(); ok && f.at < tail.floor {
-		s.request(f, tail, Position{f.topic.workflowID, f.at}, false, aheadWindows*s.feed.cfg.Window.Items)
+		s.request(f, tail, Position{f.topic.workflowID, f.at}, false, s.feed.ahead(page))
 	}
 }
 

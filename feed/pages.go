@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"slices"
 	"sync"
 )
@@ -180,6 +181,20 @@ func (f *Feed) readPages(ctx context.Context, p *pages, calls []*pageCall, halvi
 		call.settle(pages[i], nil)
 	}
 	return heavy, nil
+}
+
+// leastAhead is how many items are asked for at least.
+const leastAhead = 16
+
+// ahead is how many items to ask for when the page after this one is read ahead. As nobody waits for it, they are more than
+// a window has. Where it is bytes that end pages they are not many more than this one has: to find where a page ends the
+// source looks at every item that it is asked for.
+func (f *Feed) ahead(page Page) int {
+	most := aheadWindows * f.cfg.Window.Items
+	if page.size() < f.cfg.Window.Bytes {
+		return most
+	}
+	return min(most, max(leastAhead, 4<<bits.Len(uint(len(page.Items))))) // powers of two, so that pages have queries in common
 }
 
 // size is how many bytes the page's items have.

@@ -173,9 +173,21 @@ func checkFilled(ctx context.Context, pool *pgxpool.Pool, h history) error {
 	return nil
 }
 
+// clearItems empties the tables. They refuse to be truncated, as followers would not learn of it; here nobody follows.
 func clearItems(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, `
-		truncate chatfeed.messages, chatfeed.logs, chatfeed.stats, chatfeed.progress, chatfeed.workflows`); err != nil {
+		do $$
+		declare
+			feed_table text;
+		begin
+			foreach feed_table in array array['messages', 'logs', 'stats', 'progress', 'workflows'] loop
+				execute format('alter table chatfeed.%I disable trigger refuse_truncate', feed_table);
+				execute format('truncate chatfeed.%I', feed_table);
+				execute format('alter table chatfeed.%I enable trigger refuse_truncate', feed_table);
+			end loop;
+			truncate chatfeed.erasures;
+		end
+		$$`); err != nil {
 		return fmt.Errorf("empty the tables: %w", err)
 	}
 	return nil
