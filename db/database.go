@@ -39,6 +39,28 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
+// CheckReader is [Check] for a program that reads: it also reports rights that the role lacks.
+func CheckReader(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := Check(ctx, pool); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var role string
+	var lacks []string
+	err := pool.QueryRow(ctx, `
+		select current_user, array(
+			select v from pg_catalog.unnest(array['chatfeed.entries', 'chatfeed.heads', 'chatfeed.erasures']::text[]) v
+			where not pg_catalog.has_table_privilege(v, 'select'))`).Scan(&role, &lacks)
+	switch {
+	case err != nil:
+		return fmt.Errorf("check the rights of the database role: %w", err)
+	case len(lacks) > 0:
+		return fmt.Errorf("the database role %s lacks select on %q; docs/operations.md has the grants that a reader needs", role, lacks)
+	}
+	return nil
+}
+
 // CheckWriter is [Check] for a program that writes: it also reports rights that the role lacks.
 func CheckWriter(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := Check(ctx, pool); err != nil {

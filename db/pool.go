@@ -11,7 +11,8 @@ import (
 // pgxpool may stand in it). It does not connect yet. The caller closes the pool.
 //
 // It turns PostgreSQL's JIT compiler off for these connections, unless the URL sets jit itself: the planner takes the
-// feed's batch reads for large, and compiling one costs a hundred times what running it does.
+// feed's batch reads for large, and compiling one costs a hundred times what running it does. A pool that only this package
+// uses should also have enable_seqscan=off: PostgreSQL keeps the plans that it has made when the tables were small.
 func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {

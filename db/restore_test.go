@@ -81,6 +81,9 @@ func TestDataAloneIsRestoredAsItWas(t *testing.T) {
 	restored := openPool(t, address, 2)
 	require.Equal(t, everything(ctx, t, pool), everything(ctx, t, restored))
 	goesOn(ctx, t, restored)
+	_, err = restored.Exec(ctx, documented(t, "always"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"8"}, column(ctx, t, restored, `select count(*)::text from pg_trigger where tgenabled = 'A'`))
 }
 
 // goesOn checks that a database orders and erases as one that was not restored.

@@ -183,3 +183,22 @@ func TestAWorkflowThatIsErasedBeforeTheSourceHasGivenItsHeadIsForgotten(t *testi
 		require.Empty(t, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
 	})
 }
+
+// Where an item is older than its history, by whatever has happened to the source, it is given once and not at every sweep.
+func TestAnItemThatIsOlderThanItsHistoryIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 3)
+		src.mu.Lock()
+		src.life("w").born = src.heads["w"] + 1
+		src.mu.Unlock()
+		f := run(t, src, feed.Config{Sweep: time.Second})
+		s := follow(t, f, feed.Options{From: all("w"), Idle: time.Minute})
+		requireSame(t, numbered("w", 1, 3), catchUp(t, s))
+		batch, err := s.Next()
+		require.NoError(t, err)
+		require.Empty(t, batch.Items)
+		require.Empty(t, batch.Anew)
+	})
+}

@@ -33,6 +33,9 @@ func (t *topic) alarm() (followed, compare bool) {
 	return len(t.subscriptions) > 0, t.tail.Load().loaded
 }
 
+// farAhead is how far beyond the source's head a wake is that nobody's items explain: an hour.
+const farAhead Cursor = 3600_000000
+
 // verdict is what a comparison with the source has come to.
 type verdict struct {
 	grow bool // the topic has to read what comes after its tail
@@ -91,6 +94,9 @@ func (t *topic) compare(g glance, head Head, exists, expected bool, now time.Dur
 // listener.
 func (t *topic) sweep(g glance, head Head, exists, expected bool, now time.Duration) verdict {
 	t.mu.Lock()
+	if t.wakes.heard > head.At+farAhead {
+		t.wakes.heard = head.At // it was forged, and would hide every loss from now on
+	}
 	lost := t.wakes.unannounced > t.wakes.heard
 	t.wakes.unannounced = 0
 	if kept := t.tail.Load(); len(kept.news.events) > 0 {
@@ -104,12 +110,13 @@ func (t *topic) sweep(g glance, head Head, exists, expected bool, now time.Durat
 	return v
 }
 
-// differs reports whether the source has another history than the one that a tail is of.
+// differs reports whether the source has another history than the one that a tail is of. A tail that was loaded for this
+// history is of it, also where an item is older than the history says it is: what else there is will not change that.
 func (l *life) differs(t *tail, head Head, exists bool) bool {
 	if !exists {
 		return l.exists && t.oldest() > 0
 	}
-	return l.born != 0 && l.born != head.Born || 0 < t.oldest() && t.oldest() < head.Born
+	return l.born != 0 && l.born != head.Born || t.born != head.Born && 0 < t.oldest() && t.oldest() < head.Born
 }
 
 // drop forgets the tail, which the source no longer agrees with. Nobody is served from it any more, and what is being read

@@ -295,3 +295,20 @@ func TestAFeedThatNobodyFollowsAsksNothing(t *testing.T) {
 		require.Zero(t, src.total())
 	})
 }
+
+// A wake of a head that nobody has must not hide the losses of later notifications.
+func TestAForgedWakeHidesNoLoss(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("w", 1)
+		f := run(t, src, feed.Config{Sweep: time.Second})
+		s := live(t, f, "w")
+		src.notify("w", feed.End)
+		elapse(2 * time.Second)
+		src.add("w", "message")
+		requireSame(t, numbered("w", 2, 2), catchUp(t, s))
+		elapse(2 * time.Second)
+		require.EqualValues(t, 1, f.Stats().Lost)
+	})
+}

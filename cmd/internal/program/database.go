@@ -25,7 +25,9 @@ const (
 	besideConnections = 4
 )
 
-// open makes a pool of our own, with the search path pinned: nothing that it sends needs another.
+// open makes a pool of our own, with the search path pinned: nothing that it sends needs another. Its connections do not read
+// whole tables: PostgreSQL keeps a plan for as long as the connection lives, also one that was made when the tables were so
+// small that to read all of them was cheapest. A pooler has to let these parameters pass, or to ignore them.
 func (d Database) open(ctx context.Context, connections int32) (*pgxpool.Pool, error) {
 	pool, err := db.Open(ctx, d.DatabaseURL)
 	if err != nil {
@@ -34,6 +36,7 @@ func (d Database) open(ctx context.Context, connections int32) (*pgxpool.Pool, e
 	cfg := pool.Config()
 	pool.Close()
 	cfg.ConnConfig.RuntimeParams["search_path"] = "pg_catalog, pg_temp"
+	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
 	if connections > 0 {
 		cfg.MaxConns = connections
 	}
@@ -78,7 +81,7 @@ func (r *readiness) check(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.asked.IsZero() || time.Since(r.asked) > 500*time.Millisecond {
-		r.err = db.Check(context.WithoutCancel(ctx), r.pool) // for all who wait
+		r.err = db.CheckReader(context.WithoutCancel(ctx), r.pool) // for all who wait
 		r.asked = time.Now()
 	}
 	return r.err

@@ -94,7 +94,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	ctx, giveUp := context.WithCancelCause(ctx)
 	running.Go(func() {
-		if err := awaitDatabase(feeding, beside, log, db.Check); err != nil {
+		if err := awaitDatabase(feeding, beside, log, db.CheckReader); err != nil {
 			giveUp(err)
 			return
 		}
