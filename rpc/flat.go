@@ -76,12 +76,11 @@ func eachField(
 			return false
 		}
 		give(field, value)
-		switch i = skipSpace(object, end); {
-		case object[i] == ',':
-			i = skipSpace(object, i+1)
-		default:
+		i = skipSpace(object, end)
+		if object[i] != ',' {
 			return i == last
 		}
+		i = skipSpace(object, i+1)
 	}
 }
 
@@ -215,7 +214,7 @@ func appendField(b []byte, field protoreflect.FieldDescriptor, value flatValue) 
 	case protoreflect.StringKind:
 		if value.size > 0 {
 			b = protowire.AppendTag(b, field.Number(), protowire.BytesType)
-			b = protowire.AppendVarint(b, uint64(value.size)) //nolint:gosec // a size is not negative
+			b = protowire.AppendVarint(b, uint64(value.size))
 			b = appendUnescaped(b, value.raw)
 		}
 	case protoreflect.DoubleKind:

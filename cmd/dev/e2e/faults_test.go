@@ -67,7 +67,7 @@ func TestEveryMessageIsAnsweredOnceWhicheverPartIsKilled(t *testing.T) {
 			p.kill()
 		}
 		at := time.Now()
-		<-time.After(time.Duration(random.IntN(500)) * time.Millisecond) // it stays away for a while
+		<-time.After(time.Duration(random.IntN(500)) * time.Millisecond) //nolint:forbidigo // it stays away for a while
 		random.Shuffle(len(killed), func(i, j int) { killed[i], killed[j] = killed[j], killed[i] })
 		for _, p := range killed {
 			p.start()
@@ -185,7 +185,7 @@ func (c *chat) hold(ctx context.Context, server string, random *rand.Rand) error
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("send %s to %s: %w", id, c.workflow, err)
-			case <-time.After(time.Duration(random.IntN(150)) * time.Millisecond):
+			case <-time.After(time.Duration(random.IntN(150)) * time.Millisecond): //nolint:forbidigo // as a person would
 			}
 		}
 	}

@@ -133,9 +133,11 @@ func (p *process) prints(t *testing.T, text string) {
 // ends waits until the program has ended and returns its exit code.
 func (p *process) ends(t *testing.T) int {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	defer cancel()
 	select {
 	case <-p.exited:
-	case <-time.After(time.Minute):
+	case <-ctx.Done():
 		require.FailNow(t, "a program does not end", p.Path)
 	}
 	return p.ProcessState.ExitCode()

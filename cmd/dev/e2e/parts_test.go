@@ -77,7 +77,7 @@ func runDemo(ctx context.Context, address string, log *slog.Logger) error {
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(100 * time.Millisecond): //nolint:forbidigo // Temporal does not tell when it is there
 			c, err = client.DialContext(ctx, options)
 		}
 	}

@@ -200,7 +200,7 @@ func (c *client) pass(row item, head int64) {
 			if fate != Changed {
 				c.find(Gone, row, c.before())
 			}
-		case c.had[i].sum != row.sum && !(fate == Changed && c.transport.polls):
+		case c.had[i].sum != row.sum && (fate != Changed || !c.transport.polls):
 			c.find(Different, row, c.before())
 		}
 		c.matched++

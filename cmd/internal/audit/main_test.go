@@ -114,9 +114,11 @@ func (l *lab) start(t testing.TB, cfg audit.Config) *audit.Audit {
 
 func written(t testing.TB, a *audit.Audit) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	select {
 	case <-a.Written():
-	case <-time.After(time.Minute):
+	case <-ctx.Done():
 		require.FailNow(t, "the writers do not end")
 	}
 }

@@ -51,7 +51,7 @@ func (s *slowReader) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		s.streams++
 		if err := s.stream(ctx); err != nil && ctx.Err() == nil {
-			<-time.After(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond) //nolint:forbidigo // as a client does before it comes back
 		}
 	}
 }
@@ -249,6 +249,8 @@ func (w *world) newProbe(writer *db.Writer, workflow string) *probe {
 func (p *probe) delay(times int) time.Duration {
 	p.t.Helper()
 	var took []time.Duration
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Duration(times)*patience)
+	defer cancel()
 	for range times {
 		p.sent++
 		id := fmt.Sprintf("probe_%d", p.sent)
@@ -258,7 +260,7 @@ func (p *probe) delay(times int) time.Duration {
 		select {
 		case heard := <-p.heard:
 			require.Equal(p.t, id, heard)
-		case <-time.After(patience):
+		case <-ctx.Done():
 			require.FailNow(p.t, "the fast reader hears nothing")
 		}
 		took = append(took, time.Since(start))

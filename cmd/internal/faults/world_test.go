@@ -260,7 +260,7 @@ func last(short, longer time.Duration) {
 	if *long {
 		short = longer
 	}
-	<-time.After(short)
+	<-time.After(short) //nolint:forbidigo // a fault has to last; there is nothing to wait for
 }
 
 // rounds says how often to do something.
