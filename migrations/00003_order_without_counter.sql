@@ -9,7 +9,8 @@
 -- Triggers act with their owner's rights: who may insert items needs no right on chatfeed.workflows, and cannot break the
 -- order. Every function has its search path pinned, so nobody's functions of the same names run with these rights, and none
 -- can be called, or put on a table, by others than the owner. Their plans are kept while the tables grow, also one that was made
--- when a table was so small that to read all of it was cheapest; so they may not read all of a table.
+-- when a table was so small that to read all of it was cheapest; so they may not read all of a table. And they are kept at all:
+-- to plan anew for each insert, which PostgreSQL does where it expects more of a workflow than of others, costs more than it.
 
 -- +goose Up
 set local search_path = pg_catalog, pg_temp;
@@ -80,7 +81,7 @@ create index progress_in_order on chatfeed.progress (workflow_id, "_createdAt");
 
 -- +goose StatementBegin
 create function chatfeed.newest(workflow text) returns timestamptz
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     stamp timestamptz;
 begin
@@ -156,7 +157,7 @@ $$;
 -- array.
 -- +goose StatementBegin
 create function chatfeed.wait_for(workflow text, wanted text[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 begin
     loop
         perform from chatfeed.workflows w where w.id = workflow for no key update;
@@ -174,7 +175,7 @@ $$;
 
 -- +goose StatementBegin
 create or replace function chatfeed.stamp() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     one constant interval := '1 microsecond';
     wanted text[]; -- workflows to lock first, in this order
@@ -243,7 +244,7 @@ $$;
 
 -- +goose StatementBegin
 create or replace function chatfeed.announce() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     n bigint;
     first_id text;
