@@ -12,8 +12,15 @@ default:
 dev *flags:
     go run ./cmd/dev {{ flags }}
 
+# install PostgreSQL with its client programs where they are missing: dump and restore are tested with them
+[private]
+postgresql:
+    @command -v pg_dump > /dev/null || ls /usr/lib/postgresql/*/bin/pg_dump > /dev/null 2>&1 || \
+        { test "$(id -u)" = 0 && apt-get update -q && apt-get install -qy postgresql; } || \
+        { echo "pg_dump is missing: install PostgreSQL with its client programs (on Debian, the package postgresql)"; exit 1; }
+
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test:
+test: postgresql
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/...
 
