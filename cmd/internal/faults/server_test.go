@@ -57,7 +57,7 @@ func stepClockBack(by time.Duration) func(*world) {
 		}
 		w.setClock(by)
 		w.goesOn()
-		until(w.t, "the clock is ahead", func() bool { return time.Until(heads()) > by*9/10 })
+		until(w.t, "the clock is ahead", func() bool { return time.Until(heads()) > by/2 })
 		before := heads()
 		w.setClock(-by)
 		w.goesOn()
