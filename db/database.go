@@ -41,47 +41,38 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 
 // CheckReader is [Check] for a program that reads: it also reports rights that the role lacks.
 func CheckReader(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := Check(ctx, pool); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	var role string
-	var lacks []string
-	err := pool.QueryRow(ctx, `
+	return checkRights(ctx, pool, "reader", `
 		select current_user, array(
-			select v from pg_catalog.unnest(array['chatfeed.entries', 'chatfeed.heads', 'chatfeed.erasures']::text[]) v
-			where not pg_catalog.has_table_privilege(v, 'select'))`).Scan(&role, &lacks)
-	switch {
-	case err != nil:
-		return fmt.Errorf("check the rights of the database role: %w", err)
-	case len(lacks) > 0:
-		return fmt.Errorf("the database role %s lacks select on %q; docs/operations.md has the grants that a reader needs", role, lacks)
-	}
-	return nil
+			select 'select on ' || v from pg_catalog.unnest(array['chatfeed.entries', 'chatfeed.heads', 'chatfeed.erasures']::text[]) v
+			where not pg_catalog.has_table_privilege(v, 'select'))`)
 }
 
 // CheckWriter is [Check] for a program that writes: it also reports rights that the role lacks.
 func CheckWriter(ctx context.Context, pool *pgxpool.Pool) error {
-	if err := Check(ctx, pool); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	var role string
-	var lacks []string
-	err := pool.QueryRow(ctx, `
+	return checkRights(ctx, pool, "writer", `
 		select current_user, pg_catalog.array_remove(array[
 			case when not pg_catalog.has_schema_privilege('chatfeed', 'usage') then 'usage on schema chatfeed' end] ||
 			array(select 'insert, select (workflow_id, id) on ' || t from pg_catalog.unnest(array['chatfeed.messages', 'chatfeed.logs',
 				'chatfeed.stats', 'chatfeed.progress']::text[]) t
 				where not (pg_catalog.has_table_privilege(t, 'insert') and pg_catalog.has_column_privilege(t, 'workflow_id', 'select')
-					and pg_catalog.has_column_privilege(t, 'id', 'select'))), null)`).Scan(&role, &lacks)
+					and pg_catalog.has_column_privilege(t, 'id', 'select'))), null)`)
+}
+
+// checkRights is [Check] and then a query for the role and the rights that it lacks.
+func checkRights(ctx context.Context, pool *pgxpool.Pool, kind, query string) error {
+	if err := Check(ctx, pool); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var role string
+	var lacks []string
+	err := pool.QueryRow(ctx, query).Scan(&role, &lacks)
 	switch {
 	case err != nil:
 		return fmt.Errorf("check the rights of the database role: %w", err)
 	case len(lacks) > 0:
-		return fmt.Errorf("the database role %s lacks %q; docs/operations.md has the grants that a writer needs", role, lacks)
+		return fmt.Errorf("the database role %s lacks %q; docs/operations.md has the grants that a %s needs", role, lacks, kind)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func conflict(err error) bool {
 func locked(err error) []string {
 	var pg *pgconn.PgError
 	var workflows []string
-	if errors.As(err, &pg) && pg.Code == "55P03" {
+	if lockTimedOut(err) && errors.As(err, &pg) {
 		_ = json.Unmarshal([]byte(pg.Detail), &workflows) // another's trigger may raise it too, with another detail
 	}
 	return workflows

@@ -88,9 +88,9 @@ func (r *readiness) check(ctx context.Context) error {
 }
 
 // awaitDatabase checks the database once it answers and reports what is wrong with it for good. What somebody can mend
-// while the program runs is logged, and so is that it has been mended.
+// while the program runs is logged when it has lasted, as a migration may just be running; and so is that it has been mended.
 func awaitDatabase(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, check func(context.Context, *pgxpool.Pool) error) error {
-	said := ""
+	last, said := "", ""
 	for {
 		err := check(ctx, pool)
 		switch {
@@ -101,8 +101,10 @@ func awaitDatabase(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, ch
 			return nil
 		case errors.Is(err, db.ErrUnfit):
 			return err
-		case err.Error() != said:
-			said = err.Error()
+		case err.Error() != last:
+			last = err.Error()
+		case last != said:
+			said = last
 			log.WarnContext(ctx, "the database cannot be used yet; trying again", "error", err)
 		}
 		pause(ctx, time.Second)
