@@ -20,24 +20,10 @@ import (
 	"chatfeed/db/dbtest"
 )
 
-// unsteadyClock gives the triggers a clock that can be moved. They have their search path pinned, so the functions are made
-// anew with another clock's name. The returned function sets how far ahead of the true time it is, for all transactions at once.
+// unsteadyClock gives the triggers a clock that can be moved. The returned function sets how far ahead of the true time it is.
 func unsteadyClock(ctx context.Context, t *testing.T, pool *pgxpool.Pool) (move func(ahead time.Duration)) {
 	t.Helper()
-	_, err := pool.Exec(ctx, `
-		create sequence public.ahead minvalue -9000000000000000 start 1;
-		create function public.unsteady_clock() returns timestamptz language sql volatile security definer as
-			'select pg_catalog.clock_timestamp() + (select last_value from public.ahead) * interval ''1 microsecond''';
-		grant execute on function public.unsteady_clock() to public;
-		do $do$
-		declare
-			f regprocedure;
-		begin
-			foreach f in array array['chatfeed.stamp()', 'chatfeed.raise_horizon(bigint)', 'chatfeed.begin_history(text)']::regprocedure[] loop
-				execute replace(pg_get_functiondef(f), 'clock_timestamp()', 'public.unsteady_clock()');
-			end loop;
-		end
-		$do$`)
+	_, err := pool.Exec(ctx, dbtest.MovableClock)
 	require.NoError(t, err)
 	return func(ahead time.Duration) {
 		_, err := pool.Exec(ctx, `select setval('public.ahead', $1)`, ahead.Microseconds())

@@ -62,21 +62,18 @@ grant execute on function chatfeed.body(text, text, text, text, double precision
 -- +goose StatementBegin
 do $$
 declare
-    grantee text;
+    change text;
 begin
-    for grantee in
-        select distinct case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
+    for change in
+        select distinct format(case c.relname
+            when 'workflows' then 'revoke insert, update on chatfeed.workflows from %s'
+            else 'grant select on chatfeed.entries, chatfeed.heads, chatfeed.erasures to %s' end,
+            case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end)
         from pg_class c, aclexplode(c.relacl) a
-        where c.oid = 'chatfeed.workflows'::regclass and a.grantee <> c.relowner
+        where a.grantee <> c.relowner and (c.oid = 'chatfeed.workflows'::regclass
+            or c.oid = 'chatfeed.items'::regclass and a.privilege_type = 'SELECT')
     loop
-        execute format('revoke insert, update on chatfeed.workflows from %s', grantee);
-    end loop;
-    for grantee in
-        select distinct case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
-        from pg_class c, aclexplode(c.relacl) a
-        where c.oid = 'chatfeed.items'::regclass and a.grantee <> c.relowner and a.privilege_type = 'SELECT'
-    loop
-        execute format('grant select on chatfeed.entries, chatfeed.heads, chatfeed.erasures to %s', grantee);
+        execute change;
     end loop;
 end
 $$;

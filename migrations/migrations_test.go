@@ -100,7 +100,8 @@ func TestItemsOutlastAnUpgradeAndItsUndoing(t *testing.T) {
 		insert into chatfeed.messages (workflow_id, id, message, metadata) values ('a', '1', 'x', '`+deep+`'), ('b', '1', 'y', null);
 		insert into chatfeed.progress (workflow_id, id, progress, status) values ('a', '2', 1, 'running'), ('a', '3', 100, 'done');
 		insert into chatfeed.logs (workflow_id, id, message) values ('b', '2', 'z');
-		create role somebody; grant select, insert, update on chatfeed.workflows to somebody`)
+		create role somebody; grant select, insert, update on chatfeed.workflows to somebody;
+		create role reader; grant select on chatfeed.items to reader`)
 	require.NoError(t, err)
 	const items = `select workflow_id || ' ' || id || ' ' || "_createdAt" || ' ' || body::text || coalesce(metadata::text, '')
 		from chatfeed.items order by workflow_id, "_createdAt"`
@@ -116,6 +117,9 @@ func TestItemsOutlastAnUpgradeAndItsUndoing(t *testing.T) {
 			select max("_createdAt") from chatfeed.items i where i.workflow_id = h.id))::text from chatfeed.heads h order by id`))
 	require.Equal(t, []string{"false"}, texts(t, db, `select has_table_privilege('somebody', 'chatfeed.workflows', 'update')::text`),
 		"who writes needs no right on it any more")
+	require.Equal(t, []string{"true true true"}, texts(t, db, `select concat_ws(' ', has_table_privilege('reader', 'chatfeed.entries', 'select')::text,
+		has_table_privilege('reader', 'chatfeed.heads', 'select')::text, has_table_privilege('reader', 'chatfeed.erasures', 'select')::text)`),
+		"who reads the items goes on reading")
 	later := func(id string) {
 		_, err := db.ExecContext(t.Context(), `insert into chatfeed.logs (workflow_id, id, message) values ('a', $1, '')`, id)
 		require.NoError(t, err)

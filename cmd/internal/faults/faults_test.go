@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"chatfeed/cmd/internal/audit"
+	"chatfeed/db/dbtest"
 	"chatfeed/db/embedded"
 )
 
@@ -31,7 +32,7 @@ func faults() []fault {
 		{"the disk is full", setup{}, fillDisk},
 		{"statements time out", setup{writing: "&statement_timeout=500"}, timeStatementsOut},
 		{"the server is killed", setup{}, killServers},
-		{"the clock is stepped back", setup{prepare: fakeClock}, stepClockBack(time.Hour)},
+		{"the clock is stepped back", setup{prepare: dbtest.MovableClock}, stepClockBack(time.Hour)},
 		{"two servers are restarted in turn", setup{replicas: 2}, restartInTurn},
 		{"three servers are restarted in turn", setup{replicas: 3}, restartInTurn},
 
@@ -41,7 +42,7 @@ func faults() []fault {
 		{"a workflow is erased and written anew at once", setup{}, writeAnew(atOnce)},
 		{"a workflow is erased and written anew within a sweep", setup{}, writeAnew(withinASweep)},
 		{"a workflow is erased and written anew after sweeps", setup{}, writeAnew(acrossSweeps)},
-		{"the database loses its last commits", setup{prepare: fakeClock}, loseCommits},
+		{"the database loses its last commits", setup{prepare: dbtest.MovableClock}, loseCommits},
 		{"a workflow is heavy", several, heavy(rounds(40, 600))},
 		{"a workflow cannot be read", several, failing},
 		{"a workflow is read slowly", several, slowly},

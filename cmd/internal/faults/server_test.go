@@ -78,19 +78,3 @@ func (w *world) setClock(ahead time.Duration) {
 	w.t.Helper()
 	w.exec("select setval('public.ahead', $1)", ahead.Microseconds())
 }
-
-// fakeClock gives the triggers a clock that can be set. They have their search path pinned, so the functions are made anew
-// with another clock's name.
-const fakeClock = `
-create sequence public.ahead minvalue -9000000000000000 start 1;
-create function public.fake_clock() returns timestamptz language sql volatile as
-	'select pg_catalog.clock_timestamp() + (select last_value from public.ahead) * interval ''1 microsecond''';
-do $do$
-declare
-	f regprocedure;
-begin
-	foreach f in array array['chatfeed.stamp()', 'chatfeed.raise_horizon(bigint)', 'chatfeed.begin_history(text)']::regprocedure[] loop
-		execute replace(pg_get_functiondef(f), 'clock_timestamp()', 'public.fake_clock()');
-	end loop;
-end
-$do$`

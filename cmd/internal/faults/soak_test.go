@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/cmd/internal/audit"
+	"chatfeed/db/dbtest"
 	"chatfeed/db/embedded"
 )
 
@@ -38,7 +39,7 @@ func TestSoak(t *testing.T) {
 	chosen := cmp.Or(*seed, rand.Uint64())
 	_, _ = fmt.Fprintf(s.out, "soak: %v, -seed %d\n", *soak, chosen)
 	size := setup{
-		replicas: 3, prepare: fakeClock, heartbeat: time.Second,
+		replicas: 3, prepare: dbtest.MovableClock, heartbeat: time.Second,
 		audit: audit.Config{Workflows: workflows(3), Rate: 50, Silence: 5 * time.Second, Settle: time.Minute},
 	}
 	if *soak >= fullSoak {
