@@ -37,7 +37,7 @@ generate:
 # run the linter on both modules
 lint:
     {{ lint }} run ./... ./cmd/dev/...
-    GOOS=darwin go vet ./db/embedded
+    GOOS=darwin go vet ./internal/embedded
 
 # format the code
 format:

@@ -18,7 +18,7 @@ import (
 
 	"chatfeed/activities"
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dbtest.Goroutines()...) }

@@ -18,7 +18,7 @@ import (
 
 	"chatfeed/activities"
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // writes is a writer that is a function.

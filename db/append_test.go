@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 func TestAppendCommitsWithTheRestOfTheTransactionOrNotAtAll(t *testing.T) {

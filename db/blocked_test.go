@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // hold opens a transaction of somebody else's that has written to workflows and does not end. release ends it.

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 )
 
 func TestWhatIsErasedOrChangedIsOnRecordAndAnnounced(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // raising has messages fail with the SQLSTATE that their text is: while they are inserted or, with a role of "commit", when

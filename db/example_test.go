@@ -10,7 +10,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"chatfeed/db"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/embedded"
 	"chatfeed/migrations"
 )
 

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/dbtest"
+	"chatfeed/internal/embedded"
 )
 
 // writeThrough writes items 0 to n-1, each until it is known to be written, as a retried activity does.

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 )
 
 // The triggers act with their owner's rights, so nobody else may put them on a table of his own.

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // unsteadyClock gives the triggers a clock that can be moved. The returned function sets how far ahead of the true time it is.

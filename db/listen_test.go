@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 )
 
 // mute stands between a client and PostgreSQL, on any number of connections. From the moment that a client sends the

@@ -6,7 +6,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dbtest.Goroutines()...) }

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 )
 
 const (

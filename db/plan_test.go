@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 )
 
 // PostgreSQL takes a workflow for as long as they are on average. Where it is told how many items a page may have, and that

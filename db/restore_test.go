@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // client runs one of PostgreSQL's client programs and returns what it printed.

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
-	"chatfeed/db/embedded"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
+	"chatfeed/internal/embedded"
 	"chatfeed/migrations"
 )
 

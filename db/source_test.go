@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 )
 
 func newSource(t testing.TB, pool *pgxpool.Pool, cfg db.SourceConfig) *db.Source {

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/dbtest"
+	"chatfeed/internal/embedded"
 	"chatfeed/migrations"
 )
 

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 )
 
 // Who lists workflows takes at most two connections, and does not wait for ever for a turn.

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 func newWriter(t testing.TB, pool *pgxpool.Pool) *db.Writer {

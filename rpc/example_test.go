@@ -11,8 +11,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"chatfeed/db"
-	"chatfeed/db/embedded"
 	"chatfeed/feed"
+	"chatfeed/internal/embedded"
 	"chatfeed/migrations"
 	"chatfeed/rpc"
 	v1 "chatfeed/rpc/chatfeedv1"

@@ -5,7 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dbtest.Goroutines()...) }

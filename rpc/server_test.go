@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 	"chatfeed/rpc"
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )

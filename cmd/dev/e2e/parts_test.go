@@ -21,8 +21,8 @@ import (
 
 	"chatfeed/cmd/dev/internal/demo"
 	"chatfeed/cmd/dev/internal/temporaldev"
-	"chatfeed/db/dbtest"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/dbtest"
+	"chatfeed/internal/embedded"
 )
 
 // partEnv is the environment variable that makes the test binary one part of a stack, so that a test can kill the part.

@@ -16,8 +16,8 @@ import (
 
 	"chatfeed/cmd/internal/audit"
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
 	"chatfeed/feed"
+	"chatfeed/internal/dbtest"
 	"chatfeed/rpc"
 )
 

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // AsProgram in the environment makes the test binary the chatfeed program; see TestMain.

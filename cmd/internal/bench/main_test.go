@@ -8,7 +8,7 @@ import (
 
 	"chatfeed/cmd/internal/bench"
 	"chatfeed/cmd/internal/program"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // TestMain is outside of the package, as the program that scenarios start imports the package.

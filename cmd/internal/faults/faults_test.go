@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"chatfeed/cmd/internal/audit"
-	"chatfeed/db/dbtest"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/dbtest"
+	"chatfeed/internal/embedded"
 )
 
 // fault is something bad that happens to a world. It happens and is over when inflict returns, and inflict requires that it

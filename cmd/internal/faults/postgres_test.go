@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"chatfeed/db/embedded"
+	"chatfeed/internal/embedded"
 )
 
 // terminated ends the servers' connections for which the condition holds and returns how many there were.

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/cmd/internal/audit"
-	"chatfeed/db/dbtest"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/dbtest"
+	"chatfeed/internal/embedded"
 )
 
 const (

@@ -17,7 +17,7 @@ import (
 
 	"chatfeed/cmd/internal/audit"
 	"chatfeed/db"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/embedded"
 	"chatfeed/migrations"
 )
 

@@ -24,7 +24,7 @@ import (
 	"chatfeed/cmd/internal/audit"
 	"chatfeed/cmd/internal/program"
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // auditCommand runs chatfeed audit to its end.

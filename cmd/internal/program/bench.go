@@ -14,7 +14,7 @@ import (
 
 	"chatfeed/cmd/internal/bench"
 	"chatfeed/db"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/embedded"
 )
 
 // Bench is the command that measures chatfeed against baselines, all of it on this machine.

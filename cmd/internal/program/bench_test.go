@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/cmd/internal/bench"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // refused runs a command line that is wrong and returns what it says.

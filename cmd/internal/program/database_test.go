@@ -15,8 +15,8 @@ import (
 
 	"chatfeed/cmd/internal/program"
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/dbtest"
+	"chatfeed/internal/embedded"
 )
 
 // logged collects what a program logs.

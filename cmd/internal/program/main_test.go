@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chatfeed/cmd/internal/program"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 )
 
 // asProgram in the environment makes the test binary the chatfeed program, so that tests can run one of their own.

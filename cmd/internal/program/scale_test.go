@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/db"
-	"chatfeed/db/dbtest"
+	"chatfeed/internal/dbtest"
 	v1 "chatfeed/rpc/chatfeedv1"
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )

@@ -21,7 +21,7 @@ import (
 	"chatfeed/cmd/dev/internal/demo"
 	"chatfeed/cmd/dev/internal/temporaldev"
 	"chatfeed/cmd/internal/program"
-	"chatfeed/db/embedded"
+	"chatfeed/internal/embedded"
 )
 
 // Stack is which ports and folders the parts use. Port 0 is any free port.

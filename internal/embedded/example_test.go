@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"chatfeed/db/embedded"
+	"chatfeed/internal/embedded"
 )
 
 func Example() {

@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"chatfeed/db/embedded"
+	"chatfeed/internal/embedded"
 	"chatfeed/migrations"
 )
 
@@ -77,7 +77,7 @@ func Server(t testing.TB) *embedded.Server {
 // Goroutines returns the options that have goleak pass over the goroutines of the shared server, which live as long as the
 // process. [Server] leaves none behind that they would hide, because stopping one waits for its goroutines.
 func Goroutines() []goleak.Option {
-	const server = "chatfeed/db/embedded."
+	const server = "chatfeed/internal/embedded."
 	return []goleak.Option{
 		goleak.IgnoreAnyFunction(server + "(*supervisor).follow"),
 		goleak.IgnoreAnyFunction(server + "(*supervisor).record"),

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"chatfeed/db/embedded"
+	"chatfeed/internal/embedded"
 	"chatfeed/migrations"
 )
 
