@@ -78,13 +78,14 @@ func (w *world) told(before audit.Progress, gone, anew int) {
 	})
 }
 
-// eraseItems erases some items of a workflow, the newest among them.
+// eraseItems erases some items of a workflow, the newest among them. Of what was redacted, followers were told already.
 func eraseItems(w *world) {
 	ctx := w.t.Context()
 	for range rounds(3, 20) {
 		workflow, _ := w.pick()
-		erased := w.had(`(select type, id from chatfeed.items where workflow_id = $1 order by "_createdAt" desc limit 3)
-			union (select type, id from chatfeed.items where workflow_id = $1 order by random() limit 20)`, workflow)
+		erased := w.had(`with may as (select * from chatfeed.items
+				where workflow_id = $1 and body ->> 'message' is distinct from 'redacted')
+			(select type, id from may order by "_createdAt" desc limit 3) union (select type, id from may order by random() limit 20)`, workflow)
 		before := w.audit.Progress()
 		w.change("items are erased", func(tx pgx.Tx) error {
 			for _, n := range erased {
