@@ -18,7 +18,7 @@ func write() Scenario {
 		Title: "Writing",
 		About: `Rows per second that are durable when callers write one row at a time, each to a workflow of its own.
 **notified**: each caller commits its row into ` + "`chatfeed.messages`" + ` on a connection of its own. **plain**: the same into a table
-of the same columns, checks and indexes without any triggers, whose rows are neither stamped in the order of their commits
+of the same columns, limits and indexes without any triggers, whose rows are neither stamped in the order of their commits
 nor announced; the baseline. **writer**: all callers share one ` + "`db.Writer`" + `, which commits in groups what they have
 queued, in order and announced. Statements are prepared and connections warm. The three take turns of a second, and each
 figure is the median of its turns.`,
@@ -80,7 +80,11 @@ func (l *Lab) plainMessages(ctx context.Context) (drop func(), err error) {
 		defer cancel()
 		_, _ = l.Pool.Exec(ctx, `drop schema chatfeed_bench cascade`)
 	}
-	if _, err := l.Pool.Exec(ctx, `create table chatfeed_bench.messages (like chatfeed.messages including all)`); err != nil {
+	// The limits as constraints, as one would write them.
+	if _, err := l.Pool.Exec(ctx, `create table chatfeed_bench.messages (like chatfeed.messages including all,
+		check (octet_length(workflow_id) between 1 and 1000), check (octet_length(id) between 1 and 200),
+		check (octet_length(message) <= 1048576), check (octet_length(role) <= 1000 and octet_length(status) <= 1000),
+		check (octet_length(metadata::text) <= 131072))`); err != nil {
 		drop()
 		return nil, fmt.Errorf("make the plain table: %w", err)
 	}

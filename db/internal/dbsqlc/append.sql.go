@@ -13,26 +13,28 @@ const insertLogs = `-- name: InsertLogs :many
 insert into chatfeed.logs (workflow_id, id, level, message, metadata)
 select i.workflow_id, i.id, i.level, i.message, nullif(i.metadata, '')::jsonb
 from (
-    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
-           pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::text[]) as level,
-           pg_catalog.unnest($5::text[]) as message
-) i, (
-    select pg_catalog.set_config('chatfeed.lock', $6::text, true),
-           pg_catalog.set_config('chatfeed.lock_timeout', case when $7::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
-           pg_catalog.set_config('lock_timeout', case when $7::text <> '' then $7::text else pg_catalog.current_setting('lock_timeout') end, true)
-) settings
+    select pg_catalog.unnest(case
+               when pg_catalog.set_config('chatfeed.lock', $1::text, true) is not null
+                   and pg_catalog.set_config('chatfeed.lock_timeout', case when $2::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true) is not null
+                   and pg_catalog.set_config('lock_timeout', case when $2::text <> '' then $2::text else pg_catalog.current_setting('lock_timeout') end, true) is not null
+               then $3::text[]
+           end) as workflow_id,
+           pg_catalog.unnest($4::text[]) as id,
+           pg_catalog.unnest($5::text[]) as metadata, pg_catalog.unnest($6::text[]) as level,
+           pg_catalog.unnest($7::text[]) as message
+) i
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
 `
 
 type InsertLogsParams struct {
+	Lock        string
+	Patience    string
 	WorkflowIds []string
 	Ids         []string
 	Metadata    []string
 	Levels      []string
 	Messages    []string
-	Lock        string
-	Patience    string
 }
 
 type InsertLogsRow struct {
@@ -42,13 +44,13 @@ type InsertLogsRow struct {
 
 func (q *Queries) InsertLogs(ctx context.Context, arg InsertLogsParams) ([]InsertLogsRow, error) {
 	rows, err := q.db.Query(ctx, insertLogs,
+		arg.Lock,
+		arg.Patience,
 		arg.WorkflowIds,
 		arg.Ids,
 		arg.Metadata,
 		arg.Levels,
 		arg.Messages,
-		arg.Lock,
-		arg.Patience,
 	)
 	if err != nil {
 		return nil, err
@@ -73,27 +75,29 @@ const insertMessages = `-- name: InsertMessages :many
 insert into chatfeed.messages (workflow_id, id, role, message, status, metadata)
 select i.workflow_id, i.id, i.role, i.message, i.status, nullif(i.metadata, '')::jsonb
 from (
-    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
-           pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::text[]) as role,
-           pg_catalog.unnest($5::text[]) as message, pg_catalog.unnest($6::text[]) as status
-) i, (
-    select pg_catalog.set_config('chatfeed.lock', $7::text, true),
-           pg_catalog.set_config('chatfeed.lock_timeout', case when $8::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
-           pg_catalog.set_config('lock_timeout', case when $8::text <> '' then $8::text else pg_catalog.current_setting('lock_timeout') end, true)
-) settings
+    select pg_catalog.unnest(case
+               when pg_catalog.set_config('chatfeed.lock', $1::text, true) is not null
+                   and pg_catalog.set_config('chatfeed.lock_timeout', case when $2::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true) is not null
+                   and pg_catalog.set_config('lock_timeout', case when $2::text <> '' then $2::text else pg_catalog.current_setting('lock_timeout') end, true) is not null
+               then $3::text[]
+           end) as workflow_id,
+           pg_catalog.unnest($4::text[]) as id,
+           pg_catalog.unnest($5::text[]) as metadata, pg_catalog.unnest($6::text[]) as role,
+           pg_catalog.unnest($7::text[]) as message, pg_catalog.unnest($8::text[]) as status
+) i
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
 `
 
 type InsertMessagesParams struct {
+	Lock        string
+	Patience    string
 	WorkflowIds []string
 	Ids         []string
 	Metadata    []string
 	Roles       []string
 	Messages    []string
 	Statuses    []string
-	Lock        string
-	Patience    string
 }
 
 type InsertMessagesRow struct {
@@ -107,19 +111,20 @@ type InsertMessagesRow struct {
 // The settings are for the triggers, until the transaction ends: which workflows to lock first, as a JSON array in order, so
 // that two transactions of several inserts never wait for each other in a circle; and for how many milliseconds this insert
 // waits for a lock, after which the trigger gives the transaction its own lock_timeout back. Empty means none, and no bound.
+// They are made in what the workflows' array is taken from, which is evaluated once and first; a join costs more than they do.
 //
 // These statements run on connections of others too, so what they call is named with its schema: an exact match in
 // somebody's public schema would come before PostgreSQL's own polymorphic function.
 func (q *Queries) InsertMessages(ctx context.Context, arg InsertMessagesParams) ([]InsertMessagesRow, error) {
 	rows, err := q.db.Query(ctx, insertMessages,
+		arg.Lock,
+		arg.Patience,
 		arg.WorkflowIds,
 		arg.Ids,
 		arg.Metadata,
 		arg.Roles,
 		arg.Messages,
 		arg.Statuses,
-		arg.Lock,
-		arg.Patience,
 	)
 	if err != nil {
 		return nil, err
@@ -143,27 +148,29 @@ const insertProgress = `-- name: InsertProgress :many
 insert into chatfeed.progress (workflow_id, id, progress, status, result, metadata)
 select i.workflow_id, i.id, i.progress, i.status, i.result, nullif(i.metadata, '')::jsonb
 from (
-    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
-           pg_catalog.unnest($3::text[]) as metadata, pg_catalog.unnest($4::double precision[]) as progress,
-           pg_catalog.unnest($5::text[]) as status, pg_catalog.unnest($6::text[]) as result
-) i, (
-    select pg_catalog.set_config('chatfeed.lock', $7::text, true),
-           pg_catalog.set_config('chatfeed.lock_timeout', case when $8::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
-           pg_catalog.set_config('lock_timeout', case when $8::text <> '' then $8::text else pg_catalog.current_setting('lock_timeout') end, true)
-) settings
+    select pg_catalog.unnest(case
+               when pg_catalog.set_config('chatfeed.lock', $1::text, true) is not null
+                   and pg_catalog.set_config('chatfeed.lock_timeout', case when $2::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true) is not null
+                   and pg_catalog.set_config('lock_timeout', case when $2::text <> '' then $2::text else pg_catalog.current_setting('lock_timeout') end, true) is not null
+               then $3::text[]
+           end) as workflow_id,
+           pg_catalog.unnest($4::text[]) as id,
+           pg_catalog.unnest($5::text[]) as metadata, pg_catalog.unnest($6::double precision[]) as progress,
+           pg_catalog.unnest($7::text[]) as status, pg_catalog.unnest($8::text[]) as result
+) i
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
 `
 
 type InsertProgressParams struct {
+	Lock        string
+	Patience    string
 	WorkflowIds []string
 	Ids         []string
 	Metadata    []string
 	Progress    []float64
 	Statuses    []string
 	Results     []string
-	Lock        string
-	Patience    string
 }
 
 type InsertProgressRow struct {
@@ -173,14 +180,14 @@ type InsertProgressRow struct {
 
 func (q *Queries) InsertProgress(ctx context.Context, arg InsertProgressParams) ([]InsertProgressRow, error) {
 	rows, err := q.db.Query(ctx, insertProgress,
+		arg.Lock,
+		arg.Patience,
 		arg.WorkflowIds,
 		arg.Ids,
 		arg.Metadata,
 		arg.Progress,
 		arg.Statuses,
 		arg.Results,
-		arg.Lock,
-		arg.Patience,
 	)
 	if err != nil {
 		return nil, err
@@ -204,27 +211,29 @@ const insertStats = `-- name: InsertStats :many
 insert into chatfeed.stats (workflow_id, id, processing_time, token_count, metadata)
 select i.workflow_id, i.id, i.processing_time, i.token_count, nullif(i.metadata, '')::jsonb
 from (
-    select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::text[]) as id,
-           pg_catalog.unnest($3::text[]) as metadata,
-           pg_catalog.unnest($4::double precision[]) as processing_time,
-           pg_catalog.unnest($5::integer[]) as token_count
-) i, (
-    select pg_catalog.set_config('chatfeed.lock', $6::text, true),
-           pg_catalog.set_config('chatfeed.lock_timeout', case when $7::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true),
-           pg_catalog.set_config('lock_timeout', case when $7::text <> '' then $7::text else pg_catalog.current_setting('lock_timeout') end, true)
-) settings
+    select pg_catalog.unnest(case
+               when pg_catalog.set_config('chatfeed.lock', $1::text, true) is not null
+                   and pg_catalog.set_config('chatfeed.lock_timeout', case when $2::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true) is not null
+                   and pg_catalog.set_config('lock_timeout', case when $2::text <> '' then $2::text else pg_catalog.current_setting('lock_timeout') end, true) is not null
+               then $3::text[]
+           end) as workflow_id,
+           pg_catalog.unnest($4::text[]) as id,
+           pg_catalog.unnest($5::text[]) as metadata,
+           pg_catalog.unnest($6::double precision[]) as processing_time,
+           pg_catalog.unnest($7::integer[]) as token_count
+) i
 on conflict (workflow_id, id) do nothing
 returning workflow_id, id
 `
 
 type InsertStatsParams struct {
+	Lock            string
+	Patience        string
 	WorkflowIds     []string
 	Ids             []string
 	Metadata        []string
 	ProcessingTimes []float64
 	TokenCounts     []int32
-	Lock            string
-	Patience        string
 }
 
 type InsertStatsRow struct {
@@ -234,13 +243,13 @@ type InsertStatsRow struct {
 
 func (q *Queries) InsertStats(ctx context.Context, arg InsertStatsParams) ([]InsertStatsRow, error) {
 	rows, err := q.db.Query(ctx, insertStats,
+		arg.Lock,
+		arg.Patience,
 		arg.WorkflowIds,
 		arg.Ids,
 		arg.Metadata,
 		arg.ProcessingTimes,
 		arg.TokenCounts,
-		arg.Lock,
-		arg.Patience,
 	)
 	if err != nil {
 		return nil, err
