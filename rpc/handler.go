@@ -124,6 +124,8 @@ func (c Config) routes() []route {
 		gated(chatfeedv1connect.NewChatServiceHandler(&chatService{c}, options))
 	}
 	gated("GET /workflows/{id}/chatData", http.HandlerFunc(service.chatData))
+	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
+	gated("GET /events", http.HandlerFunc(service.events))
 	reflector := grpcreflect.NewStaticReflector(services...)
 	gated(grpcreflect.NewHandlerV1(reflector))
 	gated(grpcreflect.NewHandlerV1Alpha(reflector))
@@ -143,6 +145,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows
                           /chatfeed.v1.ChatService/SendMessage   CancelWorkflow
 REST                      /workflows/{id}/chatData?afterTimestamp=0
+Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
 Health                    /healthz   /readyz   grpc.health.v1.Health
 `)
 }

@@ -64,6 +64,10 @@ var (
 		workflowID: "workflow id", after: "afterTimestamp", before: "beforeTimestamp", last: "last", limit: "limit",
 		types: "types", wait: "wait", maxWorkflows: 1, minLast: 1,
 	}
+	// The id of an event of many workflows has a position for each, so there are not as many as elsewhere.
+	eventsForm = form{
+		workflows: "workflow", workflowID: "workflow[i]", after: "after", last: "last", types: "types", maxWorkflows: 100,
+	}
 )
 
 // at is the name of a part of the workflow at a place.

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -37,6 +38,54 @@ func chatDataRequest(id string, query url.Values) (q request, ignored []string, 
 	q.types = parseTypes(chatDataForm.types, query)
 	return q, ignored, q.check(chatDataForm)
 }
+
+// eventsRequest reads the request of events. What a client comes back with is in Last-Event-ID, as EventSource does it, or in
+// after: the id of an event, or a time. Who has a cursor for each of many workflows gives as many of these, in the same
+// order. Where to begin without a cursor is what last says.
+func eventsRequest(r *http.Request) (request, error) {
+	query := r.URL.Query()
+	ids := query[eventsForm.workflows]
+	if id := r.PathValue("id"); id != "" {
+		ids = []string{id}
+	}
+	q := request{from: make([]start, len(ids)), types: parseTypes(eventsForm.types, query)}
+	last, err := parseCount(eventsForm.last, query, eventsForm.minLast, maxLast)
+	if err != nil {
+		return q, err
+	}
+	for i, id := range ids {
+		q.from[i] = start{workflowID: id, last: last}
+	}
+	if err := q.check(eventsForm); err != nil {
+		return q, err
+	}
+	field, cursors := eventsForm.after, query[eventsForm.after]
+	if id := r.Header.Get(lastEventID); id != "" {
+		field, cursors = lastEventID, []string{id}
+	}
+	if n := len(cursors); n > 1 && n != len(ids) {
+		return q, invalid(field, "is given %d times for %d workflows; one for all or one for each is accepted", n, len(ids))
+	}
+	for i, text := range cursors {
+		to := q.from
+		if len(cursors) > 1 {
+			to = q.from[i : i+1]
+		}
+		if text != "" && !parsePositions(text, to) {
+			return q, invalid(field, "%.100q is not a cursor; the id of an event of the same workflows in the same order, Unix seconds "+
+				"with up to six decimals and RFC 3339 are accepted", text)
+		}
+	}
+	for i := range q.from {
+		if q.from[i].after != nil {
+			q.from[i].last = nil
+		}
+	}
+	return q, nil
+}
+
+// lastEventID is the header with the id of the last event that a client has.
+const lastEventID = "Last-Event-ID"
 
 // parseTime reads a time, nil where there is none.
 func parseTime(field string, query url.Values) (*feed.Cursor, error) {

@@ -103,6 +103,14 @@ func encodeREST(wire wireItem) ([]byte, error) {
 	return append(b, `, "_createdAt": `+at+`}}`...), nil
 }
 
+// goneText names an item that was erased, as chatData's items are named.
+func goneText(gone feed.Gone) []byte {
+	b := appendString([]byte(`{"workflowId": `), validText(gone.WorkflowID))
+	b = appendString(append(b, `, "type": `...), validText(gone.Type))
+	b = appendString(append(b, `, "id": `...), validText(gone.ID))
+	return append(b, `, "_createdAt": `+formatTimestamp(clamp(gone.CreatedAt))+`}`...)
+}
+
 // appendString appends a text as JSON.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
