@@ -78,9 +78,14 @@ func (e *eventStream) send(batch feed.Batch) error {
 	return e.write(b)
 }
 
-// move notes what the client has of a workflow, and returns the id that says what it has of all.
+// move notes what the client has of a workflow, and returns the id that says what it has of all. There is none for a workflow
+// that nobody has asked for, should a source give its items.
 func (e *eventStream) move(workflowID string, to feed.Cursor) string {
-	e.from[slices.IndexFunc(e.from, func(s start) bool { return s.workflowID == workflowID })].after = &to
+	i := slices.IndexFunc(e.from, func(s start) bool { return s.workflowID == workflowID })
+	if i < 0 {
+		return ""
+	}
+	e.from[i].after = &to
 	return formatPositions(e.from)
 }
 

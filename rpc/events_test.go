@@ -311,3 +311,25 @@ func TestAnEventStreamForManyBeginsAtATime(t *testing.T) {
 	}
 	require.Equal(t, "b1 b2 b3 b4 b5 b6 b7 b8 b9 ", got.String())
 }
+
+// A source that gives items of another workflow is wrong, but does not break the stream or the client's cursor.
+func TestAnItemOfAnotherWorkflowMovesNoCursor(t *testing.T) {
+	t.Parallel()
+	other := complete(&feed.Item{ID: "other"}, 2)
+	other.WorkflowID = "another"
+	s := serve(t, &source{after: func(at feed.Position, _ feed.Window) (feed.Page, error) {
+		if at.Cursor >= 3 {
+			return feed.Page{}, nil
+		}
+		return feed.Page{Items: []*feed.Item{complete(&feed.Item{}, 1), other, complete(&feed.Item{}, 3)}}, nil
+	}, before: func(feed.Position, feed.Window) (feed.Page, error) {
+		return feed.Page{Items: []*feed.Item{complete(&feed.Item{}, 3)}, More: true}, nil
+	}}, config{})
+	next, _ := s.hear(t, url.Values{"workflow": {"wf"}})
+	require.Equal(t, "2000", next().retry)
+	var ids []string
+	for range 3 {
+		ids = append(ids, next().id)
+	}
+	require.Equal(t, []string{"0.000001", "", "0.000003"}, ids)
+}

@@ -54,8 +54,8 @@ type FeedServiceClient interface {
 	// 1 MiB of items, or one larger item, so it may have fewer items than were asked for: while up_to_date is false, go on
 	// after the last item, or backwards before the first.
 	GetChatData(context.Context, *chatfeedv1.GetChatDataRequest) (*chatfeedv1.GetChatDataResponse, error)
-	// ListWorkflows lists the workflows that have items and that the client may read by when they were last active, newest first. The time that the pages
-	// go by may be a minute behind the newest item; each page is in the order of the newest items.
+	// ListWorkflows lists the workflows that have items and that the client may read by when they were last active, newest
+	// first. The time that the pages go by may be a minute behind the newest item; each page is in the order of the newest items.
 	ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error)
 }
 
@@ -135,8 +135,8 @@ type FeedServiceHandler interface {
 	// 1 MiB of items, or one larger item, so it may have fewer items than were asked for: while up_to_date is false, go on
 	// after the last item, or backwards before the first.
 	GetChatData(context.Context, *chatfeedv1.GetChatDataRequest) (*chatfeedv1.GetChatDataResponse, error)
-	// ListWorkflows lists the workflows that have items and that the client may read by when they were last active, newest first. The time that the pages
-	// go by may be a minute behind the newest item; each page is in the order of the newest items.
+	// ListWorkflows lists the workflows that have items and that the client may read by when they were last active, newest
+	// first. The time that the pages go by may be a minute behind the newest item; each page is in the order of the newest items.
 	ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error)
 }
 
