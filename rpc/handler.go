@@ -1,8 +1,9 @@
 // Package rpc serves a feed to clients: the Connect services of package chatfeed.v1 (over Connect, gRPC and gRPC-Web),
-// the REST endpoint of the polling design, health and reflection, all as one [http.Handler].
+// server-sent events, the REST endpoint of the polling design, health and reflection, all as one [http.Handler].
 //
-// Every stream is the same loop over a [feed.Subscription]; a transport only says how a batch becomes bytes. An item is
-// encoded once per format, whoever receives it. A client sees its own mistakes in full and nothing of the server's inside.
+// A request comes through the gate, which makes a [Viewer] of it, and is read into one form, whatever its protocol. Every
+// stream is the same loop over a [feed.Subscription]; a transport only says how a batch becomes bytes. An item is encoded once
+// per format, whoever receives it. A client sees its own mistakes in full and nothing of the server's inside.
 package rpc
 
 import (
