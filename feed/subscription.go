@@ -203,9 +203,11 @@ func (s *Subscription) advance(f *follow) []*Item {
 	}
 }
 
-// taken returns the items of the types that the subscription takes.
+// taken returns the items of the types that the subscription takes; the same slice where it takes all, as almost every
+// subscription does.
 func (s *Subscription) taken(items []*Item) []*Item {
-	if s.types == nil {
+	other := func(item *Item) bool { return !slices.Contains(s.types, item.Type) }
+	if s.types == nil || !slices.ContainsFunc(items, other) {
 		return items
 	}
 	return slices.Collect(func(yield func(*Item) bool) {

@@ -34,6 +34,9 @@ func (s *chatService) SendMessage(ctx context.Context, request *v1.SendMessageRe
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
+	if !s.viewer(ctx).CanWrite(request.GetWorkflowId()) { // whether the workflow exists or not
+		return nil, public(ctx, s.Log, errForbidden)
+	}
 	sent, err := s.Chat.Send(ctx, request.GetWorkflowId(), ChatMessage{ID: request.GetId(), Text: request.GetText()})
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
@@ -45,9 +48,16 @@ func (s *chatService) SendMessage(ctx context.Context, request *v1.SendMessageRe
 func (s *chatService) CancelWorkflow(
 	ctx context.Context, request *v1.CancelWorkflowRequest,
 ) (*v1.CancelWorkflowResponse, error) {
+	viewer := s.viewer(ctx)
 	err := checkWorkflowID("workflow_id", request.GetWorkflowId())
-	if err == nil {
+	switch {
+	case err != nil:
+	case viewer.CanWrite(request.GetWorkflowId()):
 		err = s.Chat.Cancel(ctx, request.GetWorkflowId())
+	case viewer.CanRead(request.GetWorkflowId()):
+		err = errForbidden
+	default:
+		err = ErrWorkflowNotFound
 	}
 	if err != nil {
 		return nil, public(ctx, s.Log, err)

@@ -9,65 +9,29 @@ import (
 	"chatfeed/feed"
 )
 
-// chatData is a request for a run of one workflow's items, over whichever protocol it came.
-type chatData struct {
-	workflowID    string
-	after, before *feed.Cursor
-	last          int  // above zero: the newest so many
-	limit         int  // zero: no limit
-	onePage       bool // without a limit, what the feed puts on one page is enough; so it is backwards
-	types         []string
-	wait          time.Duration
-}
-
-// fields are a protocol's names for what can be wrong.
-type fields struct{ workflowID, after, last, limit, types, wait string }
-
-// check reports the first field that is wrong, under the protocol's own name for it.
-func (q *chatData) check(f fields) error {
-	if err := checkWorkflowID(f.workflowID, q.workflowID); err != nil {
-		return err
-	}
-	backwards := q.backwards()
-	switch {
-	case backwards && q.after != nil:
-		return invalid(f.after, "reads forwards and cannot stand together with what reads backwards")
-	case q.last < 0 || q.last > maxLast:
-		return invalid(f.last, "is %d; 1 to %d are accepted", q.last, maxLast)
-	case q.limit < 0 || q.limit > maxLimit:
-		return invalid(f.limit, "is %d; 1 to %d are accepted", q.limit, maxLimit)
-	case q.wait < 0 || q.wait > maxWait:
-		return invalid(f.wait, "is %v; 0s to %v are accepted", q.wait, maxWait)
-	case backwards && q.wait > 0:
-		return invalid(f.wait, "waits for new items and cannot stand together with what reads backwards")
-	}
-	_, err := checkTypes(f.types, q.types)
-	return err
-}
-
-func (q *chatData) backwards() bool { return q.last > 0 || q.before != nil }
-
 // most is how many items are asked for; zero is all there are.
-func (q *chatData) most() int {
-	if q.last > 0 && (q.limit == 0 || q.last < q.limit) {
-		return q.last
+func (q *request) most() int {
+	limit, last := q.limit, q.from[0].last
+	switch {
+	case limit == nil && last == nil:
+		return 0
+	case limit == nil || last != nil && *last < *limit:
+		return *last
 	}
-	return q.limit
+	return *limit
 }
 
 // pages reads pages in the direction of reading and hands each on, until take has enough, there are as many items as are
 // asked for, or nothing follows. It reports whether nothing follows.
-func (q *chatData) pages(
+func (q *request) pages(
 	ctx context.Context, f *feed.Feed, take func([]*feed.Item) (enough bool, err error),
 ) (upToDate bool, err error) {
 	read := feed.Read{
-		Position:  feed.Position{WorkflowID: q.workflowID},
+		Position:  feed.Position{WorkflowID: q.from[0].workflowID, Cursor: q.from[0].cursor()},
 		Backwards: q.backwards(),
-		Types:     nonEmpty(q.types),
+		Types:     q.types,
 	}
 	switch {
-	case q.after != nil:
-		read.Cursor = *q.after
 	case q.before != nil:
 		read.Cursor = *q.before
 	case read.Backwards:
@@ -101,7 +65,7 @@ const busyPause = time.Second
 
 // page reads one page. The first may be refused because the feed is busy. For the others there is half an answer, which a
 // refusal would throw away, so they wait.
-func (q *chatData) page(ctx context.Context, f *feed.Feed, read feed.Read, begun bool) (feed.Page, error) {
+func (q *request) page(ctx context.Context, f *feed.Feed, read feed.Read, begun bool) (feed.Page, error) {
 	if !begun && !read.Backwards {
 		return f.Await(ctx, read, q.wait)
 	}
@@ -121,7 +85,7 @@ func (q *chatData) page(ctx context.Context, f *feed.Feed, read feed.Read, begun
 }
 
 // read gives the items page by page, the oldest first, and reports whether nothing follows in the direction of reading.
-func (q *chatData) read(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (upToDate bool, err error) {
+func (q *request) read(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (upToDate bool, err error) {
 	if q.backwards() {
 		return q.readBackwards(ctx, f, give)
 	}
@@ -133,7 +97,7 @@ const maxHeld = 1 << 20
 
 // readBackwards goes back to where the items begin and gives them from there. On its way it holds no more than the pages
 // that it has read last; what came before those is read again, forwards.
-func (q *chatData) readBackwards(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (bool, error) {
+func (q *request) readBackwards(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (bool, error) {
 	var held [][]*feed.Item // the newest page first
 	var newest feed.Cursor
 	size := 0
@@ -161,7 +125,7 @@ func (q *chatData) readBackwards(ctx context.Context, f *feed.Feed, give func([]
 	if last == newest {
 		return upToDate, nil
 	}
-	rest := chatData{workflowID: q.workflowID, after: &last, types: q.types}
+	rest := request{from: []start{{workflowID: q.from[0].workflowID, after: &last}}, types: q.types}
 	_, err = rest.pages(ctx, f, func(items []*feed.Item) (bool, error) {
 		n := len(items)
 		for n > 0 && items[n-1].CreatedAt > newest { // it has come since
@@ -178,11 +142,4 @@ func sizeOf(items []*feed.Item) int {
 		size += item.Size()
 	}
 	return size
-}
-
-func nonEmpty(types []string) []string {
-	if len(types) == 0 {
-		return nil
-	}
-	return types
 }

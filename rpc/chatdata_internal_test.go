@@ -51,14 +51,14 @@ func (s *busySource) Erased(context.Context, string, int64, int) ([]feed.Gone, e
 }
 
 // ask is the ids of what a query gives.
-func (s *busySource) ask(ctx context.Context, t *testing.T, query chatData) (ids []string, err error) {
+func (s *busySource) ask(ctx context.Context, t *testing.T, query request) (ids []string, err error) {
 	t.Helper()
 	f, err := feed.New(s, feed.Config{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	running, stop := context.WithCancel(t.Context())
 	defer stop()
 	go f.Run(running)
-	query.workflowID = "wf"
+	query.from[0].workflowID = "wf"
 	_, err = query.read(ctx, f, func(items []*feed.Item) error {
 		for _, item := range items {
 			ids = append(ids, item.ID)
@@ -70,7 +70,8 @@ func (s *busySource) ask(ctx context.Context, t *testing.T, query chatData) (ids
 
 func TestHalfAnAnswerWaitsForABusyFeed(t *testing.T) {
 	t.Parallel()
-	for _, query := range []chatData{{}, {last: 10}} {
+	ten := 10
+	for _, query := range []request{{from: []start{{}}}, {from: []start{{last: &ten}}}} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
 			ids, err := (&busySource{busy: 3}).ask(t.Context(), t, query)
@@ -86,7 +87,7 @@ func TestHalfAnAnswerWaitsNoLongerThanItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*busyPause+busyPause/2)
 		defer cancel()
-		ids, err := (&busySource{busy: 1000}).ask(ctx, t, chatData{})
+		ids, err := (&busySource{busy: 1000}).ask(ctx, t, request{from: []start{{}}})
 		require.Error(t, err)
 		require.True(t, errors.Is(err, feed.ErrBusy) || errors.Is(err, context.DeadlineExceeded), err)
 		require.Equal(t, []string{"1"}, ids)

@@ -125,22 +125,6 @@ func TestWhatIsNoMessageIsNotEncoded(t *testing.T) {
 	require.ErrorContains(t, jsonCodec{}.Unmarshal(nil, new(v1.Item)), "empty")
 }
 
-func TestEveryTypeOfTheSchemaCanBeAskedFor(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, []string{"message", "log", "stat", "progress"}, typeNames())
-	for _, name := range typeNames() {
-		require.NotNil(t, oneof(name))
-		types, err := checkTypes("types", []string{name})
-		require.NoError(t, err)
-		require.Equal(t, []string{name}, types)
-	}
-	require.Nil(t, oneof("reaction"))
-	require.Nil(t, oneof(""))
-	none, err := checkTypes("types", nil)
-	require.NoError(t, err)
-	require.Nil(t, none)
-}
-
 func FuzzRESTItemIsJSONWithOneSpaceAfterColonsAndCommas(f *testing.F) {
 	for _, seed := range [][2]string{
 		{`{"message": "a, b: c\\", "role" : "\"", "n":[1,2 ,{"x":null}]}`, `null`},

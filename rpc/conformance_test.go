@@ -34,6 +34,8 @@ var promises = []struct {
 	{"who has an item that is erased is told, and nobody is given it any more", tellsWhatIsGone},
 	{"who follows a workflow that is erased is told, and given its new history", tellsWhatBeginsAnew},
 	{"who cannot be up to date is told so", tellsWhatNobodyKnows},
+	{"who may not read a workflow sees one that does not exist", hides},
+	{"a stream ends when its viewer expires, who is asked for a new token", ends},
 	{"a client that goes leaves nothing behind", frees},
 	{"a drain ends the stream", drains},
 }

@@ -2,9 +2,12 @@ package rpc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/http"
 	"strconv"
 
 	"connectrpc.com/connect"
@@ -19,6 +22,16 @@ var ErrWorkflowNotFound = errors.New("workflow not found")
 // large for it.
 var ErrRefused = errors.New("refused")
 
+// ErrUnauthenticated is what a [Gate] returns, perhaps wrapped, for a request that does not say who it comes from, or not
+// credibly. The client is asked to come back with a new token.
+var ErrUnauthenticated = errors.New("unauthenticated")
+
+// errExpired ends what a viewer has begun when it expires.
+var errExpired = fmt.Errorf("the viewer has expired: %w", ErrUnauthenticated)
+
+// errForbidden is the error of a write to a workflow that the viewer may not write to.
+var errForbidden = errors.New("the viewer may not write to the workflow")
+
 // invalidError says which field of a request is wrong and what is accepted. It is all for the client's eyes.
 type invalidError struct{ field, reason string }
 
@@ -28,13 +41,19 @@ func invalid(field, format string, args ...any) error {
 	return &invalidError{field, fmt.Sprintf(format, args...)}
 }
 
-// public turns an error into what a client may see: its own mistakes in full, anything else by kind only. What the
-// client cannot see is logged here.
+// public turns an error into what a client may see, whatever its protocol: its own mistakes in full, anything else by kind
+// only. What the client cannot see is logged here. Connect's handlers return it, [writeError] and [errorText] say it elsewhere.
 func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 	var bad *invalidError
 	switch {
 	case errors.As(err, &bad):
 		return connect.NewError(connect.CodeInvalidArgument, bad)
+	case errors.Is(err, errExpired) || ctx.Err() != nil && errors.Is(context.Cause(ctx), errExpired):
+		return unauthenticated("your access has expired; come back with a new token")
+	case errors.Is(err, ErrUnauthenticated):
+		return unauthenticated("the request has no token that is accepted here; come back with a new one")
+	case errors.Is(err, errForbidden):
+		return connect.NewError(connect.CodePermissionDenied, errors.New("you may not write to this workflow"))
 	case errors.Is(err, ErrWorkflowNotFound):
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id is running"))
 	case errors.Is(err, feed.ErrDraining):
@@ -60,4 +79,46 @@ func busy() *connect.Error {
 	err := connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the server has too many reads to do; try again in %d seconds", busyFor))
 	err.Meta().Set("Retry-After", strconv.Itoa(busyFor))
 	return err
+}
+
+// unauthenticated tells a client that a new token is what it needs.
+func unauthenticated(message string) *connect.Error {
+	err := connect.NewError(connect.CodeUnauthenticated, errors.New(message))
+	err.Meta().Set("WWW-Authenticate", "Bearer")
+	return err
+}
+
+// status is that of a response over plain HTTP, the same as Connect's.
+func status(code connect.Code) int {
+	switch code {
+	case connect.CodeInvalidArgument:
+		return http.StatusBadRequest
+	case connect.CodeUnauthenticated:
+		return http.StatusUnauthorized
+	case connect.CodePermissionDenied:
+		return http.StatusForbidden
+	case connect.CodeNotFound:
+		return http.StatusNotFound
+	case connect.CodeResourceExhausted:
+		return http.StatusTooManyRequests
+	case connect.CodeDeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case connect.CodeCanceled:
+		return 499 // the client has gone: nobody reads it but a log
+	}
+	return http.StatusServiceUnavailable
+}
+
+// errorText is an error as a JSON object with code and message.
+func errorText(err *connect.Error) []byte {
+	text, _ := json.Marshal(map[string]string{"code": err.Code().String(), "message": errors.Unwrap(err).Error()})
+	return text
+}
+
+// writeError answers a request over plain HTTP with an error, as Connect does: a status, headers and a JSON object.
+func writeError(w http.ResponseWriter, err *connect.Error) {
+	maps.Copy(w.Header(), err.Meta())
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status(err.Code()))
+	_, _ = w.Write(append(errorText(err), '\n'))
 }

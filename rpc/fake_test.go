@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"chatfeed/feed"
@@ -126,7 +127,7 @@ func fixed(items ...*feed.Item) *source {
 		after: func(at feed.Position, window feed.Window) (feed.Page, error) {
 			page := feed.Page{}
 			for _, item := range items {
-				if item.WorkflowID == at.WorkflowID && item.CreatedAt > at.Cursor {
+				if item.WorkflowID == at.WorkflowID && item.CreatedAt > at.Cursor && takes(window, item) {
 					page.Items = append(page.Items, item)
 				}
 			}
@@ -137,7 +138,7 @@ func fixed(items ...*feed.Item) *source {
 		before: func(at feed.Position, window feed.Window) (feed.Page, error) {
 			page := feed.Page{}
 			for _, item := range items {
-				if item.WorkflowID == at.WorkflowID && item.CreatedAt < at.Cursor {
+				if item.WorkflowID == at.WorkflowID && item.CreatedAt < at.Cursor && takes(window, item) {
 					page.Items = append(page.Items, item)
 				}
 			}
@@ -146,6 +147,10 @@ func fixed(items ...*feed.Item) *source {
 			return page, nil
 		},
 	}
+}
+
+func takes(window feed.Window, item *feed.Item) bool {
+	return window.Types == nil || slices.Contains(window.Types, item.Type)
 }
 
 // chat is an rpc.Chat of functions.

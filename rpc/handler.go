@@ -1,8 +1,9 @@
 // Package rpc serves a feed to clients: the Connect services of package chatfeed.v1 (over Connect, gRPC and gRPC-Web),
-// the REST endpoint of the polling design, health and reflection, all as one [http.Handler].
+// server-sent events, the REST endpoint of the polling design, health and reflection, all as one [http.Handler].
 //
-// Every stream is the same loop over a [feed.Subscription]; a transport only says how a batch becomes bytes. An item is
-// encoded once per format, whoever receives it. A client sees its own mistakes in full and nothing of the server's inside.
+// A request comes through the gate, which makes a [Viewer] of it, and is read into one form, whatever its protocol. Every
+// stream is the same loop over a [feed.Subscription]; a transport only says how a batch becomes bytes. An item is encoded once
+// per format, whoever receives it. A client sees its own mistakes in full and nothing of the server's inside.
 package rpc
 
 import (
@@ -53,6 +54,9 @@ type Config struct {
 	Workflows Workflows
 	// Chat is nil where there is no workflow engine; ChatService is then not served.
 	Chat Chat
+	// Gate says who a request comes from and so what it may read and write. Without one everyone may do everything. Health
+	// and readiness are outside of it.
+	Gate Gate
 	// Ready reports why the server cannot serve now, or nil. A nil Ready is always ready.
 	Ready func(context.Context) error
 	// Origins are the web origins whose pages may call, besides the server's own: "https://example.com", also with one
@@ -81,31 +85,58 @@ func NewHandler(cfg Config) (http.Handler, error) {
 	case cfg.WriteTimeout < 0:
 		return nil, fmt.Errorf("rpc: Config.WriteTimeout is %v; it must be positive", cfg.WriteTimeout)
 	}
-	encoder := newEncoder(cfg.Log)
+	mux := http.NewServeMux()
+	words := connect.NewErrorWriter()
+	for _, r := range cfg.routes() {
+		if r.open {
+			mux.Handle(r.pattern, r.handler)
+		} else {
+			mux.Handle(r.pattern, cfg.guard(r.handler, words))
+		}
+	}
+	return allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), nil
+}
+
+// route is a handler and where it is.
+type route struct {
+	pattern string
+	handler http.Handler
+	open    bool // outside of the gate
+}
+
+// routes are all that the handler serves. Nothing is mounted besides, so that nothing can be reached around the gate.
+func (c Config) routes() []route {
+	encoder := newEncoder(c.Log)
 	options := connect.WithHandlerOptions(
 		codecs(encoder),
 		connect.WithReadMaxBytes(4<<20),
 		// Compressing each frame for each client would undo what sharing the encoded items saves.
 		connect.WithCompressMinBytes(math.MaxInt32),
 	)
-	service := &feedService{cfg, encoder}
+	var all []route
+	gated := func(pattern string, handler http.Handler) { all = append(all, route{pattern, handler, false}) }
+	open := func(pattern string, handler http.Handler) { all = append(all, route{pattern, handler, true}) }
+
+	service := &feedService{c, encoder}
 	services := []string{chatfeedv1connect.FeedServiceName}
-	mux := http.NewServeMux()
-	mux.Handle(chatfeedv1connect.NewFeedServiceHandler(service, options))
-	if cfg.Chat != nil {
+	gated(chatfeedv1connect.NewFeedServiceHandler(service, options))
+	if c.Chat != nil {
 		services = append(services, chatfeedv1connect.ChatServiceName)
-		mux.Handle(chatfeedv1connect.NewChatServiceHandler(&chatService{cfg}, options))
+		gated(chatfeedv1connect.NewChatServiceHandler(&chatService{c}, options))
 	}
-	mux.HandleFunc("GET /workflows/{id}/chatData", service.chatData)
+	gated("GET /workflows/{id}/chatData", http.HandlerFunc(service.chatData))
+	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
+	gated("GET /events", http.HandlerFunc(service.events))
 	reflector := grpcreflect.NewStaticReflector(services...)
-	mux.Handle(grpcreflect.NewHandlerV1(reflector))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
-	health := &health{cfg, services}
-	mux.Handle(grpchealth.NewHandler(health))
-	mux.HandleFunc("GET /healthz", health.live)
-	mux.HandleFunc("GET /readyz", health.ready)
-	mux.HandleFunc("GET /{$}", index)
-	return allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), nil
+	gated(grpcreflect.NewHandlerV1(reflector))
+	gated(grpcreflect.NewHandlerV1Alpha(reflector))
+	gated("GET /{$}", http.HandlerFunc(index))
+
+	health := &health{c, services}
+	open(grpchealth.NewHandler(health))
+	open("GET /healthz", http.HandlerFunc(health.live))
+	open("GET /readyz", http.HandlerFunc(health.ready))
+	return all
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
@@ -115,6 +146,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows
                           /chatfeed.v1.ChatService/SendMessage   CancelWorkflow
 REST                      /workflows/{id}/chatData?afterTimestamp=0
+Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
 Health                    /healthz   /readyz   grpc.health.v1.Health
 `)
 }
@@ -127,7 +159,7 @@ func allowOrigins(next http.Handler, origins []string) http.Handler {
 		AllowedOrigins: origins,
 		AllowedMethods: connectcors.AllowedMethods(),
 		AllowedHeaders: connectcors.AllowedHeaders(),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After"),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After", ignoredHeader),
 		MaxAge:         7200, // seconds; what browsers keep at the most
 	}).Handler(next)
 }

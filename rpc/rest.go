@@ -3,37 +3,31 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"maps"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
-	"time"
-
-	"connectrpc.com/connect"
 
 	"chatfeed/feed"
 )
 
-var (
-	rpcFields  = fields{"workflow_id", "after", "last", "limit", "types", "wait"}
-	restFields = fields{"workflow id", "afterTimestamp", "last", "limit", "types", "wait"}
-)
-
 // chatData serves GET /workflows/{id}/chatData, the endpoint that clients of the polling design know. Without a limit it
-// gives all there is after the timestamp, a page at a time, in one response. A timestamp that no item can have says nothing,
-// as one that is no number does.
+// gives all there is after the timestamp, a page at a time, in one response. A timestamp that is not understood, or that no
+// item can have, is ignored, and the answer says so.
 func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
-	query, err := restQuery(r.PathValue("id"), r.URL.Query())
+	query, ignored, err := chatDataRequest(r.PathValue("id"), r.URL.Query())
 	if err != nil {
-		restError(w, public(r.Context(), s.Log, err))
+		writeError(w, public(r.Context(), s.Log, err))
 		return
 	}
-	if query.after != nil && s.neverGiven(r.Context(), feed.Position{WorkflowID: query.workflowID, Cursor: *query.after}) >= 0 {
-		query.after = nil // as any timestamp that says nothing
+	query.hide(s.viewer(r.Context()))
+	if s.neverGiven(r.Context(), query.from) >= 0 {
+		query.from[0].after = nil
+		ignored = append(ignored, chatDataForm.after)
 	}
 	header := w.Header()
+	if ignored != nil {
+		header.Set(ignoredHeader, strings.Join(ignored, ", "))
+	}
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
 	buffer := []byte(`{"items": [`)
@@ -57,7 +51,7 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	})
 	switch {
 	case err != nil && bytes.HasPrefix(buffer, []byte("{")): // nothing is out yet
-		restError(w, public(r.Context(), s.Log, err))
+		writeError(w, public(r.Context(), s.Log, err))
 		return
 	case err != nil: // half of the answer is out: break it off, so that nobody takes it for whole
 		_ = public(r.Context(), s.Log, err)
@@ -65,50 +59,17 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	}
 	buffer = append(buffer, `], "upToDate": `...)
 	buffer = strconv.AppendBool(buffer, upToDate)
+	for i, name := range ignored {
+		buffer = appendString(append(buffer, separator(i, `, "ignored": [`, `, `)...), name)
+	}
+	if ignored != nil {
+		buffer = append(buffer, ']')
+	}
 	_, _ = w.Write(append(buffer, "}\n"...)) //nolint:gosec // it is JSON and is said to be
 }
 
-func restQuery(id string, values url.Values) (chatData, error) {
-	query := chatData{workflowID: id}
-	if after, ok := parseTimestamp(values.Get("afterTimestamp")); ok {
-		query.after = &after
-	}
-	if text := values.Get("beforeTimestamp"); text != "" {
-		before, ok := parseTimestamp(text)
-		if !ok {
-			return query, invalid("beforeTimestamp", "%q is not a time; Unix seconds with up to six decimals are accepted", text)
-		}
-		query.before = &before
-	}
-	var err error
-	if query.last, err = parseCount("last", values.Get("last"), maxLast); err != nil {
-		return query, err
-	}
-	if query.limit, err = parseCount("limit", values.Get("limit"), maxLimit); err != nil {
-		return query, err
-	}
-	if text := values.Get("wait"); text != "" {
-		query.wait, err = time.ParseDuration(text)
-		if err != nil {
-			return query, invalid("wait", "%q is not a duration; 0s to %v are accepted, for example 25s", text, maxWait)
-		}
-	}
-	if text := strings.Join(values["types"], ","); text != "" {
-		query.types = strings.Split(text, ",")
-	}
-	return query, query.check(restFields)
-}
-
-func parseCount(field, text string, most int) (int, error) {
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > most {
-		return 0, invalid(field, "is %q; 1 to %d are accepted", text, most)
-	}
-	return n, nil
-}
+// ignoredHeader names the parameters of a request that the answer is given without, as the field "ignored" does.
+const ignoredHeader = "Chatfeed-Ignored"
 
 // encodeREST writes an element of chatData's items, with a space after each colon and comma, as the polling design's server did.
 func encodeREST(wire wireItem) ([]byte, error) {
@@ -142,6 +103,14 @@ func encodeREST(wire wireItem) ([]byte, error) {
 	return append(b, `, "_createdAt": `+at+`}}`...), nil
 }
 
+// goneText names an item that was erased, as chatData's items are named.
+func goneText(gone feed.Gone) []byte {
+	b := appendString([]byte(`{"workflowId": `), validText(gone.WorkflowID))
+	b = appendString(append(b, `, "type": `...), validText(gone.Type))
+	b = appendString(append(b, `, "id": `...), validText(gone.ID))
+	return append(b, `, "_createdAt": `+formatTimestamp(clamp(gone.CreatedAt))+`}`...)
+}
+
 // appendString appends a text as JSON.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
@@ -172,24 +141,4 @@ func appendSpaced(b, value []byte) []byte {
 		}
 	}
 	return b
-}
-
-// restError writes an error as Connect does over HTTP: a status and a JSON object with code and message.
-func restError(w http.ResponseWriter, err *connect.Error) {
-	status := http.StatusServiceUnavailable
-	switch err.Code() {
-	case connect.CodeInvalidArgument:
-		status = http.StatusBadRequest
-	case connect.CodeResourceExhausted:
-		status = http.StatusTooManyRequests
-	case connect.CodeDeadlineExceeded:
-		status = http.StatusGatewayTimeout
-	case connect.CodeCanceled:
-		status = 499 // the client has gone: nobody reads it but a log
-	}
-	body, _ := json.Marshal(map[string]string{"code": err.Code().String(), "message": errors.Unwrap(err).Error()})
-	maps.Copy(w.Header(), err.Meta())
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
 }

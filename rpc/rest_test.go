@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,7 +59,7 @@ func (a answer) error() error {
 	}
 	want := map[connect.Code]int{
 		connect.CodeInvalidArgument: 400, connect.CodeUnavailable: 503, connect.CodeNotFound: 404,
-		connect.CodeResourceExhausted: 429,
+		connect.CodeResourceExhausted: 429, connect.CodeUnauthenticated: 401, connect.CodePermissionDenied: 403,
 	}
 	if want[code] != a.status || a.header.Get("Content-Type") != "application/json" {
 		return fmt.Errorf("status %d, content type %q with %q", a.status, a.header.Get("Content-Type"), a.body)
@@ -113,12 +114,16 @@ func TestChatDataWithoutAReadableTimestampReturnsAll(t *testing.T) {
 	// Every hundredth is larger than what the feed puts on a page.
 	d.exec(t, `insert into chatfeed.messages (workflow_id, id, message)
 		select 'wf', n::text, repeat('x', case when n % 100 = 7 then 300000 else 10 end) from generate_series(1, 600) n`)
-	for _, query := range []string{
-		"", "?afterTimestamp", "?afterTimestamp=", "?afterTimestamp=null", "?afterTimestamp=undefined", "?afterTimestamp=NaN",
-		"?afterTimestamp=1e9", "?afterTimestamp=2026-01-01T00:00:00Z", "?afterTimestamp=%20", "?afterTimestamp=.",
-		"?afterTimestamp=1.2.3", "?afterTimestamp=99999999999999999999999", "?afterTimestamp=0", "?afterTimestamp=-1",
+	understood := []string{
+		"", "?afterTimestamp", "?afterTimestamp=", "?afterTimestamp=0", "?afterTimestamp=-1", "?afterTimestamp=1e9",
+		"?afterTimestamp=2026-01-01T00:00:00Z", "?afterTimestamp=%221234567890.123%22",
+	}
+	ignored := []string{
+		"?afterTimestamp=null", "?afterTimestamp=undefined", "?afterTimestamp=NaN", "?afterTimestamp=%20", "?afterTimestamp=.",
+		"?afterTimestamp=1.2.3", "?afterTimestamp=99999999999999999999999", "?afterTimestamp=yesterday",
 		"?afterTimestamp=1795657040652", "?afterTimestamp=9223372036854.775807", // milliseconds, and as late as can be
-	} {
+	}
+	for _, query := range slices.Concat(understood, ignored) {
 		answer, err := get(limited(t), s.h1, s.url+"/workflows/wf/chatData"+query)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, answer.status, query)
@@ -126,6 +131,29 @@ func TestChatDataWithoutAReadableTimestampReturnsAll(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, got.upToDate, query)
 		requireSame(t, want, ids(got.items), query)
+		if slices.Contains(ignored, query) {
+			require.Equal(t, "afterTimestamp", answer.header.Get("Chatfeed-Ignored"), query)
+			require.Contains(t, string(answer.body), `], "upToDate": true, "ignored": ["afterTimestamp"]}`, query)
+		} else {
+			require.Empty(t, answer.header.Values("Chatfeed-Ignored"), query)
+			require.Contains(t, string(answer.body), `], "upToDate": true}`, query)
+		}
+	}
+}
+
+func TestEveryWayToWriteATimestampIsTheSameCursor(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	s := serve(t, d.source(t), config{})
+	d.append(t, varied("wf", "")...)
+	at := d.cursors(t, "wf")["4"]
+	when := time.UnixMicro(at)
+	for _, text := range []string{
+		seconds(at), `"` + seconds(at) + `"`, strconv.FormatInt(at, 10) + "e-6", strconv.FormatFloat(float64(at)/1e6, 'e', -1, 64),
+		when.UTC().Format(time.RFC3339Nano), when.In(time.FixedZone("", 3600)).Format(time.RFC3339Nano), seconds(at) + "999",
+	} {
+		requireSame(t, []string{"5", "6", "7", "8", "9"}, ids(s.rest(t, "wf", "afterTimestamp", text).items), text)
+		requireSame(t, []string{"3"}, ids(s.rest(t, "wf", "beforeTimestamp", text, "limit", "1").items), text)
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 // transport is a way to follow workflows.
 type transport struct {
 	name  string
-	feed  func(*server) chatfeedv1connect.FeedServiceClient // nil for REST
+	feed  func(*server) chatfeedv1connect.FeedServiceClient // nil where it is not that service
 	open  func(context.Context, *server, follow) iter.Seq2[frame, error]
 	polls bool // it asks again and again, so it has no stream that could end
 	tls   bool
@@ -42,6 +42,9 @@ var transports = []transport{
 	streaming("gRPC JSON over h2c", h2, connect.WithGRPC(), connect.WithProtoJSON()),
 	streaming("gRPC-Web over HTTP/1.1", h1, connect.WithGRPCWeb()),
 	streaming("gRPC-Web over h2c", h2, connect.WithGRPCWeb()),
+	{name: "server-sent events over HTTP/1.1", open: listen(h1)},
+	{name: "server-sent events over h2c", open: listen(h2)},
+	{name: "server-sent events over TLS", open: listen(h2), tls: true},
 	{name: "REST long poll over HTTP/1.1", open: poll(h1), polls: true},
 	{name: "REST long poll over h2c", open: poll(h2), polls: true},
 }

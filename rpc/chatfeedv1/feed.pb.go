@@ -28,7 +28,7 @@ type SubscribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1,000 cursors, one for each workflow to follow. A workflow need not exist yet.
 	Cursors []*Cursor `protobuf:"bytes,1,rep,name=cursors,proto3" json:"cursors,omitempty"`
-	// Only items of these types: message, log, stat, progress. Empty means all.
+	// Only items of these types. Empty means message, log, stat and progress, whatever types there are besides.
 	Types         []string `protobuf:"bytes,2,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -335,7 +335,7 @@ type Item struct {
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=_createdAt,proto3" json:"created_at,omitempty"`
 	// Any JSON value that the writer has added.
 	Metadata *structpb.Value `protobuf:"bytes,4,opt,name=metadata,proto3" json:"metadata,omitempty"`
-	// Unset when the server has an item of a type that this schema does not know.
+	// Unset when the item is of a type that this schema does not know. Clients are given such only where they have asked for it.
 	//
 	// Types that are valid to be assigned to Item:
 	//
@@ -731,7 +731,7 @@ type GetChatDataRequest struct {
 	Last int32 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
 	// How many items at the most, 1 to 1,000; 0 means as many as the server puts on a page.
 	Limit int32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Only items of these types; empty means all.
+	// Only items of these types; empty means message, log, stat and progress, whatever types there are besides.
 	Types []string `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	// Where there is nothing after the cursor, wait this long for an item, up to 60 s. Only forwards.
 	Wait          *durationpb.Duration `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`
@@ -928,8 +928,9 @@ func (x *ListWorkflowsRequest) GetPageToken() string {
 }
 
 type ListWorkflowsResponse struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Workflows []*Workflow            `protobuf:"bytes,1,rep,name=workflows,proto3" json:"workflows,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Perhaps fewer than were asked for, or none, also where more follow.
+	Workflows []*Workflow `protobuf:"bytes,1,rep,name=workflows,proto3" json:"workflows,omitempty"`
 	// Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields

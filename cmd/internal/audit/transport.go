@@ -60,6 +60,8 @@ func Transports() []Transport {
 		{"Connect JSON over h2c", h2c, streams, subscribe(connect.WithProtoJSON())},
 		{"gRPC over h2c", h2c, streams, subscribe(connect.WithGRPC())},
 		{"gRPC-Web over HTTP/1.1", http1, streams, subscribe(connect.WithGRPCWeb())},
+		{"server-sent events over HTTP/1.1", http1, streams, events},
+		{"server-sent events over h2c", h2c, streams, events},
 		{"GetChatData long poll over h2c", h2c, polls, getChatData()},
 		{"REST long poll over HTTP/1.1", http1, polls, chatData},
 	}

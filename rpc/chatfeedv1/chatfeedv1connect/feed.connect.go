@@ -47,14 +47,15 @@ type FeedServiceClient interface {
 	// Subscribe follows workflows: every item after each cursor that is committed now or later, once and in order of
 	// commit. Its headers come at once, also when the server cannot reach the database. It ends only with an error; after
 	// one, subscribe again with the created_at of the last item of each workflow. RESOURCE_EXHAUSTED and its Retry-After, in
-	// seconds, say that the server has too much to do, and when to come back.
+	// seconds, say that the server has too much to do, and when to come back; UNAUTHENTICATED, that a new token is needed. A
+	// workflow that the client may not read is followed like one that does not exist.
 	Subscribe(context.Context, *chatfeedv1.SubscribeRequest) (*connect.ServerStreamForClient[chatfeedv1.SubscribeResponse], error)
 	// GetChatData reads one page of a workflow's items, forwards from a cursor or backwards from one. A page has at most
 	// 1 MiB of items, or one larger item, so it may have fewer items than were asked for: while up_to_date is false, go on
 	// after the last item, or backwards before the first.
 	GetChatData(context.Context, *chatfeedv1.GetChatDataRequest) (*chatfeedv1.GetChatDataResponse, error)
-	// ListWorkflows lists the workflows that have items by when they were last active, newest first. The time that the pages
-	// go by may be a minute behind the newest item; each page is in the order of the newest items.
+	// ListWorkflows lists the workflows that have items and that the client may read by when they were last active, newest
+	// first. The time that the pages go by may be a minute behind the newest item; each page is in the order of the newest items.
 	ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error)
 }
 
@@ -127,14 +128,15 @@ type FeedServiceHandler interface {
 	// Subscribe follows workflows: every item after each cursor that is committed now or later, once and in order of
 	// commit. Its headers come at once, also when the server cannot reach the database. It ends only with an error; after
 	// one, subscribe again with the created_at of the last item of each workflow. RESOURCE_EXHAUSTED and its Retry-After, in
-	// seconds, say that the server has too much to do, and when to come back.
+	// seconds, say that the server has too much to do, and when to come back; UNAUTHENTICATED, that a new token is needed. A
+	// workflow that the client may not read is followed like one that does not exist.
 	Subscribe(context.Context, *chatfeedv1.SubscribeRequest, *connect.ServerStream[chatfeedv1.SubscribeResponse]) error
 	// GetChatData reads one page of a workflow's items, forwards from a cursor or backwards from one. A page has at most
 	// 1 MiB of items, or one larger item, so it may have fewer items than were asked for: while up_to_date is false, go on
 	// after the last item, or backwards before the first.
 	GetChatData(context.Context, *chatfeedv1.GetChatDataRequest) (*chatfeedv1.GetChatDataResponse, error)
-	// ListWorkflows lists the workflows that have items by when they were last active, newest first. The time that the pages
-	// go by may be a minute behind the newest item; each page is in the order of the newest items.
+	// ListWorkflows lists the workflows that have items and that the client may read by when they were last active, newest
+	// first. The time that the pages go by may be a minute behind the newest item; each page is in the order of the newest items.
 	ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error)
 }
 

@@ -1,0 +1,107 @@
+package rpc
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"chatfeed/feed"
+)
+
+// events serves GET /workflows/{id}/events and, for many workflows, GET /events?workflow=a&workflow=b: server-sent events as
+// EventSource reads them. An item is an event of its type; its data is an element of chatData's items, and its id is what a
+// client goes on after, which EventSource does by itself.
+func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
+	q, err := eventsRequest(r)
+	stream := &eventStream{ResponseWriter: w, format: s.encoder.rest, from: slices.Clone(q.from)}
+	switch {
+	case err == nil && r.Method == http.MethodHead: // which has no body to wait for
+		stream.headers()
+		return
+	case err == nil:
+		err = s.pump(r.Context(), q, eventsForm, stream.begin)
+	}
+	refusal := public(r.Context(), s.Log, err)
+	if !stream.begun {
+		writeError(w, refusal)
+		return
+	}
+	_ = stream.write(appendEvent(nil, "end", "", errorText(refusal)))
+}
+
+// eventStream writes batches as events.
+type eventStream struct {
+	http.ResponseWriter
+	format   *feed.Format
+	from     []start // what the client has, with each event
+	begun    bool
+	upToDate bool // what the client was told last
+}
+
+// begin sends the headers, and how many milliseconds to stay away when the stream has ended.
+func (e *eventStream) begin() (send func(feed.Batch) error, err error) {
+	e.begun = true
+	e.headers()
+	return e.send, e.write(fmt.Appendf(nil, "retry: %d\n\n", busyFor*1000))
+}
+
+func (e *eventStream) headers() {
+	e.Header().Set("Content-Type", "text/event-stream")
+	e.Header().Set("Cache-Control", "no-store")
+	e.Header().Set("X-Accel-Buffering", "no") // else nginx keeps events back
+}
+
+func (e *eventStream) send(batch feed.Batch) error {
+	var b []byte
+	for _, gone := range batch.Gone {
+		b = appendEvent(b, "gone", "", goneText(gone))
+	}
+	for _, id := range batch.Anew {
+		e.upToDate = false
+		b = appendEvent(b, "anew", e.move(id, 0), fmt.Appendf(nil, `{"workflowId": %s}`, appendString(nil, validText(id))))
+	}
+	for _, item := range batch.Items {
+		data, err := item.Encoded(e.format)
+		if err != nil {
+			return err
+		}
+		b = appendEvent(b, item.Type, e.move(item.WorkflowID, item.CreatedAt), data)
+	}
+	switch {
+	case batch.UpToDate != e.upToDate && (batch.UpToDate || len(b) == 0): // after items, false says only that more follow
+		e.upToDate = batch.UpToDate
+		b = appendEvent(b, "up-to-date", "", strconv.AppendBool(nil, e.upToDate))
+	case len(b) == 0:
+		b = append(b, ": heartbeat\n\n"...)
+	}
+	return e.write(b)
+}
+
+// move notes what the client has of a workflow, and returns the id that says what it has of all. There is none for a workflow
+// that nobody has asked for, should a source give its items.
+func (e *eventStream) move(workflowID string, to feed.Cursor) string {
+	i := slices.IndexFunc(e.from, func(s start) bool { return s.workflowID == workflowID })
+	if i < 0 {
+		return ""
+	}
+	e.from[i].after = &to
+	return formatPositions(e.from)
+}
+
+func (e *eventStream) write(b []byte) error {
+	_, err := e.Write(b)
+	if err == nil {
+		e.ResponseWriter.(http.Flusher).Flush() //nolint:forcetypeassert // limitedWriter is one
+	}
+	return err
+}
+
+// appendEvent appends an event. None of its parts has a line break: types are those of kinds, and the rest is made here.
+func appendEvent(b []byte, event, id string, data []byte) []byte {
+	b = append(append(b, "event: "...), event...)
+	if id != "" {
+		b = append(append(b, "\nid: "...), id...)
+	}
+	return append(append(append(b, "\ndata: "...), data...), "\n\n"...)
+}

@@ -1,0 +1,99 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"chatfeed/feed"
+	v1 "chatfeed/rpc/chatfeedv1"
+)
+
+// maxListed is how many workflows a page has at the most.
+const maxListed = 1000
+
+// ListWorkflows implements the RPC of that name.
+func (s *feedService) ListWorkflows(ctx context.Context, request *v1.ListWorkflowsRequest) (*v1.ListWorkflowsResponse, error) {
+	size := int(request.GetPageSize())
+	if err := checkCount("page_size", &size, 0, maxListed); err != nil {
+		return nil, public(ctx, s.Log, err)
+	}
+	size = cmp.Or(size, 50)
+	after, err := parseToken(request.GetPageToken())
+	if err != nil {
+		return nil, public(ctx, s.Log, err)
+	}
+	workflows, next, err := s.readable(ctx, after, size)
+	if err != nil {
+		return nil, public(ctx, s.Log, err)
+	}
+	response := &v1.ListWorkflowsResponse{NextPageToken: next}
+	slices.SortStableFunc(workflows, func(a, b feed.Workflow) int { return cmp.Compare(b.Head, a.Head) })
+	for _, w := range workflows {
+		response.Workflows = append(response.Workflows, &v1.Workflow{
+			Id: validText(w.ID), Head: timestamp(w.Head), Status: validText(w.Status),
+		})
+	}
+	return response, nil
+}
+
+// maxScanned is about how many workflows are looked at for one page.
+const maxScanned = 10_000
+
+// readable returns the next workflows that the viewer may read and, unless it is the last page, the token of the next. After
+// maxScanned workflows it is a page with what there is.
+func (s *feedService) readable(ctx context.Context, after feed.Workflow, size int) (list []feed.Workflow, next string, err error) {
+	viewer, first := s.viewer(ctx), after
+	limit := size + 1
+	for scanned := 0; ; scanned += limit {
+		if scanned > 0 {
+			limit = maxListed
+		}
+		found, err := s.Workflows.Workflows(ctx, after, limit)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, w := range found {
+			after = w
+			if viewer.CanRead(w.ID) {
+				list = append(list, w)
+			}
+			if len(list) > size {
+				return list[:size], formatToken(list[size-1]), nil
+			}
+		}
+		if len(found) < limit {
+			return list, "", nil
+		}
+		// The next page cannot begin at a workflow that the viewer must not know, so it begins at a time. Those of that time
+		// are on it, also where this page has come by some of them.
+		begin := feed.Workflow{Active: after.Active + 1}
+		if scanned+limit >= maxScanned && begin != first {
+			list = slices.DeleteFunc(list, func(w feed.Workflow) bool { return w.Active < begin.Active })
+			return list, formatToken(begin), nil
+		}
+	}
+}
+
+// A page token is the time of activity in microseconds and the id of the page's last workflow, or no id where the next page
+// begins before a time.
+func formatToken(w feed.Workflow) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", w.Active, w.ID))
+}
+
+func parseToken(token string) (feed.Workflow, error) {
+	if token == "" {
+		return feed.Workflow{}, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(token)
+	active, id, ok := strings.Cut(string(text), " ")
+	micros, numberErr := strconv.ParseInt(active, 10, 64)
+	if err != nil || numberErr != nil || !ok || micros <= 0 || id != "" && checkWorkflowID("", id) != nil {
+		return feed.Workflow{}, invalid("page_token", "is not one of ours; the next_page_token of an earlier page or nothing is accepted")
+	}
+	return feed.Workflow{ID: id, Active: feed.Cursor(micros)}, nil
+}
