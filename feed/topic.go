@@ -142,15 +142,14 @@ func (t *topic) failed() {
 	t.stale = true
 }
 
-// grow appends a page that was read after the tail. It reports whether there is still more to read, and whether these are
-// the first items that the workflow has. A page that was read for a tail that the topic has dropped since may have what is
+// grow appends a page that was read after the tail. It reports whether there is still more to read. A page that was read for a tail that the topic has dropped since may have what is
 // erased by now, and is dropped as well.
-func (t *topic) grow(g glance, page Page, bound Window) (behind, first bool) {
+func (t *topic) grow(g glance, page Page, bound Window) (behind bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.tail.Load()
 	if !now.loaded || now.drops != g.tail.drops {
-		return false, false // the load that follows reads it
+		return false // the load that follows reads it
 	}
 	n := len(page.Items)
 	if n > 0 && t.wakes.swept && page.Items[n-1].CreatedAt > t.wakes.heard {
@@ -164,11 +163,10 @@ func (t *topic) grow(g glance, page Page, bound Window) (behind, first bool) {
 		t.stale = true
 		grown.wanted = max(grown.wanted, page.Items[n-1].CreatedAt+1)
 	}
-	first = n > 0 && !t.life.exists && !t.life.silent
 	t.extend(grown, page.Items, head, bound)
 	t.checked(g)
 	t.tellAll()
-	return t.stale, first
+	return t.stale
 }
 
 // extend appends items to a tail and makes it the topic's. The caller holds mu and tells the subscriptions.
