@@ -70,15 +70,16 @@ func (t *topic) want(head Cursor) (behind bool) {
 
 // behind notes a head and reports whether the topic has to read.
 func (t *topic) behind(head Cursor) bool {
-	tail := *t.tail.Load()
+	now := t.tail.Load()
 	// A topic that is not loaded is being read already, but that read may have begun before the head was there.
-	if tail.loaded && head <= tail.read {
+	if now.loaded && head <= now.read {
 		return false
 	}
 	t.stale = true
-	if head > tail.wanted {
-		tail.wanted = head
-		t.tail.Store(&tail)
+	if head > now.wanted {
+		wanting := *now
+		wanting.wanted = head
+		t.tail.Store(&wanting)
 	}
 	return true
 }
