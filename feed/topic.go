@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -165,7 +166,14 @@ func (t *topic) grow(g glance, page Page, bound Window) (behind bool) {
 		grown.wanted = max(grown.wanted, page.Items[n-1].CreatedAt+1)
 	}
 	t.extend(grown, page.Items, head, bound)
-	t.checked(g)
+	if n > 0 && !t.life.exists && !t.life.silent {
+		t.life.first = cmp.Or(t.life.first, page.Items[0].CreatedAt)
+	}
+	if t.life.first == 0 {
+		t.checked(g)
+	} else {
+		t.answered(g) // whose history this is, only a comparison can say: the cursor of who has just come may be of another
+	}
 	t.tellAll()
 	return t.stale
 }
@@ -183,13 +191,8 @@ func (t *topic) extend(extended tail, items []*Item, head Cursor, bound Window) 
 // checked notes that a read or comparison has succeeded, after its result is in the tail. Those who have waited for one
 // that began after they came are told.
 func (t *topic) checked(g glance) {
-	if uint64(g.began) > t.contact.checked.Load() {
-		t.contact.checked.Store(uint64(g.began))
-		t.contact.at.Store(int64(g.at))
-	}
-	if t.contact.lost.Swap(false) {
-		t.tellAll()
-	}
+	t.contact.checked.Store(max(t.contact.checked.Load(), uint64(g.began)))
+	t.answered(g)
 	for s, joined := range t.newcomers {
 		if joined < g.began {
 			delete(t.newcomers, s)
@@ -198,6 +201,14 @@ func (t *topic) checked(g glance) {
 	}
 	if len(t.newcomers) == 0 {
 		t.newcomers = nil // a map keeps the memory of all that were ever in it
+	}
+}
+
+// answered notes that the source is not away. The caller holds mu.
+func (t *topic) answered(g glance) {
+	t.contact.at.Store(max(t.contact.at.Load(), int64(g.at)))
+	if t.contact.lost.Swap(false) {
+		t.tellAll()
 	}
 }
 
