@@ -14,7 +14,6 @@ func limitWrites(next http.Handler, timeout time.Duration) http.Handler {
 		limited := &limitedWriter{
 			ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout, lasting: r.ProtoMajor == 1,
 		}
-		limited.flusher, _ = w.(flusher)
 		limited.clear() // the server may have one of its own for a whole response, which is not for streams
 		defer limited.limit()
 		next.ServeHTTP(limited, r.WithContext(context.WithValue(r.Context(), responseKey{}, limited)))
@@ -24,13 +23,9 @@ func limitWrites(next http.Handler, timeout time.Duration) http.Handler {
 // piece is how much of a write has to be taken before its deadline is moved.
 const piece = 16 << 10
 
-// flusher is what net/http's responses are.
-type flusher interface{ FlushError() error }
-
 type limitedWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	flusher flusher // the response, which control would look for each time; nil where control has to
 	timeout time.Duration
 	lasting bool      // a deadline may pass while nothing is written, so it need not be taken away
 	until   time.Time // the deadline; zero when there is none
@@ -53,11 +48,7 @@ func (w *limitedWriter) Flush() {
 	if w.until.IsZero() {
 		w.limit() // it sends headers that nothing was written after
 	}
-	if w.flusher != nil {
-		_ = w.flusher.FlushError()
-	} else {
-		_ = w.control.Flush()
-	}
+	_ = w.control.Flush()
 	if !w.lasting {
 		w.clear()
 	}
