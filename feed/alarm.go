@@ -22,12 +22,12 @@ type alarm struct {
 	timer *time.Timer // nil when the alarm is stopped
 }
 
-func newAlarm(idle time.Duration, ready chan<- struct{}) *alarm {
-	a := &alarm{idle: idle, ready: ready, opened: time.Now()}
+// start begins to wait for the first time.
+func (a *alarm) start(idle time.Duration, ready chan<- struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.idle, a.ready, a.opened = idle, ready, time.Now()
 	a.timer = time.AfterFunc(idle, a.ring)
-	return a
 }
 
 // set begins to wait.

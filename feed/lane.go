@@ -36,7 +36,7 @@ type lane[J job] struct {
 	most     int               // jobs in one query
 	prompt   bool              // never waits after a failure
 	herd     *herd             // makes those who come one after the other wait for each other; nil does not
-	turn     chan struct{}     // held by the reader that reads, for as long as the lane has patience; nil lets all read at once
+	turn     chan struct{}     // held by the common reader that waits for work or reads, unless a read is overdue; nil: by all
 	apart    *apart
 
 	mu       sync.Mutex
@@ -176,39 +176,40 @@ func (l *lane[J]) run(ctx context.Context, readers int) {
 	running.Wait()
 }
 
+// serve reads for a class until ctx ends. Only the common reader that has the turn hears of work, so that work wakes one
+// reader, and what comes while it reads is its next batch. Whoever has heard of work must not wait for the turn: who has it
+// may be waiting for work.
 func (l *lane[J]) serve(ctx context.Context, c class) {
-	for {
+	for held := false; ; {
+		if c == common && !held && !enter(ctx, l.turn) {
+			return
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.work[c]:
 		}
-		for l.step(ctx, c) {
+		held = true
+		for more := true; more && held; {
+			more, held = l.step(ctx, c)
 		}
 	}
 }
 
-// step reads what waits, once, and reports whether to go on.
-func (l *lane[J]) step(ctx context.Context, c class) bool {
+// step reads what waits, once. It reports whether to go on, and whether the reader still has the turn.
+func (l *lane[J]) step(ctx context.Context, c class) (more, held bool) {
 	slot := l.slot(c)
-	if slot != nil {
-		select {
-		case <-ctx.Done():
-			return false
-		case slot <- struct{}{}:
-		}
+	if !enter(ctx, slot) {
+		return false, true
 	}
-	leave := sync.OnceFunc(func() {
-		if slot != nil {
-			<-slot
-		}
-	})
+	leave := sync.OnceFunc(func() { exit(slot) })
 	defer leave()
 	runtime.Gosched() // those who come together are served together
 	jobs, halvings := l.take(c)
 	if len(jobs) == 0 {
-		return false
+		return false, true
 	}
+	held = true
 	bounded := ctx
 	switch c {
 	case sorting:
@@ -216,17 +217,17 @@ func (l *lane[J]) step(ctx context.Context, c class) bool {
 		bounded, cancel = context.WithTimeout(ctx, sortingTime)
 		defer cancel()
 	case common:
-		overdue := time.AfterFunc(patience, leave) // another reader goes on
-		defer overdue.Stop()
+		overdue := time.AfterFunc(patience, func() { exit(l.turn) }) // another reader goes on
+		defer func() { held = overdue.Stop() }()
 	}
 	suspects, began := 0, time.Now()
 	heavy, err := l.read(bounded, jobs, halvings)
 	switch {
 	case ctx.Err() != nil:
-		return false
+		return false, held
 	case errors.Is(err, errNothing):
 		l.release(jobs)
-		return true
+		return true, held
 	}
 	if !l.apart.isSlow(time.Since(began)) {
 		heavy = nil
@@ -238,9 +239,30 @@ func (l *lane[J]) step(ctx context.Context, c class) bool {
 	l.settle(ctx, c, jobs, heavy, suspects, err)
 	leave()
 	wait(ctx, l.rest(c))
-	return ctx.Err() == nil
+	return ctx.Err() == nil, held
 }
 
+// enter takes a place among so many as a channel has room for. It reports false when ctx has ended.
+func enter(ctx context.Context, places chan struct{}) bool {
+	if places == nil {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case places <- struct{}{}:
+		return true
+	}
+}
+
+// exit gives back what enter took.
+func exit(places chan struct{}) {
+	if places != nil {
+		<-places
+	}
+}
+
+// slot is where the readers of a class take their places for each read. The common ones have the turn instead.
 func (l *lane[J]) slot(c class) chan struct{} {
 	switch c {
 	case sorting:
@@ -248,7 +270,7 @@ func (l *lane[J]) slot(c class) chan struct{} {
 	case alone:
 		return l.apart.alone
 	default:
-		return l.turn
+		return nil
 	}
 }
 

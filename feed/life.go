@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -11,6 +12,7 @@ type life struct {
 	exists  bool   // the source has given a head of this history
 	silent  bool   // the source gives no head though there are items, so that it has none says nothing
 	born    Cursor // when the history began
+	first   Cursor // of the items that came before the source gave a head, the first; the next comparison has the head
 	mark    int64  // of the newest erasure that followers have been told of
 	dropped *tail  // what the topic had before it has to be loaded again; nil if it may have been anything
 	behind  bool   // the source's head has been seen below what dropped had read
@@ -68,7 +70,7 @@ func (t *topic) compare(g glance, head Head, exists, expected bool, now time.Dur
 			return verdict{load: true}
 		}
 		if exists && (!t.life.exists || tail.born != head.Born) {
-			t.life.exists, t.life.silent, t.life.born = true, false, head.Born
+			t.life.exists, t.life.silent, t.life.born, t.life.first = true, false, head.Born, 0
 			adopted := *tail
 			adopted.born = head.Born
 			t.tail.Store(&adopted)
@@ -116,7 +118,8 @@ func (l *life) differs(t *tail, head Head, exists bool) bool {
 	if !exists {
 		return l.exists && t.oldest() > 0
 	}
-	return l.born != 0 && l.born != head.Born || t.born != head.Born && 0 < t.oldest() && t.oldest() < head.Born
+	oldest := cmp.Or(l.first, t.oldest())
+	return l.born != 0 && l.born != head.Born || t.born != head.Born && 0 < oldest && oldest < head.Born
 }
 
 // drop forgets the tail, which the source no longer agrees with. Nobody is served from it any more, and what is being read

@@ -76,12 +76,8 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 	answered := f.clock()
 	for i, t := range behind {
 		glances[i].at = answered
-		more, first := t.grow(glances[i], pages[i], f.cfg.Window)
-		if more {
+		if t.grow(glances[i], pages[i], f.cfg.Window) {
 			f.enqueue(t)
-		}
-		if first {
-			f.compares.put(t) // to learn when it was born
 		}
 		if pages[i].size() >= window.Bytes {
 			heavy = append(heavy, t)

@@ -47,10 +47,11 @@ type Subscription struct {
 	types    []string
 	follows  []*follow
 	ctx      context.Context
+	ended    atomic.Bool // ctx has ended: to ask it costs more than the rest of Next, and it is seldom so
 	closed   atomic.Bool
 	ignore   func() bool   // stops telling of the end of ctx
 	ready    chan struct{} // a topic has news, a page has come, the alarm has rung, ctx has ended or the feed drains
-	alarm    *alarm
+	alarm    alarm
 	turn     int // the follow that is asked first, so that a busy workflow does not starve the others
 	pager    pager
 	upToDate bool // the last batch said so; until a topic has news there is nothing to look for
@@ -88,8 +89,11 @@ func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, e
 		follow.topic, follow.joined, follow.told = f.join(start.WorkflowID, s)
 	}
 	f.stats.subscriptions.Add(1)
-	s.ignore = context.AfterFunc(ctx, func() { signal(s.ready) })
-	s.alarm = newAlarm(cmp.Or(options.Idle, defaultIdle), s.ready)
+	s.ignore = context.AfterFunc(ctx, func() {
+		s.ended.Store(true)
+		signal(s.ready)
+	})
+	s.alarm.start(cmp.Or(options.Idle, defaultIdle), s.ready)
 	return s, nil
 }
 
@@ -126,7 +130,7 @@ func (s *Subscription) Next() (Batch, error) {
 				return batch, nil
 			}
 		}
-		if s.ctx.Err() != nil {
+		if s.ended.Load() {
 			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(s.ctx))
 		}
 		<-s.ready // one channel, whatever the reason: to select from several costs as much again as to be woken

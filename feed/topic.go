@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,15 +71,16 @@ func (t *topic) want(head Cursor) (behind bool) {
 
 // behind notes a head and reports whether the topic has to read.
 func (t *topic) behind(head Cursor) bool {
-	tail := *t.tail.Load()
+	now := t.tail.Load()
 	// A topic that is not loaded is being read already, but that read may have begun before the head was there.
-	if tail.loaded && head <= tail.read {
+	if now.loaded && head <= now.read {
 		return false
 	}
 	t.stale = true
-	if head > tail.wanted {
-		tail.wanted = head
-		t.tail.Store(&tail)
+	if head > now.wanted {
+		wanting := *now
+		wanting.wanted = head
+		t.tail.Store(&wanting)
 	}
 	return true
 }
@@ -142,15 +144,14 @@ func (t *topic) failed() {
 	t.stale = true
 }
 
-// grow appends a page that was read after the tail. It reports whether there is still more to read, and whether these are
-// the first items that the workflow has. A page that was read for a tail that the topic has dropped since may have what is
+// grow appends a page that was read after the tail. It reports whether there is still more to read. A page that was read for a tail that the topic has dropped since may have what is
 // erased by now, and is dropped as well.
-func (t *topic) grow(g glance, page Page, bound Window) (behind, first bool) {
+func (t *topic) grow(g glance, page Page, bound Window) (behind bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.tail.Load()
 	if !now.loaded || now.drops != g.tail.drops {
-		return false, false // the load that follows reads it
+		return false // the load that follows reads it
 	}
 	n := len(page.Items)
 	if n > 0 && t.wakes.swept && page.Items[n-1].CreatedAt > t.wakes.heard {
@@ -164,11 +165,17 @@ func (t *topic) grow(g glance, page Page, bound Window) (behind, first bool) {
 		t.stale = true
 		grown.wanted = max(grown.wanted, page.Items[n-1].CreatedAt+1)
 	}
-	first = n > 0 && !t.life.exists && !t.life.silent
 	t.extend(grown, page.Items, head, bound)
-	t.checked(g)
+	if n > 0 && !t.life.exists && !t.life.silent {
+		t.life.first = cmp.Or(t.life.first, page.Items[0].CreatedAt)
+	}
+	if t.life.first == 0 {
+		t.checked(g)
+	} else {
+		t.answered(g) // whose history this is, only a comparison can say: the cursor of who has just come may be of another
+	}
 	t.tellAll()
-	return t.stale, first
+	return t.stale
 }
 
 // extend appends items to a tail and makes it the topic's. The caller holds mu and tells the subscriptions.
@@ -184,13 +191,8 @@ func (t *topic) extend(extended tail, items []*Item, head Cursor, bound Window) 
 // checked notes that a read or comparison has succeeded, after its result is in the tail. Those who have waited for one
 // that began after they came are told.
 func (t *topic) checked(g glance) {
-	if uint64(g.began) > t.contact.checked.Load() {
-		t.contact.checked.Store(uint64(g.began))
-		t.contact.at.Store(int64(g.at))
-	}
-	if t.contact.lost.Swap(false) {
-		t.tellAll()
-	}
+	t.contact.checked.Store(max(t.contact.checked.Load(), uint64(g.began)))
+	t.answered(g)
 	for s, joined := range t.newcomers {
 		if joined < g.began {
 			delete(t.newcomers, s)
@@ -199,6 +201,14 @@ func (t *topic) checked(g glance) {
 	}
 	if len(t.newcomers) == 0 {
 		t.newcomers = nil // a map keeps the memory of all that were ever in it
+	}
+}
+
+// answered notes that the source is not away. The caller holds mu.
+func (t *topic) answered(g glance) {
+	t.contact.at.Store(max(t.contact.at.Load(), int64(g.at)))
+	if t.contact.lost.Swap(false) {
+		t.tellAll()
 	}
 }
 

@@ -84,6 +84,11 @@ func (s *sender) send(batch feed.Batch) error {
 		}
 		return s.write(b)
 	}
+	return s.sendTogether(batch)
+}
+
+// sendTogether puts a frame together. The batch is moved to the heap for it, which the frames that are made already are spared.
+func (s *sender) sendTogether(batch feed.Batch) error {
 	buffer := buffers.Get().(*[]byte)
 	b, err := s.marshal(append((*buffer)[:0], make([]byte, envelopeSize)...), (*frame)(&batch))
 	if err != nil {
