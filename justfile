@@ -19,8 +19,15 @@ postgresql:
         { test "$(id -u)" = 0 && apt-get update -q && apt-get install -qy postgresql; } || \
         { echo "pg_dump is missing: install PostgreSQL with its client programs (on Debian, the package postgresql)"; exit 1; }
 
+# install PgBouncer where it is missing
+[private]
+pgbouncer:
+    @command -v pgbouncer > /dev/null || test -x /usr/sbin/pgbouncer || \
+        { test "$(id -u)" = 0 && apt-get update -q && apt-get install -qy pgbouncer; } || \
+        { echo "pgbouncer is missing: install PgBouncer (on Debian, the package pgbouncer)"; exit 1; }
+
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql
+test: postgresql pgbouncer
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/...
 

@@ -1,5 +1,11 @@
 package db
 
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
 // Queued returns how many writes wait for a commit to begin.
 func (w *Writer) Queued() int {
 	w.mu.Lock()
@@ -32,4 +38,19 @@ func (w *Writer) Waiting(workflow string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.apart[workflow])
+}
+
+// ReadSetting asks, as a [Source] reads, for a setting of PostgreSQL.
+func ReadSetting(ctx context.Context, pool *pgxpool.Pool, name string) (value string, err error) {
+	rows, err := reads{pool}.Query(ctx, "select pg_catalog.current_setting($1)", name)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&value); err != nil {
+			return "", err
+		}
+	}
+	return value, rows.Err()
 }

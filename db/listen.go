@@ -83,7 +83,15 @@ func (s *Source) connectListener(ctx context.Context) (*pgx.Conn, error) {
 	most := 2 * s.listen.ConnectTimeout * time.Duration(1+len(s.listen.Fallbacks))
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	return pgx.ConnectConfig(ctx, s.listen)
+	conn, err := pgx.ConnectConfig(ctx, s.listen)
+	if err != nil {
+		return nil, err
+	}
+	// It is idle where nothing is written, which a setting of the role or the database must not end it for.
+	if _, err := conn.Exec(ctx, "set idle_session_timeout = 0"); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
 }
 
 // listenTimeout is how long the first LISTEN may take. PostgreSQL reads the whole queue of notifications for it where

@@ -23,10 +23,16 @@ import (
 // documented returns the SQL that docs/operations.md has for a role.
 func documented(t *testing.T, role string) string {
 	t.Helper()
+	return documentedAs(t, "sql", role)
+}
+
+// documentedAs returns the block of docs/operations.md of a language and a name.
+func documentedAs(t *testing.T, language, name string) string {
+	t.Helper()
 	text, err := os.ReadFile("../docs/operations.md")
 	require.NoError(t, err)
-	found := regexp.MustCompile("(?s)```sql " + role + "\n(.*?)```").FindSubmatch(text)
-	require.NotNil(t, found, "docs/operations.md has no SQL for the role %s", role)
+	found := regexp.MustCompile("(?s)```" + language + " " + name + "\n(.*?)```").FindSubmatch(text)
+	require.NotNil(t, found, "docs/operations.md has no %s for %s", language, name)
 	return string(found[1])
 }
 

@@ -44,7 +44,7 @@ var _ feed.Source = (*Source)(nil)
 func NewSource(pool *pgxpool.Pool, cfg SourceConfig) (*Source, error) {
 	s := &Source{
 		pool:   pool,
-		q:      dbsqlc.New(pool),
+		q:      dbsqlc.New(reads{pool}),
 		listen: pool.Config().ConnConfig.Copy(),
 		canary: cmp.Or(cfg.Canary, 5*time.Second),
 		Lister: NewLister(pool),
@@ -58,6 +58,10 @@ func NewSource(pool *pgxpool.Pool, cfg SourceConfig) (*Source, error) {
 			return nil, fmt.Errorf("db: SourceConfig.Listen: %w", err)
 		}
 		s.listen = listen
+	}
+	s.listen.RuntimeParams["client_encoding"] = "UTF8"
+	for _, name := range []string{"jit", "extra_float_digits", "default_transaction_isolation", "search_path", "enable_seqscan"} {
+		delete(s.listen.RuntimeParams, name) // it reads nothing, and a pooler in session mode would refuse them
 	}
 	s.listen.ConnectTimeout = cmp.Or(s.listen.ConnectTimeout, 5*time.Second)
 	return s, nil

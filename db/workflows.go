@@ -25,7 +25,7 @@ type Lister struct {
 
 // NewLister makes a lister that reads through pool, which stays the caller's. It uses two connections at the most.
 func NewLister(pool *pgxpool.Pool) *Lister {
-	return &Lister{q: dbsqlc.New(pool), turns: make(chan struct{}, listsAtOnce)}
+	return &Lister{q: dbsqlc.New(reads{pool}), turns: make(chan struct{}, listsAtOnce)}
 }
 
 // Workflows returns at most limit workflows that have items, by time of activity, those that come after the given one in

@@ -93,7 +93,7 @@ func (c *MigrateStatus) Run(ctx context.Context) error {
 }
 
 func (c *Database) migrate(ctx context.Context, do func(*goose.Provider) error) error {
-	pool, err := c.open(ctx, 0)
+	pool, err := c.open(ctx, 2) // one of them holds the lock
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,133 @@
+package dbtest
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// PgBouncer is a pooler in front of a database, at an address of its own, for one test.
+type PgBouncer struct {
+	t       testing.TB
+	program string
+	folder  string
+	address string // host and port
+	url     url.URL
+	child   *exec.Cmd
+	life    io.Closer // while it is open, the pooler lives
+}
+
+// StartPgBouncer starts the distribution's PgBouncer in front of the database of a URL as [URL] and [Server] make it. The
+// settings are lines of its configuration. It ends with the test, or with the process if that is killed.
+func StartPgBouncer(t testing.TB, database, settings string) *PgBouncer {
+	t.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		program = "/usr/sbin/pgbouncer" // which is not on everybody's PATH
+		_, err = os.Stat(program)
+	}
+	require.NoError(t, err, "pgbouncer is missing: install PgBouncer (on Debian, the package pgbouncer)")
+	u, err := url.Parse(database)
+	require.NoError(t, err)
+	folder, err := os.MkdirTemp("", "pgbouncer") // not t.TempDir, which only this user can enter
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
+	require.NoError(t, os.Chmod(folder, 0o755))
+	b := &PgBouncer{t: t, program: program, folder: folder, address: freeAddress(t), url: *u}
+	host, port, err := net.SplitHostPort(b.address)
+	require.NoError(t, err)
+	b.url.Host = b.address
+	password, _ := u.User.Password()
+	b.write("users", fmt.Sprintf("%q %q\n", u.User.Username(), password))
+	b.write("pgbouncer.ini", fmt.Sprintf(`[databases]
+* = host=%s port=%s
+[pgbouncer]
+listen_addr = %s
+listen_port = %s
+unix_socket_dir =
+auth_type = trust
+auth_file = %s
+%s
+%s
+`, u.Hostname(), u.Port(), host, port, filepath.Join(folder, "users"), account(t), settings))
+	b.start()
+	t.Cleanup(b.stop)
+	return b
+}
+
+// URL leads through the pooler to the database.
+func (b *PgBouncer) URL() string { return b.url.String() }
+
+// Restart breaks all connections off.
+func (b *PgBouncer) Restart() {
+	b.stop()
+	b.start()
+}
+
+func (b *PgBouncer) start() {
+	b.t.Helper()
+	// The shell ends the pooler when the other end of its input is gone, whichever way this process ends.
+	b.child = exec.Command("/bin/sh", "-c", `"$0" -q "$1" & cat > /dev/null; kill -9 $!; wait`,
+		b.program, filepath.Join(b.folder, "pgbouncer.ini"))
+	log, err := os.OpenFile(filepath.Join(b.folder, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	require.NoError(b.t, err)
+	b.child.Stdout, b.child.Stderr = log, log
+	b.life, err = b.child.StdinPipe()
+	require.NoError(b.t, err)
+	require.NoError(b.t, b.child.Start())
+	require.NoError(b.t, log.Close())
+	require.Eventually(b.t, func() bool {
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(b.t.Context(), "tcp", b.address)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond, "PgBouncer does not start: see its log")
+}
+
+func (b *PgBouncer) stop() {
+	_ = b.life.Close()
+	_ = b.child.Wait()
+	if b.t.Failed() {
+		text, _ := os.ReadFile(filepath.Join(b.folder, "log"))
+		b.t.Logf("PgBouncer:\n%s", text[max(0, len(text)-4000):])
+	}
+}
+
+func (b *PgBouncer) write(name, text string) {
+	b.t.Helper()
+	require.NoError(b.t, os.WriteFile(filepath.Join(b.folder, name), []byte(text), 0o644)) //nolint:gosec // another user reads it
+}
+
+// account is the setting with whom to run as where this user is root, as whom PgBouncer does not run.
+func account(t testing.TB) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		if _, err := user.Lookup(name); err == nil {
+			return "user = " + name
+		}
+	}
+	require.FailNow(t, "PgBouncer refuses to run as root, and this machine has neither a user postgres nor nobody")
+	return ""
+}
+
+// freeAddress is one on which nobody listens.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
+}
