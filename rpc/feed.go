@@ -84,7 +84,7 @@ func subscribeOptions(request *v1.SubscribeRequest) (feed.Options, error) {
 	seen := make(map[string]bool, len(request.GetCursors()))
 	for i, c := range request.GetCursors() {
 		field := fmt.Sprintf("cursors[%d]", i)
-		start := feed.Start{Position: feed.Position{WorkflowID: c.GetWorkflowId()}}
+		start := feed.After(c.GetWorkflowId(), 0)
 		if err := checkWorkflowID(field+".workflow_id", c.GetWorkflowId()); err != nil {
 			return options, err
 		}
@@ -103,8 +103,7 @@ func subscribeOptions(request *v1.SubscribeRequest) (feed.Options, error) {
 			if err := checkRange(field+".last", c.GetLast(), 0, maxLast); err != nil {
 				return options, err
 			}
-			last := int(c.GetLast())
-			start.Last = &last
+			start = feed.Last(c.GetWorkflowId(), int(c.GetLast()))
 		}
 		options.From = append(options.From, start)
 	}
