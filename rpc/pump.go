@@ -47,15 +47,18 @@ func (q *request) options(idle time.Duration) feed.Options {
 	options := feed.Options{From: make([]feed.Start, 0, len(q.from)), Types: q.types, Idle: idle}
 	hidden := -1
 	for _, s := range q.from {
-		at := feed.Start{Position: feed.Position{WorkflowID: s.workflowID, Cursor: s.cursor()}, Last: s.last}
+		at := feed.After(s.workflowID, s.cursor())
+		if s.last != nil {
+			at = feed.Last(s.workflowID, *s.last)
+		}
 		switch {
 		case s.workflowID != nowhere:
 			options.From = append(options.From, at)
 		case hidden < 0:
 			hidden = len(options.From)
-			options.From = append(options.From, feed.Start{Position: at.Position})
+			options.From = append(options.From, feed.After(s.workflowID, s.cursor()))
 		default:
-			options.From[hidden].Cursor = max(options.From[hidden].Cursor, at.Cursor)
+			options.From[hidden].Cursor = max(options.From[hidden].Cursor, s.cursor())
 		}
 	}
 	return options
