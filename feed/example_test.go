@@ -57,7 +57,7 @@ func ExampleFeed_Subscribe() {
 	go func() { defer close(ended); f.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
 
-	s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{{Position: feed.Position{WorkflowID: "wf_1", Cursor: 1000}}}})
+	s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{feed.After("wf_1", 1000)}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func TestNothingIsSentAfterTheViewerHasExpired(t *testing.T) {
 		defer cancel()
 		sent := 0
 		s := &feedService{Config{Feed: f, Log: log, Heartbeat: time.Minute}, nil}
-		err = s.pump(ctx, request{from: []start{{workflowID: "wf"}}}, subscribeForm, func() (func(feed.Batch) error, error) {
+		err = s.pump(ctx, request{from: []start{{workflowID: "wf"}}}, subscribeForm, func(func() []start) (func(feed.Batch) error, error) {
 			return func(batch feed.Batch) error {
 				require.Len(t, batch.Items, 1)
 				require.True(t, time.Now().Before(expires), "batch %d", sent)
