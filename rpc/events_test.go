@@ -186,7 +186,7 @@ func (s *server) hear(t *testing.T, query url.Values, headers ...string) (next f
 func TestAnEventStreamHasTheBytesOfTheContract(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	s := serve(t, d.source(t), config{rpc: rpc.Config{Heartbeat: 100 * time.Millisecond}})
+	s := serve(t, d.source(t), config{rpc: rpc.Config{Heartbeat: 3 * time.Second}})
 	d.append(t, db.Message{WorkflowID: "wf", ID: "one", Message: "Hello\nworld", Role: "user", Status: "first"})
 	_, response := s.hear(t, url.Values{"workflow": {"wf"}})
 	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
