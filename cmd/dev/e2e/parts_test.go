@@ -16,11 +16,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
-	temporallog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
 	"chatfeed/cmd/dev/internal/demo"
 	"chatfeed/cmd/dev/internal/temporaldev"
+	"chatfeed/cmd/internal/program"
 	"chatfeed/internal/dbtest"
 	"chatfeed/internal/embedded"
 )
@@ -71,7 +71,7 @@ func runTemporal(ctx context.Context, folder, port string, log *slog.Logger) err
 
 // runDemo serves the demo workflow. Temporal may be away at first.
 func runDemo(ctx context.Context, address string, log *slog.Logger) error {
-	options := client.Options{HostPort: address, Logger: temporallog.NewStructuredLogger(log)}
+	options := program.Temporal{TemporalAddress: address}.ClientOptions(log)
 	c, err := client.DialContext(ctx, options)
 	for err != nil {
 		select {

@@ -162,7 +162,7 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("--temporal-address %s: %w", c.TemporalAddress, err)
 	}
-	return &temporalChat{client, c.ChatWorkflow, c.ChatTaskQueue, c.ChatSignal}, client.Close, nil
+	return &temporalChat{client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue, signal: c.ChatSignal}, client.Close, nil
 }
 
 func migrateUntilDone(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {

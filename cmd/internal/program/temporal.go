@@ -2,17 +2,15 @@ package program
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
-	"fmt"
 	"log/slog"
+	"strings"
 
-	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	temporallog "go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
-	"chatfeed/rpc"
+	"chatfeed/activities"
 )
 
 // Temporal is the flags of all that connect to Temporal.
@@ -21,66 +19,35 @@ type Temporal struct {
 	TemporalNamespace string `help:"Temporal namespace." default:"default"`
 }
 
-func (c Temporal) options(log *slog.Logger) client.Options {
+// ClientOptions returns what a client connects with.
+func (c Temporal) ClientOptions(log *slog.Logger) client.Options {
 	return client.Options{
 		HostPort:  c.TemporalAddress,
 		Namespace: c.TemporalNamespace,
 		Logger:    temporallog.NewStructuredLogger(log),
+
+		DataConverter:     activities.DataConverter(),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(anyScript)}},
 	}
 }
 
 // lazyClient connects when it is first used, so that Temporal may be away until then.
 func (c Temporal) lazyClient(log *slog.Logger) (client.Client, error) {
-	return client.NewLazyClient(c.options(log))
+	return client.NewLazyClient(c.ClientOptions(log))
 }
 
-// temporalChat is the [rpc.Chat] on Temporal.
-type temporalChat struct {
-	client    client.Client
-	workflow  string
-	taskQueue string
-	signal    string
-}
+// resourceHeader is where the SDK puts a workflow's id, for proxies to route by.
+const resourceHeader = "temporal-resource-id"
 
-// message is what the signal carries.
-type message struct {
-	ID   string `json:"id"`
-	Text string `json:"text"`
-}
-
-// Send implements [rpc.Chat] by signal-with-start.
-func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMessage) (rpc.Sent, error) {
-	if m.ID == "" {
-		m.ID = "msg_" + rand.Text()
+// anyScript leaves the header out that gRPC would not send, which has printable ASCII characters only: a workflow's id may be
+// in any script, and is in the request anyway.
+func anyScript(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if headers, ok := metadata.FromOutgoingContext(ctx); ok {
+		unsendable := func(r rune) bool { return r < ' ' || r > '~' }
+		if strings.ContainsFunc(strings.Join(headers.Get(resourceHeader), ""), unsendable) {
+			headers.Delete(resourceHeader)
+			ctx = metadata.NewOutgoingContext(ctx, headers)
+		}
 	}
-	run, err := c.client.SignalWithStartWorkflow(ctx, workflowID, c.signal, message(m),
-		client.StartWorkflowOptions{TaskQueue: c.taskQueue}, c.workflow)
-	var refused *serviceerror.InvalidArgument
-	switch {
-	case errors.As(err, &refused):
-		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w: %w", workflowID, rpc.ErrRefused, err)
-	case err != nil:
-		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w", workflowID, err)
-	}
-	return rpc.Sent{ID: m.ID, RunID: run.GetRunID()}, nil
-}
-
-// Cancel implements [rpc.Chat]. Temporal takes the cancellation of a workflow that has ended without a word, so it is
-// asked first.
-func (c *temporalChat) Cancel(ctx context.Context, workflowID string) error {
-	found, err := c.client.DescribeWorkflowExecution(ctx, workflowID, "")
-	if err == nil && found.GetWorkflowExecutionInfo().GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		err = serviceerror.NewNotFound("the workflow has ended")
-	}
-	if err == nil {
-		err = c.client.CancelWorkflow(ctx, workflowID, "")
-	}
-	var absent *serviceerror.NotFound
-	switch {
-	case errors.As(err, &absent):
-		return fmt.Errorf("cancel workflow %q: %w", workflowID, rpc.ErrWorkflowNotFound)
-	case err != nil:
-		return fmt.Errorf("cancel workflow %q: %w", workflowID, err)
-	}
-	return nil
+	return invoke(ctx, method, request, reply, conn, options...)
 }

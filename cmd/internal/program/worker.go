@@ -70,7 +70,7 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 // dial connects to Temporal, waiting for it while it is away.
 func (c Temporal) dial(ctx context.Context, log *slog.Logger) (client.Client, error) {
 	for {
-		temporal, err := client.DialContext(ctx, c.options(log))
+		temporal, err := client.DialContext(ctx, c.ClientOptions(log))
 		if err == nil {
 			return temporal, nil
 		}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
-	temporallog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
@@ -124,7 +123,7 @@ func (s *Stack) runPrograms(ctx context.Context, log *slog.Logger, at Running, r
 
 // runDemo serves the demo workflow until ctx ends.
 func runDemo(ctx context.Context, address string, log *slog.Logger) error {
-	c, err := client.DialContext(ctx, client.Options{HostPort: address, Logger: temporallog.NewStructuredLogger(log)})
+	c, err := client.DialContext(ctx, program.Temporal{TemporalAddress: address}.ClientOptions(log))
 	if err != nil {
 		return fmt.Errorf("connect the demo workflow: %w", err)
 	}
