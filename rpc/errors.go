@@ -22,6 +22,12 @@ var ErrWorkflowNotFound = errors.New("workflow not found")
 // large for it.
 var ErrRefused = errors.New("refused")
 
+// AwayError is what a [Chat] returns while the workflow engine is known to be away. It is all for the client's eyes: it says
+// what is being waited for.
+type AwayError struct{ Reason string }
+
+func (e *AwayError) Error() string { return e.Reason }
+
 // ErrUnauthenticated is what a [Gate] returns, perhaps wrapped, for a request that does not say who it comes from, or not
 // credibly. The client is asked to come back with a new token.
 var ErrUnauthenticated = errors.New("unauthenticated")
@@ -45,6 +51,7 @@ func invalid(field, format string, args ...any) error {
 // only. What the client cannot see is logged here. Connect's handlers return it, [writeError] and [errorText] say it elsewhere.
 func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 	var bad *invalidError
+	var away *AwayError
 	switch {
 	case errors.As(err, &bad):
 		return connect.NewError(connect.CodeInvalidArgument, bad)
@@ -60,6 +67,8 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping; subscribe again from your cursors"))
 	case errors.Is(err, feed.ErrBusy):
 		return busy()
+	case errors.As(err, &away):
+		return connect.NewError(connect.CodeUnavailable, away)
 	case errors.Is(err, ErrRefused):
 		return connect.NewError(connect.CodeInvalidArgument, errors.New("the workflow engine has refused the message; a shorter one may be accepted"))
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
