@@ -12,6 +12,11 @@ default:
 dev *flags:
     go run ./cmd/dev {{ flags }}
 
+# give the modules another path, such as example.com/team/chatfeed, under which they can be fetched
+module path:
+    go run ./cmd/dev/rename {{ path }}
+    cd rpc && {{ buf }} generate
+
 # install PostgreSQL with its client programs where they are missing: dump and restore are tested with them
 [private]
 postgresql:

@@ -62,7 +62,7 @@ func build(ctx context.Context) (string, error) {
 	_, _ = name.Write(workspace)
 	file := filepath.Join(cache, "chatfeed", strconv.FormatUint(name.Sum64(), 36), "stack")
 	last := time.Now()
-	return file, compile.Program(ctx, program, file, nil, func(begun, most int) {
+	return file, compile.Program(ctx, program, file, "", func(begun, most int) {
 		if time.Since(last) > 5*time.Second {
 			last = time.Now()
 			_, _ = fmt.Fprintf(os.Stderr, "compiling chatfeed: package %d of at most %d\n", begun, most)

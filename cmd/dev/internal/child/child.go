@@ -35,14 +35,13 @@ exit "$status"
 `
 
 // Run runs a program until it ends. It is asked to end when ctx ends or this process does, and Run returns when it has. It
-// is in a session of its own, and so hears no Ctrl-C. A nil error is exit code 0.
-func Run(ctx context.Context, env []string, stdout, stderr io.Writer, program ...string) error {
+// is in a session of its own, and so hears no Ctrl-C. Where it writes to is nil for nowhere. A nil error is exit code 0.
+func Run(ctx context.Context, stdout, stderr io.Writer, program ...string) error {
 	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "child"}, program...)...)
-	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -15,35 +15,36 @@ import (
 
 // Program builds the package to a file, which is left alone where it is current. It calls progress, from one goroutine at a
 // time, with how many packages have been begun, and of how many at the most: those that are compiled already do not count,
-// and which these are is not known before. The packages of the programs in known are taken to be compiled. An error has
-// what the compiler said.
-func Program(ctx context.Context, pkg, file string, known []string, progress func(begun, most int)) error {
+// and which these are is not known before. Beside names the package of a program that runs meanwhile and goes first: what
+// that consists of is compiled. It is empty where someone waits for the build. An error has what the compiler said.
+func Program(ctx context.Context, pkg, file, beside string, progress func(begun, most int)) error {
 	all, err := packages(ctx, pkg)
 	if err != nil {
 		return fmt.Errorf("compile %s: %w", pkg, err)
 	}
-	compiled, err := packages(ctx, known...)
-	if err != nil {
-		return fmt.Errorf("compile %s: %w", pkg, err)
-	}
-	for name := range compiled {
-		delete(all, name)
+	command := []string{"go", "build", "-v", "-o", file, pkg}
+	if beside != "" {
+		compiled, err := packages(ctx, beside)
+		if err != nil {
+			return fmt.Errorf("compile %s: %w", pkg, err)
+		}
+		for name := range compiled {
+			delete(all, name)
+		}
+		command = append([]string{"nice", "-n", "5"}, command...)
 	}
 	out := &output{packages: all, most: len(all), progress: progress}
-	err = child.Run(ctx, nil, out, out, "nice", "-n", "5", "go", "build", "-v", "-o", file, pkg)
+	err = child.Run(ctx, out, out, command...)
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("compile %s: %w\n%s", pkg, err, out.said.String())
 	}
 	return err
 }
 
-// packages is what the programs consist of.
-func packages(ctx context.Context, programs ...string) (map[string]bool, error) {
+// packages is what a program consists of.
+func packages(ctx context.Context, program string) (map[string]bool, error) {
 	found := make(map[string]bool)
-	if len(programs) == 0 {
-		return found, nil
-	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-deps"}, programs...)...)
+	cmd := exec.CommandContext(ctx, "go", "list", "-deps", program)
 	said := new(bytes.Buffer)
 	cmd.Stderr = said
 	listed, err := cmd.Output()

@@ -76,7 +76,7 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 	if err != nil {
 		program = filepath.Join(cmp.Or(folder, os.TempDir()), "temporal")
 		t.say("Temporal is still being built; try again in a minute")
-		err := compile.Program(ctx, temporalProgram, program, []string{stackProgram}, func(begun, most int) {
+		err := compile.Program(ctx, temporalProgram, program, stackProgram, func(begun, most int) {
 			t.say("Temporal is still being built: package %d of at most %d; try again in a minute", begun, most)
 			building(begun, most)
 		})
@@ -89,7 +89,7 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 	if t.file != "" {
 		command = append(command, "--db-filename", t.file)
 	}
-	err = child.Run(ctx, nil, nil, os.Stderr, command...)
+	err = child.Run(ctx, nil, os.Stderr, command...)
 	if err = ended(ctx, err); err != nil || ctx.Err() != nil {
 		return err
 	}
