@@ -12,6 +12,11 @@ default:
 dev *flags:
     go run ./cmd/dev {{ flags }}
 
+# give the modules another path, such as example.com/team/chatfeed, under which they can be fetched
+module path:
+    go run ./cmd/dev/rename {{ path }}
+    cd rpc && {{ buf }} generate
+
 # install PostgreSQL with its client programs where they are missing: dump and restore are tested with them
 [private]
 postgresql:
@@ -29,7 +34,7 @@ pgbouncer:
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
 test: postgresql pgbouncer
     go test -race -timeout 20m ./...
-    go test -timeout 20m ./cmd/internal/program ./cmd/dev/...
+    go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 
 # fail if generated code is stale, code is not formatted, or the linter finds something
 check: generate lint
@@ -41,9 +46,9 @@ generate:
     {{ sqlc }} generate
     cd rpc && {{ buf }} lint && {{ buf }} generate
 
-# run the linter on both modules
+# run the linter on all modules
 lint:
-    {{ lint }} run ./... ./cmd/dev/...
+    {{ lint }} run ./... ./cmd/dev/... ./cmd/dev/temporal/...
     GOOS=darwin go vet ./internal/embedded
 
 # format the code

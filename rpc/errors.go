@@ -28,6 +28,12 @@ var ErrFull = errors.New("the workflow has too much to handle")
 // ErrUnusable is what a [Chat] returns where the workflow engine will not serve it before an operator has done something.
 var ErrUnusable = errors.New("the workflow engine cannot be used")
 
+// AwayError is what a [Chat] returns while the workflow engine is known to be away. It is all for the client's eyes: it says
+// what is being waited for.
+type AwayError struct{ Reason string }
+
+func (e *AwayError) Error() string { return e.Reason }
+
 // ErrUnauthenticated is what a [Gate] returns, perhaps wrapped, for a request that does not say who it comes from, or not
 // credibly. The client is asked to come back with a new token.
 var ErrUnauthenticated = errors.New("unauthenticated")
@@ -51,6 +57,7 @@ func invalid(field, format string, args ...any) error {
 // only. What the client cannot see is logged here. Connect's handlers return it, [writeError] and [errorText] say it elsewhere.
 func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 	var bad *invalidError
+	var away *AwayError
 	switch {
 	case errors.As(err, &bad):
 		return connect.NewError(connect.CodeInvalidArgument, bad)
@@ -71,6 +78,8 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 	case errors.Is(err, ErrUnusable):
 		log.ErrorContext(ctx, "request failed", "error", err)
 		return connect.NewError(connect.CodeFailedPrecondition, errors.New("the workflow engine does not serve this; its operator can mend that"))
+	case errors.As(err, &away):
+		return connect.NewError(connect.CodeUnavailable, away)
 	case errors.Is(err, ErrRefused):
 		return connect.NewError(connect.CodeInvalidArgument, errors.New("the workflow engine has refused the message; a shorter one may be accepted"))
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):

@@ -33,7 +33,8 @@ type Workflows interface {
 	Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error)
 }
 
-// Chat is the way to the workflows. Both methods return when the workflow engine has taken the request.
+// Chat is the way to the workflows. Both methods return when the workflow engine has taken the request, or an [AwayError]
+// where it cannot yet.
 type Chat interface {
 	// Send hands a message to a workflow, and starts the workflow if it is not running. It makes the message's id if it
 	// has none. The error is [ErrRefused] where trying again is in vain, [ErrFull] where it is too early, and

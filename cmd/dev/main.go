@@ -1,78 +1,71 @@
 // Command dev runs the whole of chatfeed on one machine, with nothing installed but Go (and Node, where PostgreSQL is not):
 // PostgreSQL, a Temporal dev server, the schema, the feed server, the activities and a demo workflow.
+//
+// It imports next to nothing, so that it is there at once. It compiles the program that does all of it, says how far it is,
+// and becomes that program. Like that it ends with the program which has started it.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
+	"hash/fnv"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
-	"chatfeed/cmd/dev/internal/stack"
-	"chatfeed/cmd/internal/program"
+	"chatfeed/cmd/dev/internal/compile"
+	"chatfeed/cmd/dev/internal/parent"
 )
 
-type cli struct {
-	stack.Stack
-	LogLevel slog.Level `help:"Log this and worse: debug, info, warn or error." default:"warn"`
-}
+const program = "chatfeed/cmd/dev/stack"
 
 func main() {
-	var flags cli
-	kong.Parse(&flags, kong.Name("dev"), kong.DefaultEnvars("CHATFEED_DEV"),
-		kong.Description("Runs the whole of chatfeed on this machine until Ctrl-C."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	if strings.Contains(os.Args[0], "go-build") {
-		go endWithParent(ctx, cancel)
+	_ = os.Setenv(parent.Env, strconv.Itoa(os.Getppid()))
+	go parent.Watch(ctx, cancel)
+	file, err := build(ctx)
+	interrupted := ctx.Err() != nil
+	cancel()
+	stop()
+	switch {
+	case interrupted:
+		return
+	case err == nil:
+		err = syscall.Exec(file, os.Args, os.Environ())
 	}
-	_, _ = fmt.Fprintln(os.Stderr, "starting PostgreSQL, Temporal and chatfeed ...")
-	log := program.NewLog(os.Stderr, flags.LogLevel, "text")
-	if err := flags.Run(ctx, log, func(at stack.Running) { introduce(at) }); err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "dev:", err)
-		os.Exit(1)
-	}
+	_, _ = fmt.Fprintln(os.Stderr, "dev:", err)
+	os.Exit(1)
 }
 
-func introduce(at stack.Running) {
-	server := ""
-	if at.Server != "http://127.0.0.1:8080" {
-		server = " --server " + at.Server
+// build compiles the program where this working copy's programs are kept, and returns its file.
+func build(ctx context.Context) (string, error) {
+	_, _ = fmt.Fprintln(os.Stderr, "compiling chatfeed (the first time takes a minute or two) ...")
+	workspace, err := exec.CommandContext(ctx, "go", "env", "GOWORK").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOWORK: %w", err)
 	}
-	_, _ = fmt.Fprintf(os.Stdout, `chatfeed is ready. Ctrl-C ends it.
-
-  feed        %s
-  PostgreSQL  %s
-  Temporal    %s
-
-Try it in other terminals:
-
-  go run ./cmd/chatfeed tail wf_1%s
-  go run ./cmd/chatfeed send wf_1 "$(cat README.md)"%s
-
-`, at.Server, strings.TrimSuffix(at.DatabaseURL, "?sslmode=disable"), at.Temporal, server, server)
-}
-
-// endWithParent ends the stack when "go run", which has started it, has been killed: that does not tell its child.
-func endWithParent(ctx context.Context, end context.CancelFunc) {
-	parent := os.Getppid()
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	for os.Getppid() == parent {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+	if strings.TrimSpace(string(workspace)) == "" {
+		return "", errors.New("there is no go.work here; run it in a working copy of chatfeed")
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	name := fnv.New64a()
+	_, _ = name.Write(workspace)
+	file := filepath.Join(cache, "chatfeed", strconv.FormatUint(name.Sum64(), 36), "stack")
+	last := time.Now()
+	return file, compile.Program(ctx, program, file, "", func(begun, most int) {
+		if time.Since(last) > 5*time.Second {
+			last = time.Now()
+			_, _ = fmt.Fprintf(os.Stderr, "compiling chatfeed: package %d of at most %d\n", begun, most)
 		}
-	}
-	end()
+	})
 }

@@ -154,6 +154,7 @@ func TestTheWholeStackEndsWithEverythingItHasStarted(t *testing.T) {
 	run := func(cmd *exec.Cmd) *process {
 		p := startCommand(t, cmd)
 		p.prints(t, "chatfeed is ready")
+		p.prints(t, "Temporal is ready")
 		return p
 	}
 	dev := filepath.Join(bin, "dev")
@@ -220,7 +221,7 @@ func TestAStackThatKeepsItsDataHasItAgain(t *testing.T) {
 	flags := []string{"--listen", "127.0.0.1:0", "--postgres-port", "0", "--temporal-port", "0", "--data", data}
 	for round := range 2 {
 		p := start(t, "dev", flags...)
-		p.prints(t, "chatfeed is ready")
+		p.prints(t, "Temporal is ready")
 		server := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.out.String())
 		tail := start(t, "chatfeed", "tail", "wf_kept", "--server", server)
 		if round == 0 {

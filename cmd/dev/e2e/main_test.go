@@ -44,19 +44,30 @@ func run(m *testing.M) int {
 		return 1
 	}
 	bin = folder
-	for _, program := range []string{"chatfeed", "dev"} {
-		build := exec.Command("go", "build", "-o", filepath.Join(bin, program), "chatfeed/cmd/"+program)
+	for program, pkg := range map[string]string{
+		"chatfeed": "chatfeed/cmd/chatfeed", "dev": "chatfeed/cmd/dev/stack", "temporal": "chatfeed/cmd/dev/temporal",
+	} {
+		build := exec.Command("go", "build", "-o", filepath.Join(bin, program), pkg)
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "build", program, err)
 			return 1
 		}
 	}
+	// So that the stacks find it, whether another temporal program is installed or not.
+	if err := os.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan stack.Running, 1), make(chan error, 1)
 	go func() {
 		s := stack.Stack{Listen: "127.0.0.1:0"}
-		ended <- s.Run(ctx, slog.New(slog.DiscardHandler), func(at stack.Running) { ready <- at })
+		ended <- s.Run(ctx, slog.New(slog.DiscardHandler), stack.Events{
+			Ready:    func(stack.Running) {},
+			Building: func(int, int) {},
+			Temporal: func(at stack.Running) { ready <- at },
+		})
 	}()
 	code := 1
 	select {

@@ -8,8 +8,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +19,6 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"chatfeed/cmd/dev/internal/demo"
-	"chatfeed/cmd/dev/internal/temporaldev"
 	"chatfeed/cmd/internal/program"
 	"chatfeed/internal/dbtest"
 	"chatfeed/internal/embedded"
@@ -28,11 +27,8 @@ import (
 // partEnv is the environment variable that makes the test binary one part of a stack, so that a test can kill the part.
 const partEnv = "CHATFEED_E2E_PART"
 
-// The parts that the test binary can be, with their arguments.
-const (
-	temporalPart = "temporal" // folder, port
-	demoPart     = "demo"     // address of Temporal
-)
+// demoPart is the part that the test binary can be; its argument is the address of Temporal.
+const demoPart = "demo"
 
 // runPart serves as a part until it is killed, or until its parent has gone, which closes the standard input.
 func runPart(name string) int {
@@ -41,8 +37,6 @@ func runPart(name string) int {
 	go func() { defer cancel(); _, _ = io.Copy(io.Discard, os.Stdin) }()
 	var err error
 	switch args := os.Args[1:]; name {
-	case temporalPart:
-		err = runTemporal(ctx, args[0], args[1], log)
 	case demoPart:
 		err = runDemo(ctx, args[0], log)
 	default:
@@ -53,20 +47,6 @@ func runPart(name string) int {
 		return 1
 	}
 	return 0
-}
-
-func runTemporal(ctx context.Context, folder, port string, log *slog.Logger) error {
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		return err
-	}
-	server, err := temporaldev.Start(ctx, temporaldev.Config{Port: number, Data: folder, Log: log})
-	if err != nil {
-		return err
-	}
-	log.InfoContext(ctx, "serving", "address", server.Address())
-	<-ctx.Done()
-	return server.Stop()
 }
 
 // runDemo serves the demo workflow. Temporal may be away at first.
@@ -100,7 +80,13 @@ func startPart(t *testing.T, name string, args ...string) *process {
 	require.NoError(t, err)
 	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), partEnv+"="+name)
-	_, err = cmd.StdinPipe() // held open by cmd
+	return startUntilEOF(t, cmd)
+}
+
+// startUntilEOF starts a program that ends when its standard input does.
+func startUntilEOF(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	_, err := cmd.StdinPipe() // held open by cmd
 	require.NoError(t, err)
 	return startCommand(t, cmd)
 }
@@ -175,7 +161,10 @@ func startParts(t *testing.T) *parts {
 		ready: func() {},
 	}
 	folder, port := t.TempDir(), "0"
-	temporal := newPart(t, "Temporal", "msg=serving", func() *process { return startPart(t, temporalPart, folder, port) })
+	temporal := newPart(t, "Temporal", "msg=serving", func() *process {
+		return startUntilEOF(t, exec.Command(filepath.Join(bin, "temporal"), "server", "start-dev", "--until-eof",
+			"--port", port, "--db-filename", filepath.Join(folder, "temporal.db")))
+	})
 	address := temporal.address()
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)

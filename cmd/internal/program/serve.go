@@ -40,6 +40,8 @@ type Serve struct {
 
 	// Started is called with the server's address as soon as it accepts connections. It may be nil.
 	Started func(net.Addr) `kong:"-"`
+	// ChatAway says what Temporal is being waited for, as long as it is; empty when it can be asked. It may be nil.
+	ChatAway func() string `kong:"-"`
 }
 
 // drainTimeout is how long open requests may take to end once the server is stopping.
@@ -162,7 +164,11 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("--temporal-address %s: %w", c.TemporalAddress, err)
 	}
-	return &temporalChat{client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue, signal: c.ChatSignal}, client.Close, nil
+	var chat rpc.Chat = &temporalChat{client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue, signal: c.ChatSignal}
+	if c.ChatAway != nil {
+		chat = awayChat{chat, c.ChatAway}
+	}
+	return chat, client.Close, nil
 }
 
 func migrateUntilDone(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {

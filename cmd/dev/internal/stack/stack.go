@@ -1,4 +1,4 @@
-// Package stack runs everything that chatfeed needs, and chatfeed, in one process and its PostgreSQL child.
+// Package stack runs everything that chatfeed needs, and chatfeed, in one process and its children PostgreSQL and Temporal.
 package stack
 
 import (
@@ -18,22 +18,25 @@ import (
 
 	"chatfeed/activities"
 	"chatfeed/cmd/dev/internal/demo"
-	"chatfeed/cmd/dev/internal/temporaldev"
 	"chatfeed/cmd/internal/program"
 	"chatfeed/internal/embedded"
 )
 
 // Stack is which ports and folders the parts use. Port 0 is any free port.
 type Stack struct {
-	Listen       string `help:"Address of the feed server." default:"127.0.0.1:8080"`
-	PostgresPort int    `help:"Port of PostgreSQL on 127.0.0.1." default:"54329"`
-	TemporalPort int    `help:"Port of Temporal's frontend on 127.0.0.1." default:"7233"`
-	Data         string `help:"Folder to keep the data in; without it nothing is kept." placeholder:"DIR" type:"path"`
-	PgBin        string `help:"Folder with the programs of PostgreSQL." placeholder:"DIR" type:"path"`
-	NoWorker     bool   `help:"Do not serve chatfeed's activities; run \"chatfeed worker\" beside it."`
+	Listen          string `help:"Address of the feed server." default:"127.0.0.1:8080"`
+	PostgresPort    int    `help:"Port of PostgreSQL on 127.0.0.1." default:"54329"`
+	TemporalAddress string `help:"Temporal server to use; without it one is run here." env:"TEMPORAL_ADDRESS,CHATFEED_DEV_TEMPORAL_ADDRESS" placeholder:"HOST:PORT"`
+	TemporalPort    int    `help:"Port of Temporal's frontend on 127.0.0.1, where it is run here." default:"7233"`
+	Data            string `help:"Folder to keep the data in; without it nothing is kept." placeholder:"DIR" type:"path"`
+	PgBin           string `help:"Folder with the programs of PostgreSQL." placeholder:"DIR" type:"path"`
+	NoWorker        bool   `help:"Do not serve chatfeed's activities; run \"chatfeed worker\" beside it."`
+
+	// Programs is the folder to build the Temporal server into, where the temporal program is not installed.
+	Programs string `kong:"-"`
 }
 
-// Running is a stack whose parts all answer.
+// Running is where the parts are.
 type Running struct {
 	Server      string // URL of the feed server
 	DatabaseURL string
@@ -41,48 +44,60 @@ type Running struct {
 	Postgres    *embedded.Server
 }
 
-// Run starts the parts, calls ready, and runs until ctx ends or a part fails; it returns when all have ended, in the
-// order in which they need each other.
-func (s *Stack) Run(ctx context.Context, log *slog.Logger, ready func(Running)) (err error) {
-	var temporalData, postgresData string
+// Events is what a stack tells; each function has to be there.
+type Events struct {
+	Ready    func(Running)         // PostgreSQL and the feed server answer
+	Building func(begun, most int) // how many packages of the Temporal server are being built, of how many at the most
+	Temporal func(Running)         // Temporal answers, and the demo workflow and the activities are being served
+}
+
+// Run starts the parts, tells what has come up, and runs until ctx ends or a part fails; it returns when all have ended, in
+// the order in which they need each other. Nothing but the workers waits for Temporal.
+func (s *Stack) Run(ctx context.Context, log *slog.Logger, events Events) (err error) {
+	var postgresData string
 	if s.Data != "" {
 		if err := os.MkdirAll(s.Data, 0o755); err != nil {
 			return fmt.Errorf("--data: %w", err)
 		}
-		temporalData, postgresData = filepath.Join(s.Data, "temporal"), filepath.Join(s.Data, "postgres")
+		postgresData = filepath.Join(s.Data, "postgres")
 	}
-	var postgres *embedded.Server
-	var temporal *temporaldev.Server
-	starting, startCtx := errgroup.WithContext(ctx)
-	starting.Go(func() (err error) {
-		postgres, err = embedded.Start(startCtx, embedded.Config{Bin: s.PgBin, Data: postgresData, Port: s.PostgresPort})
-		return err
-	})
-	starting.Go(func() (err error) {
-		temporal, err = temporaldev.Start(startCtx, temporaldev.Config{Port: s.TemporalPort, Data: temporalData, Log: log})
-		return err
-	})
-	err = starting.Wait()
-	if postgres != nil {
-		defer func() { err = errors.Join(err, postgres.Stop()) }()
-	}
-	if temporal != nil {
-		defer func() { err = errors.Join(err, temporal.Stop()) }()
-	}
+	temporal, err := s.newTemporal(s.Data)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
 		return err
 	}
-	return s.runPrograms(ctx, log, Running{DatabaseURL: postgres.URL(), Temporal: temporal.Address(), Postgres: postgres}, ready)
+	group, groupCtx := errgroup.WithContext(ctx)
+	serving, stopTemporal := context.WithCancel(context.WithoutCancel(ctx)) // it ends after those that need it
+	temporalEnded := make(chan error, 1)
+	go func() { temporalEnded <- temporal.run(serving, s.Programs, events.Building) }()
+	defer func() {
+		stopTemporal()
+		err = errors.Join(err, <-temporalEnded)
+	}()
+	postgres, err := embedded.Start(groupCtx, embedded.Config{Bin: s.PgBin, Data: postgresData, Port: s.PostgresPort})
+	if err != nil {
+		return ended(ctx, err)
+	}
+	defer func() { err = errors.Join(err, postgres.Stop()) }()
+	group.Go(func() error {
+		select {
+		case <-groupCtx.Done():
+		case err := <-temporalEnded:
+			temporalEnded <- nil
+			return err
+		}
+		return nil
+	})
+	s.runPrograms(groupCtx, group, log, temporal, Running{DatabaseURL: postgres.URL(), Temporal: temporal.address, Postgres: postgres}, events)
+	return group.Wait()
 }
 
 // runPrograms runs what connects to PostgreSQL and Temporal.
-func (s *Stack) runPrograms(ctx context.Context, log *slog.Logger, at Running, ready func(Running)) error {
+func (s *Stack) runPrograms(
+	ctx context.Context, group *errgroup.Group, log *slog.Logger, temporal *temporal, at Running, events Events,
+) {
 	database := program.Database{DatabaseURL: at.DatabaseURL}
-	temporal := program.Temporal{TemporalAddress: at.Temporal, TemporalNamespace: "default"}
-	group, ctx := errgroup.WithContext(ctx)
+	flags := program.Temporal{TemporalAddress: at.Temporal, TemporalNamespace: "default"}
+	served := make(chan Running, 1)
 	group.Go(func() error {
 		select {
 		case <-ctx.Done():
@@ -91,38 +106,51 @@ func (s *Stack) runPrograms(ctx context.Context, log *slog.Logger, at Running, r
 			return errors.New("PostgreSQL has ended by itself")
 		}
 	})
-	if !s.NoWorker {
-		group.Go(func() error {
-			return (&program.Worker{Database: database, Temporal: temporal, TaskQueue: activities.TaskQueue}).Run(ctx, log)
+	group.Go(func() error {
+		if !temporal.await(ctx) {
+			return nil
+		}
+		if !s.NoWorker {
+			group.Go(func() error {
+				return (&program.Worker{Database: database, Temporal: flags, TaskQueue: activities.TaskQueue}).Run(ctx, log)
+			})
+		}
+		return runDemo(ctx, at.Temporal, log, func() {
+			temporal.say("")
+			select {
+			case at := <-served:
+				events.Temporal(at)
+			case <-ctx.Done():
+			}
 		})
-	}
-	group.Go(func() error { return runDemo(ctx, at.Temporal, log) })
+	})
 	group.Go(func() error {
 		return (&program.Serve{
 			Database:      database,
-			Temporal:      temporal,
+			Temporal:      flags,
 			Listen:        s.Listen,
 			Migrate:       true,
 			AllowOrigin:   []string{"http://localhost:*", "http://127.0.0.1:*"},
 			ChatWorkflow:  demo.WorkflowName,
 			ChatTaskQueue: demo.TaskQueue,
 			ChatSignal:    demo.SignalName,
+			ChatAway:      func() string { return *temporal.away.Load() },
 			Started: func(address net.Addr) {
 				at.Server = "http://" + address.String()
 				group.Go(func() error {
 					if waitReady(ctx, at.Server) {
-						ready(at)
+						events.Ready(at)
+						served <- at
 					}
 					return nil
 				})
 			},
 		}).Run(ctx, log)
 	})
-	return group.Wait()
 }
 
-// runDemo serves the demo workflow until ctx ends.
-func runDemo(ctx context.Context, address string, log *slog.Logger) error {
+// runDemo serves the demo workflow until ctx ends. It calls ready when it does.
+func runDemo(ctx context.Context, address string, log *slog.Logger, ready func()) error {
 	c, err := client.DialContext(ctx, program.Temporal{TemporalAddress: address}.ClientOptions(log))
 	if err != nil {
 		return fmt.Errorf("connect the demo workflow: %w", err)
@@ -133,6 +161,7 @@ func runDemo(ctx context.Context, address string, log *slog.Logger) error {
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the demo workflow: %w", err)
 	}
+	ready()
 	<-ctx.Done()
 	w.Stop()
 	return nil

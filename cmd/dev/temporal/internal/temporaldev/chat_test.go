@@ -17,7 +17,7 @@ import (
 
 	"chatfeed/activities"
 	"chatfeed/cmd/dev/internal/demo"
-	"chatfeed/cmd/dev/internal/temporaldev"
+	"chatfeed/cmd/dev/temporal/internal/temporaldev"
 	"chatfeed/db"
 )
 

@@ -37,9 +37,9 @@ type Config struct {
 	Port int
 	// Namespace exists when the server has started; empty is "default". A closed workflow stays in it for a day.
 	Namespace string
-	// Data is a folder, made when it is missing, for the SQLite file that keeps the state from one start to the next. One
-	// server at a time may use it. Empty keeps the state in memory.
-	Data string
+	// File is the SQLite file that keeps the state from one start to the next; it is made when it is missing, with its
+	// folder. One server at a time may use it. Empty keeps the state in memory.
+	File string
 	// Log receives the warnings and errors of the server; nil discards them.
 	Log *slog.Logger
 }
@@ -75,7 +75,7 @@ func start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore(ctx, cfg.Data, cfg.Namespace)
+	store, err := openStore(ctx, cfg.File, cfg.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func start(ctx context.Context, cfg Config) (*Server, error) {
 // Address is where the frontend listens, as HOST:PORT.
 func (s *Server) Address() string { return s.address }
 
-// Stop shuts the server down and returns within 15 s. Workflows that still run are kept where there is a Data folder. An
+// Stop shuts the server down and returns within 15 s. Workflows that still run are kept where there is a File. An
 // error says that the services have not ended in time; they go on ending. Further calls return the first one's answer.
 func (s *Server) Stop() error {
 	s.stop.Do(func() {
@@ -147,11 +147,11 @@ type ports struct {
 // choosePorts picks free ports for the services, and for the frontend when the wanted one is zero.
 func choosePorts(wanted int) (ports, error) {
 	if wanted < 0 || wanted > 65535 {
-		return ports{}, fmt.Errorf("port %d: --temporal-port accepts 0 (a free port) to 65535", wanted)
+		return ports{}, fmt.Errorf("port %d: --port accepts 0 (a free port) to 65535", wanted)
 	}
 	listener, err := net.Listen("tcp", address(wanted))
 	if err != nil && wanted != 0 {
-		return ports{}, fmt.Errorf("port %d of %s cannot be had (choose another with --temporal-port, 0 for a free one): %w",
+		return ports{}, fmt.Errorf("port %d of %s cannot be had (choose another with --port, 0 for a free one): %w",
 			wanted, host, err)
 	}
 	if err != nil {

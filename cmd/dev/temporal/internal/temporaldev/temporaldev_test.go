@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"chatfeed/cmd/dev/internal/temporaldev"
+	"chatfeed/cmd/dev/temporal/internal/temporaldev"
 )
 
 func TestStartServesWorkflowsInTheNamespace(t *testing.T) {
@@ -34,18 +34,18 @@ func TestStartServesWorkflowsInTheNamespace(t *testing.T) {
 	require.Equal(t, "Hello Ada", greeting)
 }
 
-func TestADataFolderKeepsWorkflowsFromOneStartToTheNext(t *testing.T) {
+func TestAFileKeepsWorkflowsFromOneStartToTheNext(t *testing.T) {
 	t.Parallel()
-	data := filepath.Join(t.TempDir(), "a folder? that is 100% new #1")
-	first := started(t, temporaldev.Config{Data: data})
+	file := filepath.Join(t.TempDir(), "a folder? that is 100% new #1", "temporal.db")
+	first := started(t, temporaldev.Config{File: file})
 	c := dialled(t, first, "")
 	_, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "wf", TaskQueue: "test"}, "Greet", "Bo")
 	require.NoError(t, err)
 	c.Close()
 	require.NoError(t, first.Stop())
-	require.FileExists(t, filepath.Join(data, "temporal.db"))
+	require.FileExists(t, file)
 
-	second := started(t, temporaldev.Config{Data: data})
+	second := started(t, temporaldev.Config{File: file})
 
 	c = dialled(t, second, "")
 	served(t, c) // only now does anyone work on it
@@ -111,14 +111,14 @@ func TestATakenPortIsAnErrorThatNamesPortAndFlag(t *testing.T) {
 	_, err = temporaldev.Start(t.Context(), temporaldev.Config{Port: port})
 
 	require.ErrorContains(t, err, "port "+strconv.Itoa(port))
-	require.ErrorContains(t, err, "--temporal-port")
+	require.ErrorContains(t, err, "--port")
 }
 
 func TestAPortThatIsNoneIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, port := range []int{-1, 65536} {
 		_, err := temporaldev.Start(t.Context(), temporaldev.Config{Port: port})
-		require.ErrorContains(t, err, "--temporal-port accepts")
+		require.ErrorContains(t, err, "--port accepts")
 	}
 }
 
@@ -135,9 +135,9 @@ func TestAStartThatIsNotWantedAnyMoreFails(t *testing.T) {
 func TestAFolderThatCannotBeMadeIsNamed(t *testing.T) {
 	t.Parallel()
 
-	_, err := temporaldev.Start(t.Context(), temporaldev.Config{Data: "/dev/null/data"})
+	_, err := temporaldev.Start(t.Context(), temporaldev.Config{File: "/dev/null/data/temporal.db"})
 
-	require.ErrorContains(t, err, "/dev/null/data")
+	require.ErrorContains(t, err, "--db-filename /dev/null/data")
 }
 
 // Greet is a workflow that ends at once.

@@ -15,20 +15,18 @@ import (
 	schema "go.temporal.io/server/schema/sqlite"
 )
 
-const fileName = "temporal.db"
-
-// openStore prepares a database with the server's tables and the namespace, in the folder, or in memory when that is
+// openStore prepares a database with the server's tables and the namespace, in the file, or in memory when that is
 // empty. What is there already is kept.
-func openStore(ctx context.Context, folder, namespace string) (*config.SQL, error) {
+func openStore(ctx context.Context, file, namespace string) (*config.SQL, error) {
 	store := &config.SQL{PluginName: plugin.PluginName, ConnectAttributes: map[string]string{
 		"mode": "memory", "cache": "shared",
 	}}
-	if folder == "" {
+	if file == "" {
 		store.DatabaseName = "chatfeed-" + rand.Text() // the plugin keeps databases by name for the life of the process
 	} else {
-		path, err := prepareFile(ctx, folder)
+		path, err := prepareFile(ctx, file)
 		if err != nil {
-			return nil, fmt.Errorf("prepare the data folder %s: %w", folder, err)
+			return nil, fmt.Errorf("--db-filename %s: %w", file, err)
 		}
 		store.DatabaseName = (&url.URL{Path: path}).EscapedPath() // the plugin makes it part of a URI
 		store.ConnectAttributes = map[string]string{
@@ -45,17 +43,16 @@ func openStore(ctx context.Context, folder, namespace string) (*config.SQL, erro
 	return store, nil
 }
 
-// prepareFile makes the folder and the file with the tables where they are missing, and returns the file's path. The
+// prepareFile makes the file with the tables, and its folder, where they are missing, and returns the file's absolute path. The
 // tables are made in one transaction, so that a start that breaks off leaves none or all.
-func prepareFile(ctx context.Context, folder string) (path string, err error) {
-	folder, err = filepath.Abs(folder)
+func prepareFile(ctx context.Context, file string) (path string, err error) {
+	path, err = filepath.Abs(file)
 	if err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
-	path = filepath.Join(folder, fileName)
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma=busy_timeout=5000")
 	if err != nil {
 		return "", err

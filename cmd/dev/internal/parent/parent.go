@@ -1,0 +1,31 @@
+// Package parent notices when the program that has started this one has gone: "go run" that is killed does not tell its child.
+package parent
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Env names the environment variable with the process id of the parent to watch.
+const Env = "CHATFEED_DEV_PARENT"
+
+// Watch calls end when the parent in [Env] is this process's parent no more. It returns then, or when ctx ends, or at once
+// where the variable is not set.
+func Watch(ctx context.Context, end context.CancelFunc) {
+	id, err := strconv.Atoi(os.Getenv(Env))
+	if err != nil {
+		return
+	}
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for os.Getppid() == id {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+	end()
+}

@@ -1,0 +1,132 @@
+package stack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	temporallog "go.temporal.io/sdk/log"
+
+	"chatfeed/cmd/dev/internal/child"
+	"chatfeed/cmd/dev/internal/compile"
+)
+
+// The programs that are compiled while the stack runs, and what is compiled before.
+const (
+	temporalProgram = "chatfeed/cmd/dev/temporal"
+	stackProgram    = "chatfeed/cmd/dev/stack"
+)
+
+// temporal is the server that the stack is given, or runs as a child.
+type temporal struct {
+	address string
+	port    string // of the child; empty where the server is somebody else's
+	file    string // that the child keeps its state in, or empty
+
+	away atomic.Pointer[string] // what is being waited for; empty when it serves
+}
+
+// newTemporal chooses the address, so that it is known before the server is there.
+func (s *Stack) newTemporal(data string) (*temporal, error) {
+	t := &temporal{address: s.TemporalAddress}
+	t.say("Temporal is starting; try again in a few seconds")
+	if t.address != "" {
+		t.say("Temporal at %s does not answer yet; try again in a few seconds", t.address)
+		return t, nil
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.TemporalPort)))
+	if err != nil {
+		return nil, fmt.Errorf("--temporal-port %d cannot be had (choose another, 0 for a free one, or say with "+
+			"--temporal-address which server to use): %w", s.TemporalPort, err)
+	}
+	defer func() { _ = listener.Close() }()
+	t.address = listener.Addr().String()
+	if data != "" {
+		t.file = filepath.Join(data, "temporal", "temporal.db")
+		if err := os.MkdirAll(filepath.Dir(t.file), 0o700); err != nil {
+			return nil, fmt.Errorf("--data: %w", err)
+		}
+	}
+	_, t.port, err = net.SplitHostPort(t.address)
+	return t, err
+}
+
+func (t *temporal) say(format string, args ...any) {
+	reason := fmt.Sprintf(format, args...)
+	t.away.Store(&reason)
+}
+
+// run runs the server until ctx ends: the installed one, else ours, which is built into the folder first.
+func (t *temporal) run(ctx context.Context, folder string, building func(begun, most int)) error {
+	if t.port == "" {
+		return nil
+	}
+	program, err := exec.LookPath("temporal")
+	if err != nil {
+		program = filepath.Join(cmp.Or(folder, os.TempDir()), "temporal")
+		t.say("Temporal is still being built; try again in a minute")
+		err := compile.Program(ctx, temporalProgram, program, stackProgram, func(begun, most int) {
+			t.say("Temporal is still being built: package %d of at most %d; try again in a minute", begun, most)
+			building(begun, most)
+		})
+		if err != nil {
+			return ended(ctx, err)
+		}
+		t.say("Temporal is starting; try again in a few seconds")
+	}
+	command := []string{program, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", t.port, "--log-level", "error"}
+	if t.file != "" {
+		command = append(command, "--db-filename", t.file)
+	}
+	err = child.Run(ctx, nil, os.Stderr, command...)
+	if err = ended(ctx, err); err != nil || ctx.Err() != nil {
+		return err
+	}
+	return errors.New("temporal has ended by itself")
+}
+
+// ended is the error of something that has ended, none if it was asked to.
+func ended(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("temporal: %w", err)
+}
+
+// await returns when a question about a workflow has gone through the frontend to the history service and back: only then
+// can workflows start. It reports whether it has before ctx ended.
+func (t *temporal) await(ctx context.Context) bool {
+	c, err := client.NewLazyClient(client.Options{
+		HostPort: t.address, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, time.Second)
+		_, err := c.DescribeWorkflowExecution(attempt, "no-such-workflow", "")
+		cancel()
+		if _, unknown := errors.AsType[*serviceerror.NotFound](err); err == nil || unknown {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
