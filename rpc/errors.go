@@ -60,6 +60,8 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping; subscribe again from your cursors"))
 	case errors.Is(err, feed.ErrBusy):
 		return busy()
+	case errors.Is(err, errTooManyStreams):
+		return tooManyStreams()
 	case errors.Is(err, ErrRefused):
 		return connect.NewError(connect.CodeInvalidArgument, errors.New("the workflow engine has refused the message; a shorter one may be accepted"))
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):

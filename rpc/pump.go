@@ -11,6 +11,11 @@ import (
 // expires, ctx ends, send fails or the feed drains; the error says which. Every transport's stream is one: begin answers the
 // request, which is in order as far as anyone can tell, and returns what sends a batch.
 func (s *feedService) pump(ctx context.Context, q request, f form, begin func() (send func(feed.Batch) error, err error)) error {
+	leave, err := occupy(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	hidden := q.hide(s.viewer(ctx))
 	if err := s.refuseAhead(ctx, q, f); err != nil {
 		return err
