@@ -80,6 +80,8 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodeFailedPrecondition, errors.New("the workflow engine does not serve this; its operator can mend that"))
 	case errors.As(err, &away):
 		return connect.NewError(connect.CodeUnavailable, away)
+	case errors.Is(err, errTooManyStreams):
+		return tooManyStreams()
 	case errors.Is(err, ErrRefused):
 		return connect.NewError(connect.CodeInvalidArgument, errors.New("the workflow engine has refused the message; a shorter one may be accepted"))
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):

@@ -50,7 +50,7 @@ func (e *eventStream) begin(stand func() []start) (send func(feed.Batch) error, 
 func (e *eventStream) headers() {
 	e.Header().Set("Content-Type", "text/event-stream")
 	e.Header().Set("Cache-Control", "no-store")
-	e.Header().Set("X-Accel-Buffering", "no") // else nginx keeps events back
+	unbuffered(e.Header())
 }
 
 func (e *eventStream) send(batch feed.Batch) error {

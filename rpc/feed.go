@@ -26,6 +26,7 @@ func (s *feedService) Subscribe(
 		return public(ctx, s.Log, err)
 	}
 	conn := stream.Conn()
+	unbuffered(conn.ResponseHeader())
 	if err := conn.Send(nil); err != nil { // the headers, before anything that may take long
 		return public(ctx, s.Log, err)
 	}

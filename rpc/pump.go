@@ -15,6 +15,11 @@ import (
 func (s *feedService) pump(
 	ctx context.Context, q request, f form, begin func(stand func() []start) (send func(feed.Batch) error, err error),
 ) error {
+	leave, err := occupy(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	hidden := q.hide(s.viewer(ctx))
 	if err := s.refuseAhead(ctx, q, f); err != nil {
 		return err

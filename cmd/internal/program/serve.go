@@ -129,6 +129,8 @@ func (c *Serve) serve(ctx context.Context, listener net.Listener, handler http.H
 	server := &http.Server{
 		Handler:           handler,
 		Protocols:         &protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: rpc.MaxRequests},
+		ConnContext:       rpc.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12},
