@@ -88,6 +88,53 @@ func TestASubscriptionWithoutWorkflowsIsUpToDate(t *testing.T) {
 	})
 }
 
+func TestAnAddedWorkflowIsServedFromMemoryBeforeItIsCompared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		src.messages("b", 3)
+		f := run(t, src, small())
+		live(t, f, "b")
+		s := live(t, f, "a")
+		held := src.holdNext(opHeads, beforeSnapshot)
+		defer close(held.release)
+		batches := make(chan feed.Batch, 1)
+		go func() {
+			batch, _ := s.Next()
+			batches <- batch
+		}()
+		synctest.Wait()
+		promptly(t, func() {
+			require.NoError(t, s.Add(after("b", 0)))
+			requireSame(t, numbered("b", 1, 3), ids((<-batches).Items))
+		})
+	})
+}
+
+func TestWhatIsAddedOrDroppedWithoutItemsEndsInUpToDate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		src := newSource()
+		f := run(t, src, small())
+		s := live(t, f, "a")
+		require.NoError(t, s.Add(after("b", 0)))
+		promptly(t, func() { require.True(t, next(t, s).UpToDate) })
+		src.goAway()
+		require.NoError(t, s.Add(after("c", 0)))
+		batches := make(chan feed.Batch, 1)
+		go func() {
+			batch, _ := s.Next()
+			batches <- batch
+		}()
+		synctest.Wait()
+		promptly(t, func() {
+			s.Drop("c")
+			require.True(t, (<-batches).UpToDate)
+		})
+		src.comeBack()
+	})
+}
+
 func TestThePageOfADroppedWorkflowDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -113,15 +160,14 @@ func TestAPositionThatIsNotKnownIsSaidAsItWasGiven(t *testing.T) {
 		src := newSource()
 		head := src.messages("w", 20)
 		f := run(t, src, small())
+		live(t, f, "u", "v", "w") // so that the only page to come is that of the search
+		held := src.holdNext(opBefore, beforeSnapshot)
 		s := follow(t, f, feed.Options{From: []feed.Start{last("w", 10), after("v", 0), last("u", 0)}})
 		requireSame(t, []bool{true, false, true}, unknown(s))
+		require.Empty(t, next(t, s).Items)
 		n, _ := s.Positions()[0].Last()
-		require.Equal(t, 10, n)
-		src.goAway()
-		next(t, s)
-		n, _ = s.Positions()[0].Last()
-		require.Equal(t, 10, n, "its search has begun and found nothing")
-		src.comeBack()
+		require.Equal(t, 10, n, "the search has looked at the tail, and waits for a page")
+		close(held.release)
 		requireSame(t, numbered("w", 11, 20), catchUp(t, s))
 		requireSame(t, []bool{false, false, false}, unknown(s))
 		requireSame(t, []feed.Position{{WorkflowID: "w", Cursor: head}, {WorkflowID: "v"}, {WorkflowID: "u"}}, places(s))
