@@ -38,7 +38,7 @@ func main() {
 	case interrupted:
 		return
 	case err == nil:
-		err = syscall.Exec(file, os.Args, os.Environ())
+		err = syscall.Exec(file, os.Args, os.Environ()) //nolint:gosec // it is what has just been built, with what it is given
 	}
 	_, _ = fmt.Fprintln(os.Stderr, "dev:", err)
 	os.Exit(1)
