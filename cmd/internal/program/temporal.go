@@ -5,34 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	temporallog "go.temporal.io/sdk/log"
 
 	"chatfeed/rpc"
 )
-
-// Temporal is the flags of all that connect to Temporal.
-type Temporal struct {
-	TemporalAddress   string `help:"Temporal's frontend." default:"127.0.0.1:7233"`
-	TemporalNamespace string `help:"Temporal namespace." default:"default"`
-}
-
-func (c Temporal) options(log *slog.Logger) client.Options {
-	return client.Options{
-		HostPort:  c.TemporalAddress,
-		Namespace: c.TemporalNamespace,
-		Logger:    temporallog.NewStructuredLogger(log),
-	}
-}
-
-// lazyClient connects when it is first used, so that Temporal may be away until then.
-func (c Temporal) lazyClient(log *slog.Logger) (client.Client, error) {
-	return client.NewLazyClient(c.options(log))
-}
 
 // temporalChat is the [rpc.Chat] on Temporal.
 type temporalChat struct {
