@@ -31,8 +31,15 @@ pgbouncer:
         { test "$(id -u)" = 0 && apt-get update -q && apt-get install -qy pgbouncer; } || \
         { echo "pgbouncer is missing: install PgBouncer (on Debian, the package pgbouncer)"; exit 1; }
 
+# install nginx where it is missing: streams are tested through it
+[private]
+nginx:
+    @command -v nginx > /dev/null || test -x /usr/sbin/nginx || \
+        { test "$(id -u)" = 0 && apt-get update -q && RUNLEVEL=1 apt-get install -qy nginx; } || \
+        { echo "nginx is missing: install it (on Debian, the package nginx); it need not run as a service"; exit 1; }
+
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer
+test: postgresql pgbouncer nginx
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 
@@ -60,7 +67,7 @@ bench *scenarios:
     go run ./cmd/chatfeed bench --out docs {{ scenarios }}
 
 # break everything that can break, for longer than the tests do, and audit what clients received
-faults:
+faults: nginx
     go test -count=1 -timeout 20m ./cmd/internal/faults -args -long
     go test -count=1 -timeout 20m -run TestEveryMessageIsAnswered ./cmd/dev/e2e -args -long
 

@@ -17,6 +17,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
@@ -41,24 +44,14 @@ const TaskQueue = "chatfeed"
 // InvalidItem is the type of the application error for input that can never be recorded.
 const InvalidItem = "InvalidItem"
 
-type (
-	// Message is the input of RecordMessage. As in all four, an empty WorkflowID means the workflow that calls.
-	Message = db.Message
-	// Log is the input of RecordLog.
-	Log = db.Log
-	// Stat is the input of RecordStat.
-	Stat = db.Stat
-	// Progress is the input of RecordProgress.
-	Progress = db.Progress
-)
-
 // Recorded says which items an activity has recorded.
 type Recorded struct {
 	IDs []string `json:"ids"` // in the order of the input
 	// Already are those of the ids that the workflow had before; their items were left as they were. That is usual when an
 	// activity is tried again.
 	Already []string `json:"already,omitempty"`
-	// Warning says that a first attempt has found ids that were there already, so that items may be missing.
+	// Warning says that a first attempt has found ids that were there already, so that items may be missing, or that fields
+	// were left out which this version does not know: the workflow may be newer than its worker.
 	Warning string `json:"warning,omitempty"`
 }
 
@@ -87,12 +80,12 @@ type recorder struct {
 	alarms alarms
 }
 
-func (r *recorder) writeOne(ctx context.Context, item db.Item) (Recorded, error) {
+func (r *recorder) writeOne(ctx context.Context, item Item) (Recorded, error) {
 	// What came as JSON is never zero; what the caller of a local activity gives may be.
 	if reflect.ValueOf(item).IsZero() && !activity.GetInfo(ctx).IsLocalActivity {
 		return Recorded{}, refuse(errors.New("input: is missing; accepted is an object"))
 	}
-	recorded, err := r.record(ctx, []db.Item{item})
+	recorded, err := r.record(ctx, []Item{item})
 	var bad *db.InvalidItemError
 	if errors.As(err, &bad) {
 		return Recorded{}, refuse(fmt.Errorf("%s: %s", bad.Field, bad.Reason))
@@ -120,7 +113,7 @@ func (r *recorder) writeAll(ctx context.Context, list List) (Recorded, error) {
 }
 
 // record writes items, all or none.
-func (r *recorder) record(ctx context.Context, items []db.Item) (Recorded, error) {
+func (r *recorder) record(ctx context.Context, items []Item) (Recorded, error) {
 	info := activity.GetInfo(ctx)
 	recorded := Recorded{IDs: make([]string, len(items))}
 	complete := make([]db.Item, len(items))
@@ -128,7 +121,10 @@ func (r *recorder) record(ctx context.Context, items []db.Item) (Recorded, error
 		if isNil(item) { // as only a local activity's may be, since they are not decoded
 			return Recorded{}, &db.InvalidItemError{Index: i, Field: "item", Reason: "is nil; a Message, Log, Stat or Progress is accepted"}
 		}
-		complete[i], recorded.IDs[i] = db.WithDefaults(item, info.WorkflowExecution.ID, func() string { return deriveID(info, i) })
+		if err := item.state().invalid(i); err != nil {
+			return Recorded{}, err
+		}
+		complete[i], recorded.IDs[i] = db.WithDefaults(item.item(), info.WorkflowExecution.ID, func() string { return deriveID(info, i) })
 	}
 	written, err := r.writer.Write(ctx, complete...)
 	var bad *db.InvalidItemError
@@ -151,7 +147,27 @@ func (r *recorder) record(ctx context.Context, items []db.Item) (Recorded, error
 			"Either something else has used these ids, or the activity was reset.", len(recorded.Already), len(items))
 		activity.GetLogger(ctx).Warn(recorded.Warning, "ids", recorded.Already)
 	}
+	if ignored := r.ignored(ctx, items); ignored != "" {
+		recorded.Warning = strings.TrimSpace(recorded.Warning + " " + ignored)
+	}
 	return recorded, nil
+}
+
+// ignored says which fields of the items were left out, and has the worker's log say so, too.
+func (r *recorder) ignored(ctx context.Context, items []Item) string {
+	var fields []string
+	for _, item := range items {
+		fields = append(fields, item.state().ignored...)
+	}
+	if len(fields) == 0 {
+		return ""
+	}
+	slices.Sort(fields)
+	words := fmt.Sprintf("Fields that this version does not know were left out: %s.", strings.Join(slices.Compact(fields), ", "))
+	if r.alarms.due("fields that are not known", time.Now()) {
+		activity.GetLogger(ctx).Warn(words + " The workflow may be newer than this worker.")
+	}
+	return words
 }
 
 func refuse(err error) error {

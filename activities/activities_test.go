@@ -103,7 +103,7 @@ func TestInputThatCanNeverBeRecordedIsNotTriedAgainAndNamesTheField(t *testing.T
 	t.Parallel()
 	writer, pool := newWriter(t, dbtest.URL(t))
 	for _, test := range []struct{ name, input, want string }{
-		{"RecordMessage", `{"mesage": "typo"}`, "mesage: is no field of this item; accepted are workflowId, id, role, message, status, metadata"},
+		{"RecordMessage", `{"mesage": "typo"}`, `message: is missing; a string is accepted, also an empty one; ["mesage"] is no field of this item; accepted are workflowId, id, role, message, status, metadata`},
 		{"RecordMessage", `{"message": 7}`, "message: is a JSON number; accepted is a string"},
 		{"RecordMessage", `{"message": "a\u0000b"}`, "message: contains a NUL byte"},
 		{"RecordMessage", `{"message": "x", "workflowId": "` + strings.Repeat("w", 1001) + `"}`, "workflowId: is 1001 bytes long; at most 1000"},
@@ -118,7 +118,7 @@ func TestInputThatCanNeverBeRecordedIsNotTriedAgainAndNamesTheField(t *testing.T
 		{"RecordProgress", `{"progress": "half"}`, "progress: is a JSON string; accepted is a number"},
 		{"RecordItems", `[{"type": "video", "item": {}}]`, `items[0].type: "video" is no type of item; accepted are message, log, stat, progress`},
 		{"RecordItems", `[{"type": "log", "item": {"message": "good"}}, {"type": "progress", "item": {"progress": 200}}]`, "items[1].item.progress: is 200"},
-		{"RecordItems", `[{"type": "log", "item": {"text": "x"}}]`, "items[0].item.text: is no field of this item"},
+		{"RecordItems", `[{"type": "log", "item": {"text": "x"}}]`, "items[0].item.message: is missing; a string is accepted, also an empty one; [\"text\"] is no field of this item"},
 		{"RecordItems", `[{"type": "log"}]`, "items[0].item: is missing"},
 		{"RecordItems", `[{"kind": "log"}]`, "items[0].type: \"\" is no type of item"},
 		{"RecordItems", `{"type": "log"}`, "input: is no list; accepted is a list of"},
@@ -253,4 +253,30 @@ func TestDifferentActivitiesRecordDifferentItems(t *testing.T) {
 	var n int
 	require.NoError(t, pool.QueryRow(t.Context(), `select count(distinct id) from chatfeed.logs`).Scan(&n))
 	require.Equal(t, 3, n)
+}
+
+// A workflow may be newer than its worker, and must not wait for ever for it.
+func TestAFieldThatIsNotKnownIsLeftOutWithAWarning(t *testing.T) {
+	t.Parallel()
+	writer, pool := newWriter(t, dbtest.URL(t))
+	for name, input := range map[string]string{
+		"RecordMessage":  `{"id": "1", "message": "m", "tone": "warm", "attempt": {"n": 1}}`,
+		"RecordLog":      `{"id": "2", "message": "l", "tone": "warm", "attempt": null}`,
+		"RecordStat":     `{"id": "3", "tokenCount": 0, "tone": "warm", "attempt": 1}`,
+		"RecordProgress": `{"id": "4", "progress": 0, "tone": "warm", "attempt": []}`,
+		"RecordItems": `[{"type": "log", "item": {"id": "5", "message": "l", "tone": 1}},
+			{"type": "message", "item": {"id": "6", "MESSAGE": "m", "tone": 1, "attempt": 1}}]`,
+	} {
+		var suite testsuite.WorkflowTestSuite
+		env := suite.NewTestActivityEnvironment()
+		activities.Register(env, writer)
+		value, err := env.ExecuteActivity(name, json.RawMessage(input))
+		require.NoError(t, err, name)
+		var recorded activities.Recorded
+		require.NoError(t, value.Get(&recorded), name)
+		require.Equal(t, "Fields that this version does not know were left out: attempt, tone.", recorded.Warning, name)
+	}
+	var n int
+	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from chatfeed.items`).Scan(&n))
+	require.Equal(t, 6, n)
 }

@@ -6,19 +6,17 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-
-	"chatfeed/db"
 )
 
 // List is the input of RecordItems. In JSON it is a list of {"type": "message", "item": {...}} and so on, the form in
 // which clients see items.
 type List struct {
-	items []db.Item // nil means that there is no list, not even an empty one
-	err   error     // what was wrong with the JSON
+	items []Item // nil means that there is no list, not even an empty one
+	err   error  // what was wrong with the JSON
 }
 
 // Items makes the input of RecordItems.
-func Items(items ...db.Item) List { return List{items: append([]db.Item{}, items...)} }
+func Items(items ...Item) List { return List{items: append([]Item{}, items...)} }
 
 // errNoList says that the input is no list.
 func errNoList(is string) error {
@@ -60,9 +58,9 @@ func (l *List) UnmarshalJSON(text []byte) error {
 		l.err = errNoList("is no list")
 		return nil
 	}
-	l.items = make([]db.Item, 0, len(elements))
+	l.items = make([]Item, 0, len(elements))
 	for i, text := range elements {
-		item, err := decode(text)
+		item, err := decodeElement(text)
 		if err != nil {
 			l.err = fmt.Errorf("items[%d]%w", i, err)
 			return nil
@@ -72,7 +70,7 @@ func (l *List) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func decode(text []byte) (db.Item, error) {
+func decodeElement(text []byte) (Item, error) {
 	var e element
 	switch {
 	case isNull(text):
@@ -80,7 +78,7 @@ func decode(text []byte) (db.Item, error) {
 	case json.Unmarshal(text, &e) != nil:
 		return nil, fmt.Errorf(`: is no item; accepted is {"type": ..., "item": ...}`)
 	}
-	var item db.Item
+	var item Item
 	var err error
 	switch e.Type {
 	case "message":
@@ -105,12 +103,12 @@ func decode(text []byte) (db.Item, error) {
 
 func isNull(text []byte) bool { return string(bytes.TrimSpace(text)) == "null" }
 
-func isNil(item db.Item) bool {
+func isNil(item Item) bool {
 	v := reflect.ValueOf(item)
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-func decodeAs[T db.Item](text []byte) (item T, err error) {
+func decodeAs[T Item](text []byte) (item T, err error) {
 	err = json.Unmarshal(text, &item)
 	return item, err
 }

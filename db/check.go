@@ -48,12 +48,6 @@ func (c *checker) fail(field, format string, args ...any) {
 	}
 }
 
-func (c *checker) decoded(m *malformed) {
-	if m != nil {
-		c.fail(m.field, "%s", m.reason)
-	}
-}
-
 func (c *checker) text(field, s string, most int) {
 	switch {
 	case len(s) > most:

@@ -49,6 +49,12 @@ func CheckReader(ctx context.Context, pool *pgxpool.Pool) error {
 
 // CheckWriter is [Check] for a program that writes: it also reports rights that the role lacks.
 func CheckWriter(ctx context.Context, pool *pgxpool.Pool) error {
+	asking, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var readOnly bool
+	if err := pool.QueryRow(asking, "select pg_catalog.current_setting('transaction_read_only')::boolean").Scan(&readOnly); err == nil && readOnly {
+		return errors.New("the database is read-only: a standby, or default_transaction_read_only is set for the role or the database")
+	}
 	return checkRights(ctx, pool, "writer", `
 		select current_user, pg_catalog.array_remove(array[
 			case when not pg_catalog.has_schema_privilege('chatfeed', 'usage') then 'usage on schema chatfeed' end] ||

@@ -70,7 +70,7 @@ func TestIdleStreamsCostNoQueriesBeyondTheSweepAndTheCanary(t *testing.T) {
 		}
 		opening.Add(1)
 		running.Go(func() {
-			s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{{Position: feed.Position{WorkflowID: workflow}}}})
+			s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{feed.After(workflow, 0)}})
 			if err != nil {
 				t.Errorf("subscribe: %v", err)
 				opening.Done()

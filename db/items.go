@@ -66,8 +66,6 @@ type Message struct {
 	Message    string          `json:"message"`
 	Status     string          `json:"status,omitempty"`
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
-
-	malformed *malformed
 }
 
 func (m Message) key() key { return key{"msg_", m.WorkflowID, m.ID, m.Metadata} }
@@ -80,7 +78,6 @@ func (m Message) with(workflowID, id string) Item {
 }
 
 func (m Message) check(c *checker) {
-	c.decoded(m.malformed)
 	c.label("role", m.Role)
 	c.body("message", m.Message)
 	c.label("status", m.Status)
@@ -106,8 +103,6 @@ type Log struct {
 	Level      string          `json:"level,omitempty"`
 	Message    string          `json:"message"`
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
-
-	malformed *malformed
 }
 
 func (l Log) key() key { return key{"log_", l.WorkflowID, l.ID, l.Metadata} }
@@ -120,7 +115,6 @@ func (l Log) with(workflowID, id string) Item {
 }
 
 func (l Log) check(c *checker) {
-	c.decoded(l.malformed)
 	c.label("level", l.Level)
 	c.body("message", l.Message)
 }
@@ -144,8 +138,6 @@ type Stat struct {
 	ProcessingTime float64         `json:"processingTime"` // seconds, zero or more
 	TokenCount     int64           `json:"tokenCount"`     // zero to 2,147,483,647
 	Metadata       json.RawMessage `json:"metadata,omitempty"`
-
-	malformed *malformed
 }
 
 func (s Stat) key() key { return key{"stat_", s.WorkflowID, s.ID, s.Metadata} }
@@ -158,7 +150,6 @@ func (s Stat) with(workflowID, id string) Item {
 }
 
 func (s Stat) check(c *checker) {
-	c.decoded(s.malformed)
 	c.number("processingTime", s.ProcessingTime, 0, math.MaxFloat64, "seconds, zero or more")
 	c.number("tokenCount", float64(s.TokenCount), 0, math.MaxInt32, "a whole number from 0 to 2147483647")
 }
@@ -183,8 +174,6 @@ type Progress struct {
 	Status     string          `json:"status,omitempty"`
 	Result     string          `json:"result,omitempty"`
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
-
-	malformed *malformed
 }
 
 func (p Progress) key() key { return key{"prog_", p.WorkflowID, p.ID, p.Metadata} }
@@ -197,7 +186,6 @@ func (p Progress) with(workflowID, id string) Item {
 }
 
 func (p Progress) check(c *checker) {
-	c.decoded(p.malformed)
 	c.number("progress", p.Progress, 0, 100, "a number from 0 to 100")
 	c.label("status", p.Status)
 	c.body("result", p.Result)

@@ -208,7 +208,7 @@ func openStream(t *testing.T, f *feed.Feed, workflows []string) *stream {
 	s := &stream{cancel: cancel, ended: make(chan struct{}), news: make(chan struct{}, 1), seen: make(map[string][]string)}
 	var options feed.Options
 	for _, workflow := range workflows {
-		options.From = append(options.From, feed.Start{Position: feed.Position{WorkflowID: workflow}})
+		options.From = append(options.From, feed.After(workflow, 0))
 	}
 	subscription, err := f.Subscribe(ctx, options)
 	require.NoError(t, err)

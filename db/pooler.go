@@ -39,7 +39,9 @@ func (p *pooler) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 		}
 	}
 	for _, name := range tracked {
-		behind.RuntimeParams[name] = cfg.RuntimeParams[name]
+		if value, ok := cfg.RuntimeParams[name]; ok {
+			behind.RuntimeParams[name] = value
+		}
 	}
 	if behind.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 		// A statement is described once, and then sent whole with its parameters.

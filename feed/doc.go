@@ -46,6 +46,6 @@
 //
 // # Who may call what
 //
-// A [Feed]'s methods may be called at once from any goroutine. A [Subscription] belongs to one goroutine. Items are
-// shared and never change; their receivers must not change them either.
+// A [Feed]'s methods may be called at once from any goroutine. A [Subscription] belongs to one goroutine, but
+// any may add workflows to it and drop them. Items are shared and never change; their receivers must not change them either.
 package feed

@@ -57,7 +57,7 @@ func ExampleFeed_Subscribe() {
 	go func() { defer close(ended); f.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
 
-	s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{{Position: feed.Position{WorkflowID: "wf_1", Cursor: 1000}}}})
+	s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{feed.After("wf_1", 1000)}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -77,4 +77,46 @@ func ExampleFeed_Subscribe() {
 	// Output:
 	// log_1 {"message": "thinking"}
 	// msg_2 {"message": "Hi"}
+}
+
+// A subscription follows one more workflow while it is read, and says where each would be resumed.
+func ExampleSubscription_Add() {
+	source := history{[]*feed.Item{
+		{WorkflowID: "wf_1", ID: "msg_1", Type: "message", CreatedAt: 1000, Body: []byte(`{"message": "Hello"}`)},
+		{WorkflowID: "wf_1", ID: "msg_2", Type: "message", CreatedAt: 2000, Body: []byte(`{"message": "Hi"}`)},
+	}}
+	f, err := feed.New(source, feed.Config{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); f.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+
+	s, err := f.Subscribe(ctx, feed.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Add(feed.After("wf_1", 1000)); err != nil {
+		log.Fatal(err)
+	}
+	for batch, err := range s.All() {
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, item := range batch.Items {
+			fmt.Println(item.ID)
+		}
+		if batch.UpToDate {
+			break
+		}
+	}
+	for _, at := range s.Positions() {
+		fmt.Println(at.WorkflowID, at.Cursor)
+	}
+	// Output:
+	// msg_2
+	// wf_1 2000
 }

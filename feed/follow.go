@@ -18,6 +18,18 @@ type search struct {
 	whole int    // how many were to be found in all
 }
 
+// position is where a client that has all that was delivered may begin again.
+func (f *follow) position() Start {
+	switch {
+	case f.last < 0:
+		return After(f.topic.workflowID, f.at)
+	case f.search.begun:
+		return Last(f.topic.workflowID, f.search.whole)
+	default:
+		return Last(f.topic.workflowID, f.last)
+	}
+}
+
 // move sets the position to where items have been delivered up to.
 func (f *follow) move(to Cursor) { f.at, f.given = to, false }
 

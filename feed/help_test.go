@@ -60,11 +60,11 @@ func pass(ctx context.Context, d time.Duration) {
 }
 
 func after(workflowID string, at feed.Cursor) feed.Start {
-	return feed.Start{Position: feed.Position{WorkflowID: workflowID, Cursor: at}}
+	return feed.After(workflowID, at)
 }
 
 func last(workflowID string, n int) feed.Start {
-	return feed.Start{Position: feed.Position{WorkflowID: workflowID}, Last: &n}
+	return feed.Last(workflowID, n)
 }
 
 func all(workflowIDs ...string) []feed.Start {

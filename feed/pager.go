@@ -30,8 +30,7 @@ func (s *Subscription) request(f *follow, tail *tail, from Position, backwards b
 func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 	p := &s.pager
 	if tail := f.topic.tail.Load(); tail.drops != p.drops {
-		p.call.leave(s)
-		p.call, p.of = nil, nil
+		s.forget(f)
 		f.again()
 		return nil, true
 	}
@@ -55,6 +54,14 @@ func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 		s.readAhead(f, page)
 	}
 	return page.Items, true
+}
+
+// forget gives up the page that was asked for, if it is one of the follow.
+func (s *Subscription) forget(f *follow) {
+	if s.pager.of == f {
+		s.pager.call.leave(s)
+		s.pager.call, s.pager.of = nil, nil
+	}
 }
 
 // readAhead asks for what comes after a page, so that it is read while the one before is on its way to the client. As

@@ -101,6 +101,10 @@ func play(t *testing.T, s script) []string {
 			readers[step.Reader].open(step)
 		case resumes:
 			readers[step.Reader].resume()
+		case adds:
+			readers[step.Reader].add(step.From[0])
+		case drops:
+			readers[step.Reader].drop(step.Workflow)
 		case hangsUp:
 			src.hangUp(false)
 		case deafens:
@@ -132,6 +136,10 @@ func play(t *testing.T, s script) []string {
 		for _, fault := range append(r.faults, r.missing()...) {
 			faults = append(faults, fmt.Sprintf("reader %d: %s", n, fault))
 		}
+	}
+	elapse(s.Linger + 2*s.Sweep)
+	if stats := f.Stats(); stats.Topics+stats.Subscriptions > 0 {
+		faults = append(faults, fmt.Sprintf("%d topics of %d subscriptions are kept when all are closed", stats.Topics, stats.Subscriptions))
 	}
 	cancel()
 	running.Wait()

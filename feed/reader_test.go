@@ -17,12 +17,17 @@ type reader struct {
 
 	types   []string
 	pace    time.Duration
-	places  map[string]*place
 	current *feed.Subscription
 	leave   context.CancelFunc
 	reading sync.WaitGroup
-	idle    bool // the newest batch was up to date
-	faults  []string
+	idle    bool         // the newest batch was up to date
+	from    []feed.Start // where its next subscription begins
+
+	mu       sync.Mutex // guards what is below, where others add and drop while it reads
+	places   map[string]*place
+	order    []string        // of the workflows, as they were added
+	dropping map[string]bool // dropped since Next was last called, which may still return of them
+	faults   []string
 }
 
 // place is how far a reader is in one workflow.
@@ -67,48 +72,94 @@ func (r *reader) toldOf(workflowID string) int {
 func (r *reader) open(s step) {
 	r.close()
 	r.types, r.pace = s.Types, s.Pace
-	r.places = make(map[string]*place)
+	r.places, r.order, r.from = make(map[string]*place), nil, nil
 	for _, o := range s.From {
-		id := fmt.Sprintf("w%d", o.Workflow)
-		p := &place{last: o.Last, has: make(map[string]*feed.Item)}
-		r.places[id] = p
-		if o.Last >= 0 {
-			continue
-		}
-		r.src.mu.Lock()
-		if n := o.After % (len(r.src.items[id]) + 1); n > 0 {
-			p.cursor = r.src.items[id][n-1].CreatedAt
-		}
-		r.src.mu.Unlock()
-		p.known, p.from = true, p.cursor
-		p.next = slices.IndexFunc(r.takes(id), func(i *feed.Item) bool { return i.CreatedAt > p.cursor })
-		if p.next < 0 {
-			p.next = len(r.takes(id))
-		}
+		r.from = append(r.from, r.enter(o))
 	}
-	r.resume()
+	r.subscribe()
 }
 
+// enter makes a place where a subscription begins in a workflow.
+func (r *reader) enter(o origin) feed.Start {
+	id := fmt.Sprintf("w%d", o.Workflow)
+	p := &place{last: o.Last, has: make(map[string]*feed.Item)}
+	r.places[id], r.order = p, append(r.order, id)
+	if o.Last >= 0 {
+		return last(id, o.Last)
+	}
+	r.src.mu.Lock()
+	if n := o.After % (len(r.src.items[id]) + 1); n > 0 {
+		p.cursor = r.src.items[id][n-1].CreatedAt
+	}
+	r.src.mu.Unlock()
+	p.known, p.from = true, p.cursor
+	p.next = slices.IndexFunc(r.takes(id), func(i *feed.Item) bool { return i.CreatedAt > p.cursor })
+	if p.next < 0 {
+		p.next = len(r.takes(id))
+	}
+	return after(id, p.cursor)
+}
+
+// add and drop change what the reader follows while it reads.
+func (r *reader) add(o origin) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := fmt.Sprintf("w%d", o.Workflow)
+	if r.current == nil || r.dropping[id] {
+		return
+	}
+	if r.places[id] != nil {
+		if r.current.Add(after(id, 0)) == nil {
+			r.fault("%s was added twice", id)
+		}
+		return
+	}
+	if err := r.current.Add(r.enter(o)); err != nil {
+		r.fault("%v", err)
+	}
+}
+
+func (r *reader) drop(workflow int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := fmt.Sprintf("w%d", workflow)
+	if r.current == nil {
+		return
+	}
+	if follows := r.places[id] != nil; r.current.Drop(id) != follows {
+		r.fault("Drop of %s does not say that it was followed: %v", id, follows)
+	}
+	delete(r.places, id)
+	r.order = slices.DeleteFunc(r.order, func(other string) bool { return other == id })
+	r.dropping[id] = true
+}
+
+func (r *reader) fault(format string, args ...any) {
+	r.faults = append(r.faults, fmt.Sprintf(format, args...))
+}
+
+// resume begins again where the subscription says that it stands.
 func (r *reader) resume() {
 	r.close()
 	if r.places == nil {
 		return
 	}
-	var from []feed.Start
-	for id, p := range r.places {
-		p.blurred = p.blurred || p.known && r.src.isLost(id, p.cursor)
-		if p.known {
-			from = append(from, after(id, p.cursor))
-		} else {
-			from = append(from, last(id, p.last))
+	for _, start := range r.from {
+		if _, unknown := start.Last(); !unknown {
+			p := r.places[start.WorkflowID]
+			p.blurred = p.blurred || r.src.isLost(start.WorkflowID, start.Cursor)
 		}
 	}
-	slices.SortFunc(from, func(a, b feed.Start) int { return int(a.WorkflowID[1]) - int(b.WorkflowID[1]) })
+	r.subscribe()
+}
+
+func (r *reader) subscribe() {
+	r.dropping = make(map[string]bool)
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := r.feed.Subscribe(ctx, feed.Options{From: from, Types: r.types, Idle: 10 * time.Second})
+	s, err := r.feed.Subscribe(ctx, feed.Options{From: r.from, Types: r.types, Idle: 10 * time.Second})
 	if err != nil {
 		cancel()
-		r.faults = append(r.faults, err.Error())
+		r.fault("%v", err)
 		return
 	}
 	r.current, r.leave = s, cancel
@@ -121,42 +172,92 @@ func (r *reader) close() {
 	}
 	r.leave()
 	r.reading.Wait()
+	r.from = r.current.Positions()
 	r.current.Close()
 	r.current = nil
 }
 
 func (r *reader) read(ctx context.Context) {
 	for {
+		r.mu.Lock()
+		clear(r.dropping)
 		for id, p := range r.places {
 			p.owed = r.toldOf(id)
 		}
+		r.mu.Unlock()
 		batch, err := r.current.Next()
 		if err != nil {
 			return
 		}
-		for _, id := range batch.Anew {
-			r.places[id].forget()
-		}
-		for _, g := range batch.Gone {
-			delete(r.places[g.WorkflowID].has, g.ID)
-		}
-		for _, item := range batch.Items {
-			r.receive(item)
-		}
-		r.idle = batch.UpToDate
-		for id, p := range r.places {
-			if batch.UpToDate && p.known && !r.src.isDisturbed(id) && p.next < p.owed {
-				r.faults = append(r.faults, fmt.Sprintf("up to date with %d items of %s, but notifications had told of %d",
-					p.next, id, p.owed))
-			}
-		}
+		r.take(batch)
 		pass(ctx, r.pace)
 	}
 }
 
-// forget is what a client does that is told that a history begins anew.
+func (r *reader) take(batch feed.Batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range batch.Anew {
+		if r.follows(id) {
+			r.places[id].forget()
+		}
+	}
+	for _, g := range batch.Gone {
+		if r.follows(g.WorkflowID) {
+			delete(r.places[g.WorkflowID].has, g.ID)
+		}
+	}
+	for _, item := range batch.Items {
+		if r.follows(item.WorkflowID) {
+			r.receive(item)
+		}
+	}
+	r.idle = batch.UpToDate
+	for id, p := range r.places {
+		if batch.UpToDate && p.known && !r.src.isDisturbed(id) && p.next < p.owed {
+			r.fault("up to date with %d items of %s, but notifications had told of %d", p.next, id, p.owed)
+		}
+	}
+	r.locate()
+}
+
+// follows reports whether what a batch has of a workflow is for the reader, and finds a fault where it must not be there.
+func (r *reader) follows(id string) bool {
+	if r.places[id] == nil && !r.dropping[id] {
+		r.fault("was given of %s, which is not followed", id)
+	}
+	return r.places[id] != nil
+}
+
+// locate compares the positions with what was received.
+func (r *reader) locate() {
+	positions := r.current.Positions()
+	order := make([]string, len(positions))
+	for i, at := range positions {
+		order[i] = at.WorkflowID
+	}
+	if !slices.Equal(order, r.order) {
+		r.fault("positions of %v instead of %v", order, r.order)
+		return
+	}
+	for _, at := range positions {
+		p, items := r.places[at.WorkflowID], r.takes(at.WorkflowID)
+		_, unknown := at.Last()
+		switch {
+		case unknown && p.known:
+			r.fault("the position in %s is not known, though it has delivered", at.WorkflowID)
+		case unknown || !p.known || r.src.isDisturbed(at.WorkflowID):
+		case p.next < len(items) && items[p.next].CreatedAt <= at.Cursor:
+			r.fault("the position has passed %s, which was not received", items[p.next].ID)
+		case at.Cursor < p.cursor:
+			r.fault("the position in %s is before what was received", at.WorkflowID)
+		}
+	}
+}
+
+// forget is what a client does that is told that a history begins anew. One that waits for the last items still does.
 func (p *place) forget() {
-	p.known, p.cursor, p.from, p.next, p.blurred = true, 0, 0, 0, false
+	p.cursor, p.from, p.next, p.blurred = 0, 0, 0, false
 	p.has = make(map[string]*feed.Item)
 }
 

@@ -47,7 +47,9 @@ const (
 	touches  kind = "move a head without an item"
 	forges   kind = "forge a wake"
 	opens    kind = "open or replace a subscription"
-	resumes  kind = "close a subscription and resume from its cursors"
+	resumes  kind = "close a subscription and resume from its positions"
+	adds     kind = "add a workflow to a subscription"
+	drops    kind = "drop a workflow from a subscription"
 	hangsUp  kind = "lose the listener"
 	deafens  kind = "lose the listener until the source is back"
 	goesAway kind = "lose the source"
@@ -65,7 +67,7 @@ const (
 
 var kinds = []kind{
 	commits, commits, commits, commits, commits, commits, commits, commits,
-	touches, forges, opens, opens, opens, resumes, resumes, hangsUp, deafens, goesAway, isBack, isBack,
+	touches, forges, opens, opens, opens, resumes, resumes, adds, adds, adds, drops, drops, hangsUp, deafens, goesAway, isBack, isBack,
 	elapses, elapses, elapses, elapses, erases, erases, eraseAll, goesBack,
 }
 
@@ -100,11 +102,17 @@ func scripts() *rapid.Generator[script] {
 			s.Workflow = rapid.IntRange(0, workflowCount-1).Draw(t, "workflow")
 		case opens:
 			s.Reader = rapid.IntRange(0, readerCount-1).Draw(t, "reader")
-			s.From = rapid.SliceOfNDistinct(origins, 1, workflowCount, func(o origin) int { return o.Workflow }).Draw(t, "from")
+			s.From = rapid.SliceOfNDistinct(origins, 0, workflowCount, func(o origin) int { return o.Workflow }).Draw(t, "from")
 			s.Types = rapid.OneOf(
 				rapid.Just([]string(nil)), rapid.SliceOfNDistinct(types, 1, 3, rapid.ID),
 			).Draw(t, "types")
 			s.Pace = millis(3000).Draw(t, "pace")
+		case adds:
+			s.Reader = rapid.IntRange(0, readerCount-1).Draw(t, "reader")
+			s.From = []origin{origins.Draw(t, "from")}
+		case drops:
+			s.Reader = rapid.IntRange(0, readerCount-1).Draw(t, "reader")
+			s.Workflow = rapid.IntRange(0, workflowCount-1).Draw(t, "workflow")
 		case resumes:
 			s.Reader = rapid.IntRange(0, readerCount-1).Draw(t, "reader")
 		case elapses:

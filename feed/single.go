@@ -69,7 +69,7 @@ func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, 
 	if err != nil || len(page.Items) > 0 || waiting.Err() != nil {
 		return page, err
 	}
-	s, err := f.Subscribe(waiting, Options{From: []Start{{Position: read.Position}}, Types: read.Types, Idle: wait})
+	s, err := f.Subscribe(waiting, Options{From: []Start{After(read.WorkflowID, read.Cursor)}, Types: read.Types, Idle: wait})
 	if err != nil {
 		return Page{}, err
 	}

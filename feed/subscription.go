@@ -3,25 +3,19 @@ package feed
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"iter"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Options says what a subscription follows.
 type Options struct {
-	From  []Start       // at least one; each workflow once
+	From  []Start       // each workflow once; none where they are added later
 	Types []string      // only items of these types; nil means all
 	Idle  time.Duration // how long Next waits before it returns an empty batch; 0 means 15 s
-}
-
-// Start is where a subscription begins in one workflow: after the cursor or, with Last set, that many items before the
-// head.
-type Start struct {
-	Position
-	Last *int // of the types that the subscription takes; 0 means only what is new. The Cursor is then not used.
 }
 
 // Batch is what one call of Next delivers.
@@ -41,18 +35,21 @@ type Batch struct {
 func (b *Batch) tells() bool { return len(b.Items)+len(b.Gone)+len(b.Anew) > 0 }
 
 // Subscription is one client's positions in the workflows it follows. It has no queue: between two calls of Next it costs
-// its memory and, where it is far behind, the one page that is read ahead. It belongs to one goroutine.
+// its memory and, where it is far behind, the one page that is read ahead. Next, All, Positions and Close belong to one
+// goroutine; Add and Drop may be called from any, also during Next.
 type Subscription struct {
-	feed     *Feed
-	types    []string
-	follows  []*follow
-	ctx      context.Context
-	ended    atomic.Bool // ctx has ended: to ask it costs more than the rest of Next, and it is seldom so
-	closed   atomic.Bool
-	ignore   func() bool   // stops telling of the end of ctx
-	ready    chan struct{} // a topic has news, a page has come, the alarm has rung, ctx has ended or the feed drains
-	alarm    alarm
-	turn     int // the follow that is asked first, so that a busy workflow does not starve the others
+	feed   *Feed
+	types  []string
+	ctx    context.Context
+	ended  atomic.Bool // ctx has ended: to ask it costs more than the rest of Next, and it is seldom so
+	closed atomic.Bool
+	ignore func() bool   // stops telling of the end of ctx
+	ready  chan struct{} // a topic has news, a page has come, the alarm has rung, ctx has ended or the feed drains
+	alarm  alarm
+
+	mu       sync.Mutex // taken before those of the feed, never after
+	follows  []*follow  // in the order in which they were added
+	turn     int        // the follow that is asked first, so that a busy workflow does not starve the others
 	pager    pager
 	upToDate bool // the last batch said so; until a topic has news there is nothing to look for
 }
@@ -60,10 +57,7 @@ type Subscription struct {
 // Subscribe begins to follow workflows, whether they exist yet or not, until ctx ends. It reads nothing yet and does not
 // block. The caller must Close the subscription.
 func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, error) {
-	switch {
-	case len(options.From) == 0:
-		return nil, errors.New("feed: Options.From is empty; it must name a workflow")
-	case options.Idle < 0:
+	if options.Idle < 0 {
 		return nil, fmt.Errorf("feed: Options.Idle is %v; it must be positive", options.Idle)
 	}
 	s := &Subscription{
@@ -79,10 +73,7 @@ func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, e
 			return nil, fmt.Errorf("feed: Options.From lists workflow %q twice; each may be listed once", start.WorkflowID)
 		}
 		seen[start.WorkflowID] = true
-		s.follows[i] = &follow{at: start.Cursor, given: true, last: -1}
-		if start.Last != nil {
-			s.follows[i] = &follow{last: max(0, *start.Last)}
-		}
+		s.follows[i] = start.follow()
 	}
 	for i, start := range options.From {
 		follow := s.follows[i]
@@ -99,6 +90,8 @@ func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, e
 
 // Close ends the subscription. It may be called more than once, but not during Next.
 func (s *Subscription) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closed.Swap(true) {
 		return
 	}
@@ -119,16 +112,12 @@ func (s *Subscription) open() bool { return !s.closed.Load() && s.ctx.Err() == n
 // makes it wait, not fail. The error is [ErrDraining] or that of the context which the subscription was made with.
 func (s *Subscription) Next() (Batch, error) {
 	s.alarm.set()
-	for look := !s.upToDate; ; look = true {
+	for woken := false; ; woken = true {
 		if s.feed.drained() {
 			return Batch{}, ErrDraining
 		}
-		if look {
-			batch, cutOff := s.poll()
-			if batch.tells() || batch.UpToDate && !s.upToDate || cutOff && s.upToDate || s.alarm.rang.Load() {
-				s.upToDate = batch.UpToDate
-				return batch, nil
-			}
+		if batch, ok := s.poll(woken); ok {
+			return batch, nil
 		}
 		if s.ended.Load() {
 			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(s.ctx))
@@ -137,13 +126,35 @@ func (s *Subscription) Next() (Batch, error) {
 	}
 }
 
-// poll is [Subscription.look], again where a page has come with nothing in it and another follow needs one.
-func (s *Subscription) poll() (batch Batch, cutOff bool) {
-	batch, cutOff = s.look()
+// All returns what Next returns, one after the other, for a range statement. It ends after the first error.
+func (s *Subscription) All() iter.Seq2[Batch, error] {
+	return func(yield func(Batch, error) bool) {
+		for {
+			batch, err := s.Next()
+			if !yield(batch, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// poll looks for what Next has to return, and again where a page has come with nothing in it and another follow needs one.
+// A subscription that is up to date has nothing to look for until it is woken.
+func (s *Subscription) poll(woken bool) (batch Batch, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.upToDate && !woken {
+		return Batch{}, false
+	}
+	batch, cutOff := s.look()
 	for !batch.tells() && s.pager.contended && s.pager.call == nil {
 		batch, cutOff = s.look()
 	}
-	return batch, cutOff
+	ok = batch.tells() || batch.UpToDate && !s.upToDate || cutOff && s.upToDate || s.alarm.rang.Load()
+	if ok {
+		s.upToDate = batch.UpToDate
+	}
+	return batch, ok
 }
 
 // look returns what has become of items that the client may have or, where nothing has, the next items of the first

@@ -33,10 +33,10 @@ const (
 func Up(ctx context.Context, db *sql.DB) error {
 	provider, err := Provider(ctx, db)
 	if err != nil {
-		return err
+		return Describe(err)
 	}
 	_, err = provider.Up(ctx)
-	return describe(err)
+	return Describe(err)
 }
 
 // Provider returns a goose provider over [FS] for PostgreSQL, whose runs take turns. It makes the
@@ -82,11 +82,23 @@ func createSchema(ctx context.Context, db *sql.DB) (err error) {
 	return nil
 }
 
-// describe adds to a failed migration the file it stands in.
-func describe(err error) error {
+// Describe adds to a failed migration the file it stands in, and what a person can do about a setting that has ended it.
+func Describe(err error) error {
 	var partial *goose.PartialError
 	if errors.As(err, &partial) && partial.Failed != nil {
-		return fmt.Errorf("migration %s: %w", partial.Failed.Source.Path, partial.Err)
+		err = fmt.Errorf("migration %s: %w", partial.Failed.Source.Path, partial.Err)
+	}
+	var failed interface{ SQLState() string }
+	if !errors.As(err, &failed) {
+		return err
+	}
+	switch failed.SQLState() {
+	case "25006":
+		return fmt.Errorf("the database is read-only: a standby, or default_transaction_read_only is set for the role or the database: %w", err)
+	case "57014":
+		return fmt.Errorf("it was cancelled, perhaps by a statement_timeout of the role or the database; migrate with statement_timeout = 0: %w", err)
+	case "55P03":
+		return fmt.Errorf("a lock was not to be had within the lock_timeout of the role or the database; migrate with lock_timeout = 0: %w", err)
 	}
 	return err
 }

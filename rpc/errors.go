@@ -22,6 +22,12 @@ var ErrWorkflowNotFound = errors.New("workflow not found")
 // large for it.
 var ErrRefused = errors.New("refused")
 
+// ErrFull is what a [Chat] returns for a workflow that has so much to handle that it can take no more for now.
+var ErrFull = errors.New("the workflow has too much to handle")
+
+// ErrUnusable is what a [Chat] returns where the workflow engine will not serve it before an operator has done something.
+var ErrUnusable = errors.New("the workflow engine cannot be used")
+
 // AwayError is what a [Chat] returns while the workflow engine is known to be away. It is all for the client's eyes: it says
 // what is being waited for.
 type AwayError struct{ Reason string }
@@ -66,9 +72,16 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 	case errors.Is(err, feed.ErrDraining):
 		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping; subscribe again from your cursors"))
 	case errors.Is(err, feed.ErrBusy):
-		return busy()
+		return busy("the server has too many reads to do")
+	case errors.Is(err, ErrFull):
+		return busy("the workflow has too many messages to handle")
+	case errors.Is(err, ErrUnusable):
+		log.ErrorContext(ctx, "request failed", "error", err)
+		return connect.NewError(connect.CodeFailedPrecondition, errors.New("the workflow engine does not serve this; its operator can mend that"))
 	case errors.As(err, &away):
 		return connect.NewError(connect.CodeUnavailable, away)
+	case errors.Is(err, errTooManyStreams):
+		return tooManyStreams()
 	case errors.Is(err, ErrRefused):
 		return connect.NewError(connect.CodeInvalidArgument, errors.New("the workflow engine has refused the message; a shorter one may be accepted"))
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
@@ -83,9 +96,9 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 // busyFor is how many seconds a client that was refused for want of room should stay away.
 const busyFor = 2
 
-// busy tells a client that too many others are being served, and when to come back.
-func busy() *connect.Error {
-	err := connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("the server has too many reads to do; try again in %d seconds", busyFor))
+// busy tells a client what there is too much of, and when to come back.
+func busy(reason string) *connect.Error {
+	err := connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("%s; try again in %d seconds", reason, busyFor))
 	err.Meta().Set("Retry-After", strconv.Itoa(busyFor))
 	return err
 }

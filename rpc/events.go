@@ -34,14 +34,15 @@ func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 type eventStream struct {
 	http.ResponseWriter
 	format   *feed.Format
-	from     []start // what the client has, with each event
+	from     []start        // where the client stands, with each event
+	stand    func() []start // where it stands with what has been sent, also without items
 	begun    bool
 	upToDate bool // what the client was told last
 }
 
 // begin sends the headers, and how many milliseconds to stay away when the stream has ended.
-func (e *eventStream) begin() (send func(feed.Batch) error, err error) {
-	e.begun = true
+func (e *eventStream) begin(stand func() []start) (send func(feed.Batch) error, err error) {
+	e.begun, e.stand = true, stand
 	e.headers()
 	return e.send, e.write(fmt.Appendf(nil, "retry: %d\n\n", busyFor*1000))
 }
@@ -49,7 +50,7 @@ func (e *eventStream) begin() (send func(feed.Batch) error, err error) {
 func (e *eventStream) headers() {
 	e.Header().Set("Content-Type", "text/event-stream")
 	e.Header().Set("Cache-Control", "no-store")
-	e.Header().Set("X-Accel-Buffering", "no") // else nginx keeps events back
+	unbuffered(e.Header())
 }
 
 func (e *eventStream) send(batch feed.Batch) error {
@@ -71,7 +72,7 @@ func (e *eventStream) send(batch feed.Batch) error {
 	switch {
 	case batch.UpToDate != e.upToDate && (batch.UpToDate || len(b) == 0): // after items, false says only that more follow
 		e.upToDate = batch.UpToDate
-		b = appendEvent(b, "up-to-date", "", strconv.AppendBool(nil, e.upToDate))
+		b = appendEvent(b, "up-to-date", e.settle(), strconv.AppendBool(nil, e.upToDate))
 	case len(b) == 0:
 		b = append(b, ": heartbeat\n\n"...)
 	}
@@ -86,6 +87,15 @@ func (e *eventStream) move(workflowID string, to feed.Cursor) string {
 		return ""
 	}
 	e.from[i].after = &to
+	return formatPositions(e.from)
+}
+
+// settle notes where the client stands, and returns the id that says so: one who has asked for the last items and has been
+// given none comes back to the same place.
+func (e *eventStream) settle() string {
+	for i, at := range e.stand() {
+		e.from[i].after = at.after
+	}
 	return formatPositions(e.from)
 }
 

@@ -186,7 +186,7 @@ func (s *server) hear(t *testing.T, query url.Values, headers ...string) (next f
 func TestAnEventStreamHasTheBytesOfTheContract(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	s := serve(t, d.source(t), config{rpc: rpc.Config{Heartbeat: 100 * time.Millisecond}})
+	s := serve(t, d.source(t), config{rpc: rpc.Config{Heartbeat: 3 * time.Second}})
 	d.append(t, db.Message{WorkflowID: "wf", ID: "one", Message: "Hello\nworld", Role: "user", Status: "first"})
 	_, response := s.hear(t, url.Values{"workflow": {"wf"}})
 	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
@@ -199,7 +199,7 @@ func TestAnEventStreamHasTheBytesOfTheContract(t *testing.T) {
 	want := "retry: 2000\n\n" +
 		"event: message\nid: " + at + "\n" + `data: {"type": "message", "createdAt": ` + at + `, "item": {"id": "one", ` +
 		`"workflowId": "wf", "message": "Hello\nworld", "role": "user", "status": "first", "_createdAt": ` + at + "}}\n\n" +
-		"event: up-to-date\ndata: true\n\n" +
+		"event: up-to-date\nid: " + at + "\ndata: true\n\n" +
 		": heartbeat\n\n"
 	got := make([]byte, len(want))
 	_, err = io.ReadFull(response.Body, got)
@@ -252,7 +252,7 @@ func TestAnEventStreamResumesExactlyAfterTheLastEventID(t *testing.T) {
 		}
 		next, _ := s.hear(t, url.Values{"workflow": workflows, "after": {id}}) // as programs do it that are not EventSource
 		require.Equal(t, event{retry: "2000"}, next())
-		require.Equal(t, event{name: "up-to-date", data: "true"}, next())
+		require.Equal(t, event{name: "up-to-date", id: id, data: "true"}, next())
 		for _, name := range workflows {
 			requireSame(t, want[name], got[name], name)
 		}
@@ -332,4 +332,26 @@ func TestAnItemOfAnotherWorkflowMovesNoCursor(t *testing.T) {
 		ids = append(ids, next().id)
 	}
 	require.Equal(t, []string{"0.000001", "", "0.000003"}, ids)
+}
+
+// Who has asked for what is new, and has been given nothing yet, misses nothing while the connection is broken.
+func TestAnEventStreamThatHadNoItemsResumesWhereItWas(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	s := serve(t, d.source(t), config{})
+	d.append(t, append(varied("a", ""), varied("b", "")...)...)
+	for i, workflows := range [][]string{{"a"}, {"a", "b"}, {"b", "a", "unknown"}} {
+		next, response := s.hear(t, url.Values{"workflow": workflows, "last": {"0"}})
+		require.Equal(t, "2000", next().retry)
+		told := next()
+		require.Equal(t, "up-to-date", told.name)
+		require.NoError(t, response.Body.Close())
+		id := fmt.Sprint("missed", i)
+		d.append(t, db.Log{WorkflowID: "a", ID: id})
+		next, _ = s.hear(t, url.Values{"workflow": workflows, "last": {"0"}}, "Last-Event-ID", told.id)
+		require.Equal(t, "2000", next().retry)
+		got, err := next().frame(new(bool))
+		require.NoError(t, err)
+		requireSame(t, []string{id}, ids(got.items))
+	}
 }

@@ -26,10 +26,11 @@ func (s *feedService) Subscribe(
 		return public(ctx, s.Log, err)
 	}
 	conn := stream.Conn()
+	unbuffered(conn.ResponseHeader())
 	if err := conn.Send(nil); err != nil { // the headers, before anything that may take long
 		return public(ctx, s.Log, err)
 	}
-	return public(ctx, s.Log, s.pump(ctx, q, subscribeForm, func() (func(feed.Batch) error, error) {
+	return public(ctx, s.Log, s.pump(ctx, q, subscribeForm, func(func() []start) (func(feed.Batch) error, error) {
 		sender, err := s.encoder.newSender(ctx, conn)
 		if err != nil {
 			return nil, err

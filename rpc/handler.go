@@ -37,7 +37,8 @@ type Workflows interface {
 // where it cannot yet.
 type Chat interface {
 	// Send hands a message to a workflow, and starts the workflow if it is not running. It makes the message's id if it
-	// has none. The error is [ErrRefused] where trying again is in vain.
+	// has none. The error is [ErrRefused] where trying again is in vain, [ErrFull] where it is too early, and
+	// [ErrWorkflowNotFound] where something else has the id.
 	Send(ctx context.Context, workflowID string, message ChatMessage) (Sent, error)
 	// Cancel asks a workflow to end. The error is [ErrWorkflowNotFound] where none is running.
 	Cancel(ctx context.Context, workflowID string) error

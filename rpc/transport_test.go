@@ -352,3 +352,23 @@ func ids(items []item) []string {
 	}
 	return got
 }
+
+func TestEveryStreamAsksProxiesToHandItOnAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	for _, tr := range transports {
+		if tr.feed == nil { // events_test.go has those
+			continue
+		}
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			stream, err := tr.feed(tr.start(t, d, config{})).Subscribe(limited(t), &v1.SubscribeRequest{
+				Cursors: []*v1.Cursor{{WorkflowId: "wf"}},
+			})
+			require.NoError(t, err)
+			require.True(t, stream.Receive())
+			require.Equal(t, "no", stream.ResponseHeader().Get("X-Accel-Buffering"))
+			require.NoError(t, stream.Close())
+		})
+	}
+}

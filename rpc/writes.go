@@ -20,6 +20,10 @@ func limitWrites(next http.Handler, timeout time.Duration) http.Handler {
 	})
 }
 
+// unbuffered has nginx, and proxies that do as it does, hand on what a stream writes at once. Otherwise they keep it until they
+// have a buffer full. Every stream's headers need it.
+func unbuffered(headers http.Header) { headers.Set("X-Accel-Buffering", "no") }
+
 // piece is how much of a write has to be taken before its deadline is moved.
 const piece = 16 << 10
 

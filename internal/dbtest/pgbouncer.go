@@ -38,10 +38,10 @@ func StartPgBouncer(t testing.TB, database, settings string) *PgBouncer {
 	require.NoError(t, err, "pgbouncer is missing: install PgBouncer (on Debian, the package pgbouncer)")
 	u, err := url.Parse(database)
 	require.NoError(t, err)
-	folder, err := os.MkdirTemp("", "pgbouncer") // not t.TempDir, which only this user can enter
+	folder, err := os.MkdirTemp("", "pgbouncer") //nolint:usetesting // only this user can enter t.TempDir
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
-	require.NoError(t, os.Chmod(folder, 0o755))
+	require.NoError(t, os.Chmod(folder, 0o755)) //nolint:gosec // another user enters it
 	b := &PgBouncer{t: t, program: program, folder: folder, address: freeAddress(t), url: *u}
 	host, port, err := net.SplitHostPort(b.address)
 	require.NoError(t, err)

@@ -16,10 +16,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
-	temporallog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
 	"chatfeed/cmd/dev/internal/demo"
+	"chatfeed/cmd/internal/program"
 	"chatfeed/internal/dbtest"
 	"chatfeed/internal/embedded"
 )
@@ -51,7 +51,10 @@ func runPart(name string) int {
 
 // runDemo serves the demo workflow. Temporal may be away at first.
 func runDemo(ctx context.Context, address string, log *slog.Logger) error {
-	options := client.Options{HostPort: address, Logger: temporallog.NewStructuredLogger(log)}
+	options, err := program.Temporal{TemporalAddress: address}.ClientOptions(log)
+	if err != nil {
+		return err
+	}
 	c, err := client.DialContext(ctx, options)
 	for err != nil {
 		select {

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dbtest.Goroutines()...) }
 // lab is a database and a server that may be restarted at its address.
 type lab struct {
 	url    string // of the database
+	listen string // to LISTEN by; empty is as the pool does
 	pool   *pgxpool.Pool
 	server string
 
@@ -52,7 +53,7 @@ func newLab(t testing.TB) *lab {
 // serve starts the server, again after stop at the same address.
 func (l *lab) serve(t testing.TB) *lab {
 	t.Helper()
-	origin, err := db.NewSource(l.pool, db.SourceConfig{})
+	origin, err := db.NewSource(l.pool, db.SourceConfig{Listen: l.listen})
 	require.NoError(t, err)
 	var source feed.Source = origin
 	if l.source != nil {

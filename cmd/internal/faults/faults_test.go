@@ -33,6 +33,7 @@ func faults() []fault {
 		{"statements time out", setup{writing: "&statement_timeout=500"}, timeStatementsOut},
 		{"the server is killed", setup{}, killServers},
 		{"the clock is stepped back", setup{prepare: dbtest.MovableClock}, stepClockBack(time.Hour)},
+		{"nginx and the server behind it are restarted", setup{nginx: true}, restartNginx},
 		{"two servers are restarted in turn", setup{replicas: 2}, restartInTurn},
 		{"three servers are restarted in turn", setup{replicas: 3}, restartInTurn},
 

@@ -31,6 +31,7 @@ type setup struct {
 	parameters string            // of the URL that servers connect by: "&name=value" each
 	writing    string            // of the URL that writers connect by
 	replicas   int               // how many servers: 1
+	nginx      bool              // clients come through nginx, over HTTP/1.1, to one server
 	heartbeat  time.Duration     // of the servers: 300 ms
 	audit      audit.Config      // two workflows, two writers, 100 items a second; a client waits for 20 s
 }
@@ -43,6 +44,7 @@ type world struct {
 	control  *pgxpool.Pool // straight to PostgreSQL, for faults and questions
 	replicas []*replica
 	spared   int      // how many of them are not to be ended
+	nginx    *nginx   // between clients and the server; nil where there is none
 	clients  *network // between clients and servers
 	config   audit.Config
 	audit    *audit.Audit
@@ -64,8 +66,14 @@ func newWorld(t *testing.T, s setup) *world {
 		w.replicas = append(w.replicas, r)
 		addresses = append(addresses, r.address)
 	}
-	w.clients = newNetwork(t, addresses...)
 	w.config = s.audit
+	if s.nginx {
+		w.nginx = newNginx(t, addresses[0])
+		w.nginx.start(t)
+		addresses = []string{w.nginx.address}
+		w.config.Transports = overHTTP1()
+	}
+	w.clients = newNetwork(t, addresses...)
 	w.config.Server = "http://" + w.clients.address()
 	w.config.Pool = w.connect("&pool_max_conns=8&application_name=audit" + s.writing)
 	w.config.Log = slog.New(slog.NewTextHandler(w.journal, nil))
@@ -128,6 +136,9 @@ func (w *world) explain() {
 	w.t.Logf("PostgreSQL and audit:\n%s", w.journal.end(40))
 	for i, r := range w.replicas {
 		w.t.Logf("server %d:\n%s", i, r.journal.end(40))
+	}
+	if w.nginx != nil {
+		w.t.Logf("nginx:\n%s", w.nginx.journal.end(40))
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 
 // open makes a pool of our own, with the search path pinned: nothing that it sends needs another. Its connections do not read
 // whole tables: PostgreSQL keeps a plan for as long as the connection lives, also one that was made when the tables were so
-// small that to read all of them was cheapest. A pooler has to let these parameters pass, or to ignore them.
+// small that to read all of them was cheapest. Through a pooler these parameters are not sent, and no plan is kept.
 func (d Database) open(ctx context.Context, connections int32) (*pgxpool.Pool, error) {
 	pool, err := db.Open(ctx, d.DatabaseURL)
 	if err != nil {

@@ -102,9 +102,9 @@ func (c *Database) migrate(ctx context.Context, do func(*goose.Provider) error) 
 	defer func() { _ = database.Close() }()
 	provider, err := migrations.Provider(ctx, database)
 	if err != nil {
-		return err
+		return migrations.Describe(err)
 	}
-	return do(provider)
+	return migrations.Describe(do(provider))
 }
 
 func printResults(w io.Writer, results []*goose.MigrationResult) {

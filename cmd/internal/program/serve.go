@@ -129,6 +129,8 @@ func (c *Serve) serve(ctx context.Context, listener net.Listener, handler http.H
 	server := &http.Server{
 		Handler:           handler,
 		Protocols:         &protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: rpc.MaxRequests},
+		ConnContext:       rpc.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12},
@@ -164,7 +166,7 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var chat rpc.Chat = &temporalChat{client, c.ChatWorkflow, c.ChatTaskQueue, c.ChatSignal}
+	var chat rpc.Chat = &temporalChat{client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue, signal: c.ChatSignal}
 	if c.ChatAway != nil {
 		chat = awayChat{chat, c.ChatAway}
 	}

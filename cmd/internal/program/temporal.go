@@ -1,65 +1,122 @@
 package program
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
 
-	enums "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	temporallog "go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
-	"chatfeed/rpc"
+	"chatfeed/activities"
 )
 
-// temporalChat is the [rpc.Chat] on Temporal.
-type temporalChat struct {
-	client    client.Client
-	workflow  string
-	taskQueue string
-	signal    string
+// Temporal is the flags of all that connect to Temporal. What they leave open is taken from the environment variables and
+// then the profile that Temporal's own programs read: TLS, certificates and API keys, too.
+type Temporal struct {
+	TemporalAddress   string `help:"Temporal's frontend. Else TEMPORAL_ADDRESS, what the profile has, or 127.0.0.1:7233." placeholder:"HOST:PORT"`
+	TemporalNamespace string `help:"Temporal namespace. Else TEMPORAL_NAMESPACE, what the profile has, or default." placeholder:"NAME"`
+	TemporalProfile   string `help:"Profile of Temporal's configuration file. Else TEMPORAL_PROFILE, or default." placeholder:"NAME"`
+
+	// Local is set for a server that this program runs itself: neither the environment nor a profile is asked then.
+	Local bool `kong:"-"`
 }
 
-// message is what the signal carries.
-type message struct {
-	ID   string `json:"id"`
-	Text string `json:"text"`
+// ClientOptions is how to connect. An error is a usage error, which names the flag or variable.
+func (c Temporal) ClientOptions(log *slog.Logger) (client.Options, error) {
+	var profile envconfig.ClientConfigProfile
+	if !c.Local {
+		var err error
+		if profile, err = c.profile(); err != nil {
+			return client.Options{}, err
+		}
+	}
+	options, err := profile.ToClientOptions(envconfig.ToClientOptionsRequest{})
+	if err != nil {
+		return client.Options{}, usagef("%s: %v", tlsSetting(profile.TLS, err), err)
+	}
+	options.HostPort = cmp.Or(c.TemporalAddress, options.HostPort, client.DefaultHostPort)
+	options.Namespace = cmp.Or(c.TemporalNamespace, options.Namespace, client.DefaultNamespace)
+	options.Logger = temporallog.NewStructuredLogger(log)
+	options.DataConverter = activities.DataConverter()
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(anyScript))
+	return options, nil
 }
 
-// Send implements [rpc.Chat] by signal-with-start.
-func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMessage) (rpc.Sent, error) {
-	if m.ID == "" {
-		m.ID = "msg_" + rand.Text()
+// profile is what the configuration file and over it the environment say.
+func (c Temporal) profile() (envconfig.ClientConfigProfile, error) {
+	var profile envconfig.ClientConfigProfile
+	for _, name := range []string{"TEMPORAL_TLS", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION"} {
+		value := os.Getenv(name) // what is not understood would be passed over, and TLS might be off
+		if value != "" && !slices.Contains([]string{"0", "1", "false", "true"}, strings.ToLower(value)) {
+			return profile, usagef("%s: %q is neither true nor false; true, false, 1 and 0 are accepted", name, value)
+		}
 	}
-	run, err := c.client.SignalWithStartWorkflow(ctx, workflowID, c.signal, message(m),
-		client.StartWorkflowOptions{TaskQueue: c.taskQueue}, c.workflow)
-	var refused *serviceerror.InvalidArgument
-	switch {
-	case errors.As(err, &refused):
-		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w: %w", workflowID, rpc.ErrRefused, err)
-	case err != nil:
-		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w", workflowID, err)
+	config, err := envconfig.LoadClientConfig(envconfig.LoadClientConfigOptions{ConfigFileStrict: true})
+	if err != nil {
+		file := cmp.Or(os.Getenv("TEMPORAL_CONFIG_FILE"), envconfig.DefaultConfigFilePath())
+		return profile, usagef("TEMPORAL_CONFIG_FILE (%s): %v", file, err)
 	}
-	return rpc.Sent{ID: m.ID, RunID: run.GetRunID()}, nil
+	wanted := cmp.Or(c.TemporalProfile, os.Getenv("TEMPORAL_PROFILE"))
+	found := config.Profiles[cmp.Or(wanted, envconfig.DefaultConfigFileProfile)]
+	if found == nil && wanted != "" {
+		return profile, usagef("--temporal-profile or TEMPORAL_PROFILE: there is no profile %q in Temporal's configuration file", wanted)
+	}
+	if found != nil {
+		profile = *found
+	}
+	if err := profile.ApplyEnvVars(nil); err != nil {
+		return profile, usagef("TEMPORAL_ variables: %v", err)
+	}
+	return profile, nil
 }
 
-// Cancel implements [rpc.Chat]. Temporal takes the cancellation of a workflow that has ended without a word, so it is
-// asked first.
-func (c *temporalChat) Cancel(ctx context.Context, workflowID string) error {
-	found, err := c.client.DescribeWorkflowExecution(ctx, workflowID, "")
-	if err == nil && found.GetWorkflowExecutionInfo().GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		err = serviceerror.NewNotFound("the workflow has ended")
+// tlsSetting names the variable that an error of the TLS settings is about. The profile has the same settings under tls.
+func tlsSetting(t *envconfig.ClientConfigTLS, err error) string {
+	const certificate, key, ca = "TEMPORAL_TLS_CLIENT_CERT_PATH", "TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH"
+	var unread *fs.PathError
+	switch errors.As(err, &unread); {
+	case unread != nil && unread.Path == t.ServerCACertPath, strings.Contains(err.Error(), "server CA"):
+		return ca
+	case unread != nil && unread.Path == t.ClientKeyPath, t.ClientKeyPath == "" && len(t.ClientKeyData) == 0:
+		return key
 	}
-	if err == nil {
-		err = c.client.CancelWorkflow(ctx, workflowID, "")
+	return certificate
+}
+
+// lazyClient connects when it is first used, so that Temporal may be away until then.
+func (c Temporal) lazyClient(log *slog.Logger) (client.Client, error) {
+	options, err := c.ClientOptions(log)
+	if err != nil {
+		return nil, err
 	}
-	var absent *serviceerror.NotFound
-	switch {
-	case errors.As(err, &absent):
-		return fmt.Errorf("cancel workflow %q: %w", workflowID, rpc.ErrWorkflowNotFound)
-	case err != nil:
-		return fmt.Errorf("cancel workflow %q: %w", workflowID, err)
+	temporal, err := client.NewLazyClient(options)
+	if err != nil {
+		return nil, usagef("--temporal-address %s: %v", options.HostPort, err)
 	}
-	return nil
+	return temporal, nil
+}
+
+// resourceHeader is where the SDK puts a workflow's id, for proxies to route by.
+const resourceHeader = "temporal-resource-id"
+
+// anyScript leaves the header out that gRPC would not send, which has printable ASCII characters only: a workflow's id may be
+// in any script, and is in the request anyway.
+func anyScript(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	if headers, ok := metadata.FromOutgoingContext(ctx); ok {
+		unsendable := func(r rune) bool { return r < ' ' || r > '~' }
+		if strings.ContainsFunc(strings.Join(headers.Get(resourceHeader), ""), unsendable) {
+			headers.Delete(resourceHeader)
+			ctx = metadata.NewOutgoingContext(ctx, headers)
+		}
+	}
+	return invoke(ctx, method, request, reply, conn, options...)
 }

@@ -69,7 +69,7 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 
 // dial connects to Temporal, waiting for it while it is away.
 func (c Temporal) dial(ctx context.Context, log *slog.Logger) (client.Client, error) {
-	options, err := c.Options(log)
+	options, err := c.ClientOptions(log)
 	if err != nil {
 		return nil, err
 	}

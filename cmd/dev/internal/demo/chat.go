@@ -75,7 +75,7 @@ func (c *chat) isLong(ctx workflow.Context) bool {
 	}
 	size := 0
 	for _, m := range c.Waiting {
-		size += encodedSize(m.ID) + encodedSize(m.Text)
+		size += len(m.ID) + len(m.Text)
 	}
 	return size <= maxCarried
 }

@@ -16,9 +16,6 @@ import (
 const (
 	maxID   = 200
 	maxText = 1 << 20
-	// maxEncoded is what fits into Temporal's 2 MiB for the input of an activity, as JSON, in which some characters take up
-	// to six bytes.
-	maxEncoded = 2<<20 - 64<<10
 )
 
 // recorder records items of the workflow. Its methods return when the item is durable.
@@ -84,25 +81,7 @@ func (m UserMessage) check() error {
 	case len(m.Text) > maxText:
 		return invalidError(fmt.Sprintf("its text is %d bytes long; at most %d are accepted.", len(m.Text), maxText))
 	}
-	if size := encodedSize(m.Text); size > maxEncoded {
-		return invalidError(fmt.Sprintf("its text takes %d bytes as JSON; at most %d are accepted.", size, maxEncoded))
-	}
 	return nil
-}
-
-// encodedSize is at least the size of a text as JSON, the form in which Temporal keeps it. Marshalling it to find out
-// would hold up the workflow for longer than it may.
-func encodedSize(text string) int {
-	size := len(text) + len(`""`)
-	for i := range len(text) {
-		switch b := text[i]; {
-		case b == '"', b == '\\', b == '\n', b == '\r', b == '\t':
-			size++ // a backslash before it
-		case b < ' ', b == '<', b == '>', b == '&':
-			size += 5 // \u0000
-		}
-	}
-	return size + 3*(strings.Count(text, "\u2028")+strings.Count(text, "\u2029"))
 }
 
 // storable replaces NUL, which PostgreSQL cannot store.

@@ -151,7 +151,7 @@ func (s *Stack) runPrograms(
 
 // runDemo serves the demo workflow until ctx ends. It calls ready when it does.
 func runDemo(ctx context.Context, temporal program.Temporal, log *slog.Logger, ready func()) error {
-	options, err := temporal.Options(log)
+	options, err := temporal.ClientOptions(log)
 	if err != nil {
 		return err
 	}

@@ -112,7 +112,7 @@ func ended(ctx context.Context, err error) error {
 // await returns when a question about a workflow has gone through the frontend to the history service and back: only then
 // can workflows start. It reports whether it has before ctx ended. The error is of the settings.
 func (t *temporal) await(ctx context.Context) (bool, error) {
-	options, err := t.flags().Options(slog.New(slog.DiscardHandler))
+	options, err := t.flags().ClientOptions(slog.New(slog.DiscardHandler))
 	if err != nil {
 		return false, err
 	}

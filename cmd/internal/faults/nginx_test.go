@@ -1,0 +1,178 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"chatfeed/cmd/internal/audit"
+)
+
+// nginx is one before a server, set up as little as nginx can be: proxy_pass and the places of its files, all else as it comes.
+type nginx struct {
+	address string // where it serves, whenever it does
+	folder  string
+	journal *journal
+	process *os.Process // a shell, the first of a group that has the master and the workers; nil when it is down
+	ended   chan error
+}
+
+// nginxConfig takes the folder, the address and the server's address.
+const nginxConfig = `
+daemon off;
+pid %[1]s/pid;
+error_log stderr notice;
+events {}
+http {
+	access_log off;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server {
+		listen %[2]s;
+		location / {
+			proxy_pass http://%[3]s;
+		}
+	}
+}
+`
+
+// newNginx makes an nginx that is down. It is killed at the end of the test.
+func newNginx(t *testing.T, server string) *nginx {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, free.Close())
+	n := &nginx{address: free.Addr().String(), folder: t.TempDir(), journal: &journal{}}
+	config := fmt.Sprintf(nginxConfig, n.folder, n.address, server)
+	require.NoError(t, os.WriteFile(filepath.Join(n.folder, "conf"), []byte(config), 0o644))
+	if account := unprivileged(t); account != nil {
+		require.NoError(t, os.Chmod(filepath.Dir(n.folder), 0o711)) // the way to it, which is the test's alone, too
+		require.NoError(t, os.Chown(n.folder, int(account.Uid), int(account.Gid)))
+	}
+	t.Cleanup(func() { n.kill(t) })
+	return n
+}
+
+// unprivileged is whom nginx runs as where the test is root, and nil where it is not.
+func unprivileged(t *testing.T) *syscall.Credential {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	nobody, err := user.Lookup("nobody")
+	require.NoError(t, err)
+	uid, err := strconv.ParseUint(nobody.Uid, 10, 32)
+	require.NoError(t, err)
+	gid, err := strconv.ParseUint(nobody.Gid, 10, 32)
+	require.NoError(t, err)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+// start starts it and waits until the server answers through it.
+func (n *nginx) start(t *testing.T) {
+	t.Helper()
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		program = "/usr/sbin/nginx" // which is in the path of root only
+	}
+	// The shell kills the group, and so itself, when this process is gone: nobody then holds the other end of its input.
+	cmd := exec.Command("/bin/sh", "-c", `"$@" & cat > /dev/null; kill -KILL 0`, "sh",
+		program, "-e", "stderr", "-p", n.folder, "-c", filepath.Join(n.folder, "conf"))
+	cmd.Dir, cmd.Stderr = n.folder, n.journal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: unprivileged(t)}
+	_, err = cmd.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	n.process, n.ended = cmd.Process, make(chan error, 1)
+	go func() { n.ended <- cmd.Wait() }()
+	until(t, "the server answers through nginx", func() bool {
+		response, err := get(t.Context(), "http://"+n.address+"/healthz")
+		return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
+	})
+}
+
+// kill ends it and its workers with SIGKILL, if it runs.
+func (n *nginx) kill(t *testing.T) {
+	t.Helper()
+	if n.process == nil {
+		return
+	}
+	require.NoError(t, syscall.Kill(-n.process.Pid, syscall.SIGKILL))
+	require.Error(t, <-n.ended)
+	n.process = nil
+}
+
+// reload has it read its configuration again. Its old workers keep the connections that they have.
+func (n *nginx) reload(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.folder, "pid"))
+	require.NoError(t, err)
+	master, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	started := n.journal.count("start worker process ")
+	require.NoError(t, syscall.Kill(master, syscall.SIGHUP))
+	until(t, "nginx has new workers", func() bool { return n.journal.count("start worker process ") > started })
+}
+
+// overHTTP1 are the transports that nginx has between clients and a server as it comes.
+func overHTTP1() (transports []audit.Transport) {
+	for _, transport := range audit.Transports() {
+		if strings.HasSuffix(transport.Name, "over HTTP/1.1") {
+			transports = append(transports, transport)
+		}
+	}
+	return transports
+}
+
+// restartNginx reloads nginx, kills it and starts it again, and does the same to the server behind it.
+func restartNginx(w *world) {
+	for range rounds(1, 4) {
+		w.nginx.reload(w.t)
+		before := w.audit.Progress()
+		w.clients.become(weather{reset: true}) // so that clients come to the new workers
+		w.reconnects(before, w.perItem())
+		w.clients.become(weather{})
+		w.goesOn()
+
+		before = w.audit.Progress()
+		w.nginx.kill(w.t)
+		last(100*time.Millisecond, 500*time.Millisecond)
+		w.nginx.start(w.t)
+		w.reconnects(before, w.perItem())
+		w.goesOn()
+
+		killServers(w)
+	}
+}
+
+func TestEveryItemComesThroughNginxWithinASecond(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{nginx: true})
+	quiet := w.config
+	quiet.Writers, quiet.Rate = 0, 0 // else what comes after an item pushes it out
+	var err error
+	w.audit, err = audit.Start(context.WithoutCancel(t.Context()), quiet)
+	require.NoError(t, err)
+	until(t, "every stream is open", func() bool {
+		return w.audit.Progress().Streams == len(w.config.Workflows)*w.perItem()
+	})
+	took := w.lag(w.config.Workflows)
+	t.Logf("every client has an item after %v", took)
+	require.Less(t, took, time.Second)
+	w.finish()
+}

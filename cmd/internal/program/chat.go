@@ -1,0 +1,199 @@
+package program
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"chatfeed/rpc"
+)
+
+const (
+	// A run takes no further message that would bring its history beyond these: Temporal warns there, and ends the run at
+	// five times as much (limit.historySize and limit.historyCount in its dynamic configuration). What waits has to be handled
+	// with the rest.
+	fullBytes  = 10 << 20
+	fullEvents = 10 << 10
+	// chatTries is how often a request looks for the workflow's run anew when the one that it has found has ended.
+	chatTries = 5
+)
+
+// temporalChat is the [rpc.Chat] on Temporal. It acts on workflows of one type only; to it, any other does not exist.
+type temporalChat struct {
+	client    client.Client
+	workflow  string
+	taskQueue string
+	signal    string
+	sending   turns // one message at a time for each workflow, so that each counts what those before have added
+}
+
+// message is what the signal carries.
+type message struct {
+	ID   string `json:"id"`
+	Text string `json:"text"`
+}
+
+// run is the run of a workflow that goes on, as it is now.
+type run struct {
+	id            string
+	bytes, events int64 // of its history
+}
+
+// errAbsent says that no workflow with an id is running, and errForeign that it is of another type.
+var (
+	errAbsent  = errors.New("no run of the workflow goes on")
+	errForeign = errors.New("the workflow is of another type")
+)
+
+// running returns the run of a workflow of the configured type.
+func (c *temporalChat) running(ctx context.Context, workflowID string) (run, error) {
+	found, err := c.client.DescribeWorkflowExecution(ctx, workflowID, "")
+	var absent *serviceerror.NotFound
+	info := found.GetWorkflowExecutionInfo()
+	switch {
+	case errors.As(err, &absent):
+		return run{}, errAbsent
+	case err != nil:
+		return run{}, err
+	case info.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+		return run{}, errAbsent
+	case info.GetType().GetName() != c.workflow:
+		return run{}, errForeign
+	}
+	return run{info.GetExecution().GetRunId(), info.GetHistorySizeBytes(), info.GetHistoryLength()}, nil
+}
+
+// Send implements [rpc.Chat]. The message goes to the run that it has looked at, so that nothing else with the workflow's id
+// can take it.
+func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMessage) (rpc.Sent, error) {
+	if m.ID == "" {
+		m.ID = "msg_" + rand.Text()
+	}
+	done, err := c.sending.take(ctx, workflowID)
+	if err != nil {
+		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w", workflowID, err)
+	}
+	defer done()
+	var to run
+	err = c.again(func() (err error) {
+		to, err = c.running(ctx, workflowID)
+		if errors.Is(err, errAbsent) {
+			to, err = c.start(ctx, workflowID)
+		}
+		switch {
+		case err != nil:
+			return err
+		case to.bytes+int64(len(m.Text)) > fullBytes || to.events >= fullEvents:
+			return rpc.ErrFull
+		}
+		return c.client.SignalWorkflow(ctx, workflowID, to.id, c.signal, message(m))
+	})
+	if err != nil {
+		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w", workflowID, explain(err))
+	}
+	return rpc.Sent{ID: m.ID, RunID: to.id}, nil
+}
+
+// start begins a run where none goes on. One that somebody else has begun meanwhile is looked at first.
+func (c *temporalChat) start(ctx context.Context, workflowID string) (run, error) {
+	begun, err := c.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflowID, TaskQueue: c.taskQueue, WorkflowExecutionErrorWhenAlreadyStarted: true,
+	}, c.workflow)
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	switch {
+	case errors.As(err, &started):
+		return run{}, errAbsent
+	case err != nil:
+		return run{}, err
+	}
+	return run{id: begun.GetRunID()}, nil
+}
+
+// Cancel implements [rpc.Chat]. Temporal takes the cancellation of a workflow that has ended without a word, so it is
+// asked first.
+func (c *temporalChat) Cancel(ctx context.Context, workflowID string) error {
+	err := c.again(func() error {
+		found, err := c.running(ctx, workflowID)
+		if err != nil {
+			return err
+		}
+		return c.client.CancelWorkflow(ctx, workflowID, found.id)
+	})
+	if err != nil {
+		return fmt.Errorf("cancel workflow %q: %w", workflowID, explain(err))
+	}
+	return nil
+}
+
+// again does something to a run, anew when the run has ended meanwhile: it may have continued as a new one.
+func (c *temporalChat) again(do func() error) error {
+	var ended *serviceerror.NotFound
+	for tries := 1; ; tries++ {
+		err := do()
+		if tries == chatTries || !errors.As(err, &ended) {
+			return err
+		}
+	}
+}
+
+// explain sorts errors of Temporal into those that rpc knows. What is left passes.
+func explain(err error) error {
+	var (
+		ended       *serviceerror.NotFound
+		refused     *serviceerror.InvalidArgument
+		namespace   *serviceerror.NamespaceNotFound
+		denied      *serviceerror.PermissionDenied
+		unsupported *serviceerror.Unimplemented
+	)
+	switch {
+	case errors.Is(err, errAbsent), errors.Is(err, errForeign):
+		return fmt.Errorf("%w: %w", rpc.ErrWorkflowNotFound, err)
+	case errors.As(err, &namespace), errors.As(err, &denied), errors.As(err, &unsupported):
+		return fmt.Errorf("%w: %w", rpc.ErrUnusable, err)
+	case errors.As(err, &ended):
+		return fmt.Errorf("%w: %w", rpc.ErrWorkflowNotFound, err)
+	case errors.As(err, &refused):
+		return fmt.Errorf("%w: %w", rpc.ErrRefused, err)
+	}
+	return err
+}
+
+// turns lets one at a time do something with a key. The zero value is ready.
+type turns struct {
+	mu    sync.Mutex
+	taken map[string]chan struct{} // closed when the turn is over
+}
+
+// take waits for the key's turn, which done ends, or for the end of ctx.
+func (t *turns) take(ctx context.Context, key string) (done func(), err error) {
+	for {
+		t.mu.Lock()
+		over, taken := t.taken[key]
+		if !taken {
+			if t.taken == nil {
+				t.taken = make(map[string]chan struct{})
+			}
+			over = make(chan struct{})
+			t.taken[key] = over
+			t.mu.Unlock()
+			return func() {
+				t.mu.Lock()
+				delete(t.taken, key)
+				t.mu.Unlock()
+				close(over)
+			}, nil
+		}
+		t.mu.Unlock()
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
