@@ -51,7 +51,10 @@ func runPart(name string) int {
 
 // runDemo serves the demo workflow. Temporal may be away at first.
 func runDemo(ctx context.Context, address string, log *slog.Logger) error {
-	options := program.Temporal{TemporalAddress: address}.ClientOptions(log)
+	options, err := program.Temporal{TemporalAddress: address}.ClientOptions(log)
+	if err != nil {
+		return err
+	}
 	c, err := client.DialContext(ctx, options)
 	for err != nil {
 		select {

@@ -164,7 +164,7 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	}
 	client, err := c.lazyClient(log)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--temporal-address %s: %w", c.TemporalAddress, err)
+		return nil, nil, err
 	}
 	var chat rpc.Chat = &temporalChat{client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue, signal: c.ChatSignal}
 	if c.ChatAway != nil {

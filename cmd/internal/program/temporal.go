@@ -1,11 +1,17 @@
 package program
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
+	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
 	temporallog "go.temporal.io/sdk/log"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -13,27 +19,90 @@ import (
 	"chatfeed/activities"
 )
 
-// Temporal is the flags of all that connect to Temporal.
+// Temporal is the flags of all that connect to Temporal. What they leave open is taken from the environment variables and
+// then the profile that Temporal's own programs read: TLS, certificates and API keys, too.
 type Temporal struct {
-	TemporalAddress   string `help:"Temporal's frontend." default:"127.0.0.1:7233"`
-	TemporalNamespace string `help:"Temporal namespace." default:"default"`
+	TemporalAddress   string `help:"Temporal's frontend. Else TEMPORAL_ADDRESS, what the profile has, or 127.0.0.1:7233." placeholder:"HOST:PORT"`
+	TemporalNamespace string `help:"Temporal namespace. Else TEMPORAL_NAMESPACE, what the profile has, or default." placeholder:"NAME"`
+	TemporalProfile   string `help:"Profile of Temporal's configuration file. Else TEMPORAL_PROFILE, or default." placeholder:"NAME"`
+
+	// Local is set for a server that this program runs itself: neither the environment nor a profile is asked then.
+	Local bool `kong:"-"`
 }
 
-// ClientOptions returns what a client connects with.
-func (c Temporal) ClientOptions(log *slog.Logger) client.Options {
-	return client.Options{
-		HostPort:  c.TemporalAddress,
-		Namespace: c.TemporalNamespace,
-		Logger:    temporallog.NewStructuredLogger(log),
-
-		DataConverter:     activities.DataConverter(),
-		ConnectionOptions: client.ConnectionOptions{DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(anyScript)}},
+// ClientOptions is how to connect. An error is a usage error, which names the flag or variable.
+func (c Temporal) ClientOptions(log *slog.Logger) (client.Options, error) {
+	var profile envconfig.ClientConfigProfile
+	if !c.Local {
+		var err error
+		if profile, err = c.profile(); err != nil {
+			return client.Options{}, err
+		}
 	}
+	options, err := profile.ToClientOptions(envconfig.ToClientOptionsRequest{})
+	if err != nil {
+		return client.Options{}, usagef("%s: %v", tlsSetting(profile.TLS, err), err)
+	}
+	options.HostPort = cmp.Or(c.TemporalAddress, options.HostPort, client.DefaultHostPort)
+	options.Namespace = cmp.Or(c.TemporalNamespace, options.Namespace, client.DefaultNamespace)
+	options.Logger = temporallog.NewStructuredLogger(log)
+	options.DataConverter = activities.DataConverter()
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(anyScript))
+	return options, nil
+}
+
+// profile is what the configuration file and over it the environment say.
+func (c Temporal) profile() (envconfig.ClientConfigProfile, error) {
+	var profile envconfig.ClientConfigProfile
+	for _, name := range []string{"TEMPORAL_TLS", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION"} {
+		value := os.Getenv(name) // what is not understood would be passed over, and TLS might be off
+		if value != "" && !slices.Contains([]string{"0", "1", "false", "true"}, strings.ToLower(value)) {
+			return profile, usagef("%s: %q is neither true nor false; true, false, 1 and 0 are accepted", name, value)
+		}
+	}
+	config, err := envconfig.LoadClientConfig(envconfig.LoadClientConfigOptions{ConfigFileStrict: true})
+	if err != nil {
+		file := cmp.Or(os.Getenv("TEMPORAL_CONFIG_FILE"), envconfig.DefaultConfigFilePath())
+		return profile, usagef("TEMPORAL_CONFIG_FILE (%s): %v", file, err)
+	}
+	wanted := cmp.Or(c.TemporalProfile, os.Getenv("TEMPORAL_PROFILE"))
+	found := config.Profiles[cmp.Or(wanted, envconfig.DefaultConfigFileProfile)]
+	if found == nil && wanted != "" {
+		return profile, usagef("--temporal-profile or TEMPORAL_PROFILE: there is no profile %q in Temporal's configuration file", wanted)
+	}
+	if found != nil {
+		profile = *found
+	}
+	if err := profile.ApplyEnvVars(nil); err != nil {
+		return profile, usagef("TEMPORAL_ variables: %v", err)
+	}
+	return profile, nil
+}
+
+// tlsSetting names the variable that an error of the TLS settings is about. The profile has the same settings under tls.
+func tlsSetting(t *envconfig.ClientConfigTLS, err error) string {
+	const certificate, key, ca = "TEMPORAL_TLS_CLIENT_CERT_PATH", "TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH"
+	var unread *fs.PathError
+	switch errors.As(err, &unread); {
+	case unread != nil && unread.Path == t.ServerCACertPath, strings.Contains(err.Error(), "server CA"):
+		return ca
+	case unread != nil && unread.Path == t.ClientKeyPath, t.ClientKeyPath == "" && len(t.ClientKeyData) == 0:
+		return key
+	}
+	return certificate
 }
 
 // lazyClient connects when it is first used, so that Temporal may be away until then.
 func (c Temporal) lazyClient(log *slog.Logger) (client.Client, error) {
-	return client.NewLazyClient(c.ClientOptions(log))
+	options, err := c.ClientOptions(log)
+	if err != nil {
+		return nil, err
+	}
+	temporal, err := client.NewLazyClient(options)
+	if err != nil {
+		return nil, usagef("--temporal-address %s: %v", options.HostPort, err)
+	}
+	return temporal, nil
 }
 
 // resourceHeader is where the SDK puts a workflow's id, for proxies to route by.

@@ -69,14 +69,18 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 
 // dial connects to Temporal, waiting for it while it is away.
 func (c Temporal) dial(ctx context.Context, log *slog.Logger) (client.Client, error) {
+	options, err := c.ClientOptions(log)
+	if err != nil {
+		return nil, err
+	}
 	for {
-		temporal, err := client.DialContext(ctx, c.ClientOptions(log))
+		temporal, err := client.DialContext(ctx, options)
 		if err == nil {
 			return temporal, nil
 		}
-		log.WarnContext(ctx, "Temporal is away; trying again", "address", c.TemporalAddress, "error", err)
+		log.WarnContext(ctx, "Temporal is away; trying again", "address", options.HostPort, "error", err)
 		if pause(ctx, time.Second); ctx.Err() != nil {
-			return nil, fmt.Errorf("--temporal-address %s: %w", c.TemporalAddress, err)
+			return nil, fmt.Errorf("--temporal-address %s: %w", options.HostPort, err)
 		}
 	}
 }

@@ -96,7 +96,7 @@ func (s *Stack) runPrograms(
 	ctx context.Context, group *errgroup.Group, log *slog.Logger, temporal *temporal, at Running, events Events,
 ) {
 	database := program.Database{DatabaseURL: at.DatabaseURL}
-	flags := program.Temporal{TemporalAddress: at.Temporal, TemporalNamespace: "default"}
+	flags := temporal.flags()
 	served := make(chan Running, 1)
 	group.Go(func() error {
 		select {
@@ -107,15 +107,15 @@ func (s *Stack) runPrograms(
 		}
 	})
 	group.Go(func() error {
-		if !temporal.await(ctx) {
-			return nil
+		if there, err := temporal.await(ctx); !there {
+			return err
 		}
 		if !s.NoWorker {
 			group.Go(func() error {
 				return (&program.Worker{Database: database, Temporal: flags, TaskQueue: activities.TaskQueue}).Run(ctx, log)
 			})
 		}
-		return runDemo(ctx, at.Temporal, log, func() {
+		return runDemo(ctx, flags, log, func() {
 			temporal.say("")
 			select {
 			case at := <-served:
@@ -150,8 +150,12 @@ func (s *Stack) runPrograms(
 }
 
 // runDemo serves the demo workflow until ctx ends. It calls ready when it does.
-func runDemo(ctx context.Context, address string, log *slog.Logger, ready func()) error {
-	c, err := client.DialContext(ctx, program.Temporal{TemporalAddress: address}.ClientOptions(log))
+func runDemo(ctx context.Context, temporal program.Temporal, log *slog.Logger, ready func()) error {
+	options, err := temporal.ClientOptions(log)
+	if err != nil {
+		return err
+	}
+	c, err := client.DialContext(ctx, options)
 	if err != nil {
 		return fmt.Errorf("connect the demo workflow: %w", err)
 	}

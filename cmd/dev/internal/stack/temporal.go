@@ -16,10 +16,10 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	temporallog "go.temporal.io/sdk/log"
 
 	"chatfeed/cmd/dev/internal/child"
 	"chatfeed/cmd/dev/internal/compile"
+	"chatfeed/cmd/internal/program"
 )
 
 // The programs that are compiled while the stack runs, and what is compiled before.
@@ -62,6 +62,11 @@ func (s *Stack) newTemporal(data string) (*temporal, error) {
 	return t, err
 }
 
+// flags is how to connect. A server of our own has nothing to do with what the environment says of others.
+func (t *temporal) flags() program.Temporal {
+	return program.Temporal{TemporalAddress: t.address, Local: t.port != ""}
+}
+
 func (t *temporal) say(format string, args ...any) {
 	reason := fmt.Sprintf(format, args...)
 	t.away.Store(&reason)
@@ -72,11 +77,11 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 	if t.port == "" {
 		return nil
 	}
-	program, err := exec.LookPath("temporal")
+	file, err := exec.LookPath("temporal")
 	if err != nil {
-		program = filepath.Join(cmp.Or(folder, os.TempDir()), "temporal")
+		file = filepath.Join(cmp.Or(folder, os.TempDir()), "temporal")
 		t.say("Temporal is still being built; try again in a minute")
-		err := compile.Program(ctx, temporalProgram, program, stackProgram, func(begun, most int) {
+		err := compile.Program(ctx, temporalProgram, file, stackProgram, func(begun, most int) {
 			t.say("Temporal is still being built: package %d of at most %d; try again in a minute", begun, most)
 			building(begun, most)
 		})
@@ -85,7 +90,7 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 		}
 		t.say("Temporal is starting; try again in a few seconds")
 	}
-	command := []string{program, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", t.port, "--log-level", "error"}
+	command := []string{file, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", t.port, "--log-level", "error"}
 	if t.file != "" {
 		command = append(command, "--db-filename", t.file)
 	}
@@ -105,13 +110,15 @@ func ended(ctx context.Context, err error) error {
 }
 
 // await returns when a question about a workflow has gone through the frontend to the history service and back: only then
-// can workflows start. It reports whether it has before ctx ended.
-func (t *temporal) await(ctx context.Context) bool {
-	c, err := client.NewLazyClient(client.Options{
-		HostPort: t.address, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
-	})
+// can workflows start. It reports whether it has before ctx ended. The error is of the settings.
+func (t *temporal) await(ctx context.Context) (bool, error) {
+	options, err := t.flags().ClientOptions(slog.New(slog.DiscardHandler))
 	if err != nil {
-		return false
+		return false, err
+	}
+	c, err := client.NewLazyClient(options)
+	if err != nil {
+		return false, err
 	}
 	defer c.Close()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -121,11 +128,11 @@ func (t *temporal) await(ctx context.Context) bool {
 		_, err := c.DescribeWorkflowExecution(attempt, "no-such-workflow", "")
 		cancel()
 		if _, unknown := errors.AsType[*serviceerror.NotFound](err); err == nil || unknown {
-			return true
+			return true, nil
 		}
 		select {
 		case <-ctx.Done():
-			return false
+			return false, nil
 		case <-tick.C:
 		}
 	}
