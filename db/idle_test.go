@@ -58,10 +58,11 @@ func TestIdleStreamsCostNoQueriesBeyondTheSweepAndTheCanary(t *testing.T) {
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	f, err := feed.New(newSource(t, pool, db.SourceConfig{Canary: interval}), feed.Config{Sweep: interval})
+	source := newSource(t, pool, db.SourceConfig{Canary: interval})
+	f, err := feed.New(source, source, feed.Config{Sweep: interval})
 	require.NoError(t, err)
 	var running, opening sync.WaitGroup
-	running.Go(func() { f.Run(ctx) })
+	running.Go(func() { _ = f.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 	for i := range 2 * streams {
 		workflow := "wf_shared"

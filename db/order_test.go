@@ -278,11 +278,11 @@ func runFeed(t *testing.T, pool *pgxpool.Pool) *feed.Feed {
 	t.Helper()
 	source, err := db.NewSource(pool, db.SourceConfig{})
 	require.NoError(t, err)
-	f, err := feed.New(source, feed.Config{Log: slog.New(slog.DiscardHandler)})
+	f, err := feed.New(source, source, feed.Config{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); f.Run(ctx) }()
+	go func() { defer close(ended); _ = f.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
 	return f
 }

@@ -24,7 +24,7 @@ func TestAPageThatIsReadAheadOfLargeItemsIsAskedForFew(t *testing.T) {
 				src := newSource()
 				src.bodySize = c.bodySize
 				src.messages("w", 400)
-				f := run(t, src, feed.Config{Window: feed.Window{Items: 20, Bytes: 1_000}})
+				f := run(t, src, feed.Config{Window: feed.Bounds{Items: 20, Bytes: 1_000}})
 				s := follow(t, f, feed.Options{From: all("w")})
 				requireSame(t, numbered("w", 1, 400), catchUp(t, s))
 				var asked []int

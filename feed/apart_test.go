@@ -158,7 +158,7 @@ func TestOneWorkflowWhosePagesFailDelaysOnlyItself(t *testing.T) {
 		for _, id := range append(ids, "sick") {
 			src.messages(id, 20)
 		}
-		f := run(t, src, feed.Config{Window: feed.Window{Items: 4}, Sweep: time.Hour})
+		f := run(t, src, feed.Config{Window: feed.Bounds{Items: 4}, Sweep: time.Hour})
 		live(t, f, append(ids, "sick")...)
 		src.setBefore(sick("sick", 10*time.Second))
 		s := follow(t, f, feed.Options{From: all("sick"), Idle: time.Hour})
@@ -228,7 +228,7 @@ func TestWhatIsTooLargeForOneReadIsReadInSmallerPages(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := newSource()
 				head := src.messages("w", 100)
-				f := run(t, src, feed.Config{Window: feed.Window{Items: 64}, Sweep: time.Hour})
+				f := run(t, src, feed.Config{Window: feed.Bounds{Items: 64}, Sweep: time.Hour})
 				live(t, f, "w")
 				s := follow(t, f, feed.Options{From: []feed.Start{from(head)}, Idle: time.Hour})
 				src.setBefore(func(_ context.Context, q query) error {

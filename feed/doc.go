@@ -1,7 +1,7 @@
 // Package feed turns hints that a workflow has new items into an ordered, resumable stream of those items for any
 // number of subscriptions.
 //
-// It knows no SQL, no HTTP and no Temporal. It reads through a [Source], whose one duty is the order invariant: within
+// It knows no SQL, no HTTP and no Temporal. It reads through a [Reader], whose one duty is the order invariant: within
 // one workflow the items' CreatedAt is strictly increasing, and whoever can see an item can see every earlier one. From
 // that follows all that the package promises:
 //
@@ -34,7 +34,7 @@
 //
 // # Data flow
 //
-// [Source].Listen calls wake; wake puts the topic in the lane for new items. Its reader takes all topics that wait and reads
+// [Waker].Listen calls wake; wake puts the topic in the lane for new items. Its reader takes all topics that wait and reads
 // them in one batch; what arrives meanwhile is in the next. The items are appended to the tails and the topics'
 // subscriptions are told that there is something, once, however much it is. Each takes it at its own pace with
 // [Subscription.Next].

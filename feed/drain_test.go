@@ -17,13 +17,13 @@ import (
 func start(t *testing.T, src *source, cfg feed.Config) (f *feed.Feed, end func(), ended <-chan struct{}) {
 	t.Helper()
 	cfg.Log = slog.New(slog.DiscardHandler)
-	f, err := feed.New(src, cfg)
+	f, err := feed.New(src, src, cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		f.Run(ctx)
+		_ = f.Run(ctx)
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -48,13 +48,13 @@ func ExampleFeed_Subscribe() {
 		{WorkflowID: "wf_1", ID: "log_1", Type: "log", CreatedAt: 2000, Body: []byte(`{"message": "thinking"}`)},
 		{WorkflowID: "wf_1", ID: "msg_2", Type: "message", CreatedAt: 3000, Body: []byte(`{"message": "Hi"}`)},
 	}}
-	f, err := feed.New(source, feed.Config{Log: slog.New(slog.DiscardHandler)})
+	f, err := feed.New(source, source, feed.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); f.Run(ctx) }()
+	go func() { defer close(ended); _ = f.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
 
 	s, err := f.Subscribe(ctx, feed.Options{From: []feed.Start{feed.After("wf_1", 1000)}})
@@ -85,13 +85,13 @@ func ExampleSubscription_Add() {
 		{WorkflowID: "wf_1", ID: "msg_1", Type: "message", CreatedAt: 1000, Body: []byte(`{"message": "Hello"}`)},
 		{WorkflowID: "wf_1", ID: "msg_2", Type: "message", CreatedAt: 2000, Body: []byte(`{"message": "Hi"}`)},
 	}}
-	f, err := feed.New(source, feed.Config{Log: slog.New(slog.DiscardHandler)})
+	f, err := feed.New(source, source, feed.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { defer close(ended); f.Run(ctx) }()
+	go func() { defer close(ended); _ = f.Run(ctx) }()
 	defer func() { cancel(); <-ended }()
 
 	s, err := f.Subscribe(ctx, feed.Options{})

@@ -3,6 +3,7 @@ package feed
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -13,8 +14,8 @@ import (
 // Config says how a feed behaves. The zero value of each field means its default.
 type Config struct {
 	// Window bounds a topic's tail, a page and a batch alike: 256 items, 256 KiB. A page that is read ahead may have four
-	// times the items in the same bytes. Its Types are not used.
-	Window Window
+	// times the items in the same bytes.
+	Window Bounds
 	// Sweep is how often the heads of all topics are compared with what they have read: 5 s. It bounds how late an item
 	// is when its notification is lost.
 	Sweep time.Duration
@@ -27,7 +28,6 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	c.Window.Items = cmp.Or(c.Window.Items, 256)
 	c.Window.Bytes = cmp.Or(c.Window.Bytes, 256<<10)
-	c.Window.Types = nil
 	c.Sweep = cmp.Or(c.Sweep, 5*time.Second)
 	c.Linger = cmp.Or(c.Linger, 30*time.Second)
 	c.Log = cmp.Or(c.Log, slog.Default())
@@ -57,8 +57,11 @@ const (
 
 // Feed follows the workflows that its subscriptions ask for. Its methods may be called from any goroutine.
 type Feed struct {
-	source Source
+	source Reader
+	waker  Waker
 	cfg    Config
+	window Window // of a page of all types
+	ran    atomic.Bool
 	log    *slog.Logger
 	stats  counters
 	made   time.Time
@@ -83,16 +86,18 @@ type lanes struct {
 	singles  *pages // for Page and Await
 }
 
-// New makes a feed that reads from source. It does nothing until [Feed.Run]. The error names the field of cfg that is
-// wrong.
-func New(source Source, cfg Config) (*Feed, error) {
+// New makes a feed that reads from reader when waker says so; one value may be both. It does nothing until [Feed.Run]. The
+// error names the field of cfg that is wrong.
+func New(reader Reader, waker Waker, cfg Config) (*Feed, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	f := &Feed{
-		source:   source,
+		source:   reader,
+		waker:    waker,
 		cfg:      cfg,
+		window:   Window{Items: cfg.Window.Items, Bytes: cfg.Window.Bytes},
 		log:      cfg.Log,
 		made:     time.Now(),
 		sweepNow: make(chan struct{}, 1),
@@ -120,9 +125,13 @@ func New(source Source, cfg Config) (*Feed, error) {
 // clock is how long the feed has existed. It does not step, as the time of day may.
 func (f *Feed) clock() time.Duration { return time.Since(f.made) }
 
-// Run listens, reads and sweeps until ctx ends, and then drains. It is called once and returns when all that it has
-// started has ended. A source that is away does not end it: it tries again until the source is back.
-func (f *Feed) Run(ctx context.Context) {
+// Run listens, reads and sweeps until ctx ends, and then drains. It returns when all that it has started has ended. A source
+// that is away does not end it: it tries again until the source is back. A feed runs once; the error says that it has run
+// already.
+func (f *Feed) Run(ctx context.Context) error {
+	if f.ran.Swap(true) {
+		return errors.New("feed: Run was called before; a feed runs once")
+	}
 	defer close(f.stopped)
 	defer f.Drain()
 	var running sync.WaitGroup
@@ -135,6 +144,7 @@ func (f *Feed) Run(ctx context.Context) {
 	running.Go(func() { f.behind.lane.run(ctx, 2) })
 	running.Go(func() { f.singles.lane.run(ctx, 2) })
 	running.Wait()
+	return nil
 }
 
 // Drain ends every subscription, now and later, with [ErrDraining]. It does not wait for them. Single reads go on.

@@ -15,18 +15,18 @@ import (
 )
 
 // small is a window in which few items are many.
-func small() feed.Config { return feed.Config{Window: feed.Window{Items: 4}} }
+func small() feed.Config { return feed.Config{Window: feed.Bounds{Items: 4}} }
 
 // run runs a feed until the test ends, and waits until the feed has nothing left to do.
 func run(t *testing.T, src *source, cfg feed.Config) *feed.Feed {
 	t.Helper()
 	cfg.Log = slog.New(slog.DiscardHandler)
-	f, err := feed.New(src, cfg)
+	f, err := feed.New(src, src, cfg)
 	require.NoError(t, err)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		f.Run(t.Context())
+		_ = f.Run(t.Context())
 	}()
 	t.Cleanup(func() {
 		<-ended

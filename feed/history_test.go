@@ -145,10 +145,10 @@ func TestItemsOfASourceThatGivesNoHeadsAreDeliveredOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		src.messages("w", 3)
-		f, err := feed.New(headless{src}, feed.Config{Log: slog.New(slog.DiscardHandler)})
+		f, err := feed.New(headless{src}, src, feed.Config{Log: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		ended := make(chan struct{})
-		go func() { defer close(ended); f.Run(t.Context()) }()
+		go func() { defer close(ended); _ = f.Run(t.Context()) }()
 		t.Cleanup(func() { <-ended })
 		synctest.Wait()
 		s := follow(t, f, feed.Options{From: all("w")})

@@ -14,7 +14,7 @@ func (f *Feed) listen(ctx context.Context) {
 		signal(f.sweepNow)
 	}
 	for ctx.Err() == nil {
-		err := f.source.Listen(ctx, connected, f.wake)
+		err := f.waker.Listen(ctx, connected, f.wake)
 		if ctx.Err() != nil {
 			return
 		}

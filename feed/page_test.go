@@ -267,7 +267,7 @@ func TestPagesOfTwoKindsAreReadSideBySide(t *testing.T) {
 		src := newSource()
 		src.messages("w", 1)
 		held := []*hold{src.holdNext(opAfter, beforeSnapshot), src.holdNext(opBefore, beforeSnapshot)}
-		f, err := feed.New(src, feed.Config{Log: slog.New(slog.DiscardHandler)})
+		f, err := feed.New(src, src, feed.Config{Log: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		var asking sync.WaitGroup
 		for _, read := range []feed.Read{readAfter("w", 0), readBefore("w", feed.End)} {
@@ -275,7 +275,7 @@ func TestPagesOfTwoKindsAreReadSideBySide(t *testing.T) {
 		}
 		synctest.Wait()
 		ended := make(chan struct{})
-		go func() { defer close(ended); f.Run(t.Context()) }()
+		go func() { defer close(ended); _ = f.Run(t.Context()) }()
 		t.Cleanup(func() { <-ended })
 		synctest.Wait()
 		require.Len(t, src.asked(opAfter), 1)

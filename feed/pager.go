@@ -83,7 +83,7 @@ func (s *Subscription) findStart(f *follow, tail *tail) bool {
 		f.search = search{begun: true, seen: tail.floor + 1, whole: f.last}
 		f.last = lacks
 	}
-	items := min(f.last, aheadWindows*s.feed.cfg.Window.Items)
+	items := min(f.last, aheadWindows*s.feed.window.Items)
 	s.request(f, tail, Position{f.topic.workflowID, f.search.seen}, true, items)
 	return false
 }

@@ -166,7 +166,7 @@ func (f *Feed) readPages(ctx context.Context, p *pages, calls []*pageCall, halvi
 	if calls[0].key.backwards {
 		read = f.source.Before
 	}
-	window := f.cfg.Window
+	window := f.window
 	window.Items = max(1, calls[0].key.items>>halvings)
 	window.Types = calls[0].types
 	f.stats.pageReads.Add(1)
@@ -190,8 +190,8 @@ const leastAhead = 16
 // a window has. Where it is bytes that end pages they are not many more than this one has: to find where a page ends the
 // source looks at every item that it is asked for.
 func (f *Feed) ahead(page Page) int {
-	most := aheadWindows * f.cfg.Window.Items
-	if page.size() < f.cfg.Window.Bytes {
+	most := aheadWindows * f.window.Items
+	if page.size() < f.window.Bytes {
 		return most
 	}
 	return min(most, max(leastAhead, 4<<bits.Len(uint(len(page.Items))))) // powers of two, so that pages have queries in common

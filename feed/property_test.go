@@ -47,13 +47,13 @@ func play(t *testing.T, s script) []string {
 		pass(ctx, s.Late[int(turn.Load())%len(s.Late)])
 		return ctx.Err()
 	}
-	f, err := feed.New(src, feed.Config{
+	f, err := feed.New(src, src, feed.Config{
 		Window: s.Window, Sweep: s.Sweep, Linger: s.Linger, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running, delivering sync.WaitGroup
-	running.Go(func() { f.Run(ctx) })
+	running.Go(func() { _ = f.Run(ctx) })
 	readers := make([]*reader, readerCount)
 	for n := range readers {
 		readers[n] = &reader{feed: f, src: src}

@@ -63,7 +63,7 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 	if len(behind) == 0 {
 		return nil, errNothing
 	}
-	window := f.cfg.Window
+	window := f.window
 	window.Items = max(1, window.Items>>halvings)
 	f.stats.topicReads.Add(1)
 	pages, err := f.source.After(ctx, from, window)
@@ -76,7 +76,7 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 	answered := f.clock()
 	for i, t := range behind {
 		glances[i].at = answered
-		if t.grow(glances[i], pages[i], f.cfg.Window) {
+		if t.grow(glances[i], pages[i], f.window) {
 			f.enqueue(t)
 		}
 		if pages[i].size() >= window.Bytes {
@@ -110,7 +110,7 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 	if err != nil {
 		return nil, err
 	}
-	window := f.cfg.Window
+	window := f.window
 	window.Items = max(1, window.Items>>halvings)
 	for i, t := range fresh {
 		head, exists := heads[t.workflowID]
@@ -118,7 +118,7 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 			return nil, err
 		}
 	}
-	window.Items = max(1, min(f.cfg.Window.Items, firstLoad)>>halvings)
+	window.Items = max(1, min(f.window.Items, firstLoad)>>halvings)
 	f.stats.topicReads.Add(1)
 	pages, err := f.source.Before(ctx, from, window)
 	if err != nil {
@@ -128,7 +128,7 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 	for i, t := range fresh {
 		head, exists := heads[t.workflowID]
 		glances[i].at = answered
-		redo, compare, behind := t.load(glances[i], head, exists, pages[i], f.cfg.Window)
+		redo, compare, behind := t.load(glances[i], head, exists, pages[i], f.window)
 		if redo || behind {
 			f.enqueue(t)
 		}

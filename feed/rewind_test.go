@@ -34,7 +34,7 @@ func TestAHeadThatGoesBackTakesItsFollowersWithIt(t *testing.T) {
 					stamps = append(stamps, src.messages("w", 1))
 					elapse(time.Second)
 				}
-				f := run(t, src, feed.Config{Window: feed.Window{Items: c.window}})
+				f := run(t, src, feed.Config{Window: feed.Bounds{Items: c.window}})
 				s := live(t, f, "w")
 				src.lose("w", c.lost)
 				kept := c.had - c.lost
@@ -72,10 +72,10 @@ func TestAHeadThatGoesBackIsLoggedOnce(t *testing.T) {
 		elapse(time.Second)
 		src.messages("w", 1)
 		var log bytes.Buffer
-		f, err := feed.New(src, feed.Config{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+		f, err := feed.New(src, src, feed.Config{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 		require.NoError(t, err)
 		ended := make(chan struct{})
-		go func() { defer close(ended); f.Run(t.Context()) }()
+		go func() { defer close(ended); _ = f.Run(t.Context()) }()
 		t.Cleanup(func() { <-ended })
 		live(t, f, "w")
 		src.lose("w", 1)
@@ -122,7 +122,7 @@ func TestDeletingTheNewestItemsIsNotAHeadThatGoesBack(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := newSource()
 				src.messages("w", 12)
-				f := run(t, src, feed.Config{Window: feed.Window{Items: c.window}})
+				f := run(t, src, feed.Config{Window: feed.Bounds{Items: c.window}})
 				s := live(t, f, "w")
 				erased := numbered("w", 12-c.erased+1, 12)
 				src.redact("w", erased...)

@@ -10,7 +10,7 @@ import (
 
 // script is a random run of a feed: what happens, one after the other, while its readers read.
 type script struct {
-	Window feed.Window
+	Window feed.Bounds
 	Sweep  time.Duration
 	Linger time.Duration
 	Early  []time.Duration // how long the queries take before their snapshot, in turn
@@ -122,7 +122,7 @@ func scripts() *rapid.Generator[script] {
 	})
 	return rapid.Custom(func(t *rapid.T) script {
 		return script{
-			Window: feed.Window{
+			Window: feed.Bounds{
 				Items: rapid.IntRange(1, 8).Draw(t, "items"),
 				Bytes: rapid.OneOf(rapid.Just(1<<20), rapid.IntRange(1, 80)).Draw(t, "bytes"),
 			},

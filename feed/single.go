@@ -90,9 +90,9 @@ func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, 
 
 func (f *Feed) limit(items int) int {
 	if items <= 0 {
-		return f.cfg.Window.Items
+		return f.window.Items
 	}
-	return min(items, f.cfg.Window.Items)
+	return min(items, f.window.Items)
 }
 
 func sorted(types []string) []string {

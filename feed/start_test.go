@@ -56,7 +56,7 @@ func TestWhatIsReadOnTheWayBackIsNotReadAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				src := newSource()
 				src.messages("w", 300)
-				f := run(t, src, feed.Config{Window: feed.Window{Items: c.window}})
+				f := run(t, src, feed.Config{Window: feed.Bounds{Items: c.window}})
 				s := follow(t, f, feed.Options{From: []feed.Start{last("w", c.n)}})
 				requireSame(t, numbered("w", 300-c.n+1, 300), catchUp(t, s))
 				require.Equal(t, c.served, src.served)
@@ -188,7 +188,7 @@ func TestACursorBeforeTheBeginningMeansTheBeginning(t *testing.T) {
 
 func TestSubscribeRefusesWhatItCannotFollow(t *testing.T) {
 	t.Parallel()
-	f, err := feed.New(newSource(), feed.Config{})
+	f, err := feed.New(newSource(), newSource(), feed.Config{})
 	require.NoError(t, err)
 	_, err = f.Subscribe(t.Context(), feed.Options{Idle: -1})
 	require.ErrorContains(t, err, "Options.Idle")
@@ -200,14 +200,14 @@ func TestSubscribeRefusesWhatItCannotFollow(t *testing.T) {
 func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 	t.Parallel()
 	for field, cfg := range map[string]feed.Config{
-		"Config.Window.Items": {Window: feed.Window{Items: -1}},
-		"Config.Window.Bytes": {Window: feed.Window{Bytes: -1}},
+		"Config.Window.Items": {Window: feed.Bounds{Items: -1}},
+		"Config.Window.Bytes": {Window: feed.Bounds{Bytes: -1}},
 		"Config.Sweep":        {Sweep: -1},
 		"Config.Linger":       {Linger: -1},
 	} {
 		t.Run(field, func(t *testing.T) {
 			t.Parallel()
-			_, err := feed.New(newSource(), cfg)
+			_, err := feed.New(newSource(), newSource(), cfg)
 			require.ErrorContains(t, err, field)
 		})
 	}

@@ -206,7 +206,7 @@ func (s *Subscription) advance(f *follow) []*Item {
 				return nil
 			}
 		case f.at < tail.floor:
-			s.request(f, tail, Position{f.topic.workflowID, f.at}, false, s.feed.cfg.Window.Items)
+			s.request(f, tail, Position{f.topic.workflowID, f.at}, false, s.feed.window.Items)
 			return nil
 		default:
 			items := s.taken(tail.after(f.at))

@@ -141,7 +141,7 @@ func TestATailIsBoundedInBytesToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		src.bodySize = 100
-		f := run(t, src, feed.Config{Window: feed.Window{Bytes: 350}})
+		f := run(t, src, feed.Config{Window: feed.Bounds{Bytes: 350}})
 		s := live(t, f, "w")
 		var heads []feed.Cursor
 		for range 9 {
@@ -164,7 +164,7 @@ func TestAnItemLargerThanTheWindowIsDelivered(t *testing.T) {
 		src := newSource()
 		src.bodySize = 1000
 		src.messages("w", 3)
-		f := run(t, src, feed.Config{Window: feed.Window{Bytes: 350}})
+		f := run(t, src, feed.Config{Window: feed.Bounds{Bytes: 350}})
 		s := follow(t, f, feed.Options{From: all("w")})
 		requireSame(t, numbered("w", 1, 3), catchUp(t, s))
 		pages := f.Stats().PageReads
@@ -184,7 +184,7 @@ func TestABatchIsBoundedByTheWindow(t *testing.T) {
 		src := newSource()
 		src.bodySize = 100
 		src.messages("w", 40)
-		f := run(t, src, feed.Config{Window: feed.Window{Items: 8, Bytes: 300}})
+		f := run(t, src, feed.Config{Window: feed.Bounds{Items: 8, Bytes: 300}})
 		s := follow(t, f, feed.Options{From: all("w")})
 		got := []string{}
 		for len(got) < 40 {

@@ -53,7 +53,7 @@ func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
 func serveInBubble(t *testing.T, source *source, cfg rpc.Config) *pipes {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	f, err := feed.New(source, feed.Config{Log: log})
+	f, err := feed.New(source, source, feed.Config{Log: log})
 	require.NoError(t, err)
 	cfg.Feed, cfg.Workflows, cfg.Log = f, source, log
 	handler, err := rpc.NewHandler(cfg)
@@ -64,7 +64,7 @@ func serveInBubble(t *testing.T, source *source, cfg rpc.Config) *pipes {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { f.Run(ctx) })
+	running.Go(func() { _ = f.Run(ctx) })
 	running.Go(func() { _ = web.Serve(listener) })
 	t.Cleanup(func() {
 		cancel()

@@ -53,7 +53,7 @@ func (s *busySource) Erased(context.Context, string, int64, int) ([]feed.Gone, e
 // ask is the ids of what a query gives.
 func (s *busySource) ask(ctx context.Context, t *testing.T, query request) (ids []string, err error) {
 	t.Helper()
-	f, err := feed.New(s, feed.Config{Log: slog.New(slog.DiscardHandler)})
+	f, err := feed.New(s, s, feed.Config{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	running, stop := context.WithCancel(t.Context())
 	defer stop()

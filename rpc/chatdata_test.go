@@ -19,7 +19,7 @@ func stamp(micros int64) *timestamppb.Timestamp { return timestamppb.New(time.Un
 func TestGetChatDataReadsAsChatDataDoes(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	s := serve(t, d.source(t), config{feed: feed.Config{Window: feed.Window{Items: 4}}})
+	s := serve(t, d.source(t), config{feed: feed.Config{Window: feed.Bounds{Items: 4}}})
 	d.append(t, varied("wf", "")...)
 	at := d.cursors(t, "wf")
 	for _, c := range []struct {

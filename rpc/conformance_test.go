@@ -142,7 +142,7 @@ func deliversEverything(t *testing.T, tr transport, d *database) {
 }
 
 func deliversLongHistory(t *testing.T, tr transport, d *database) {
-	s := tr.start(t, d, config{feed: feed.Config{Window: feed.Window{Items: 7, Bytes: 500}}})
+	s := tr.start(t, d, config{feed: feed.Config{Window: feed.Bounds{Items: 7, Bytes: 500}}})
 	wf := d.prefix + "wf"
 	var items []db.Item
 	for i := range 60 {
@@ -175,7 +175,7 @@ func resumes(t *testing.T, tr transport, d *database) {
 }
 
 func deliversLast(t *testing.T, tr transport, d *database) {
-	s := tr.start(t, d, config{feed: feed.Config{Window: feed.Window{Items: 4}}})
+	s := tr.start(t, d, config{feed: feed.Config{Window: feed.Bounds{Items: 4}}})
 	wf := d.prefix + "wf"
 	items := varied(wf, "")
 	d.append(t, items...)

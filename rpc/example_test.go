@@ -65,7 +65,7 @@ func exampleServer(ctx context.Context) (url string, writer *db.Writer, stop fun
 	if err != nil {
 		log.Fatal(err)
 	}
-	f, err := feed.New(source, feed.Config{})
+	f, err := feed.New(source, source, feed.Config{})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func exampleServer(ctx context.Context) (url string, writer *db.Writer, stop fun
 	server := httptest.NewServer(handler)
 	running, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	go func() { defer close(ended); f.Run(running) }()
+	go func() { defer close(ended); _ = f.Run(running) }()
 	writer = db.NewWriter(pool)
 	return server.URL, writer, func() {
 		f.Drain()

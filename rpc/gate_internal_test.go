@@ -38,7 +38,7 @@ var outside = []string{"/grpc.health.v1.Health/", "GET /healthz", "GET /readyz"}
 func gatedConfig(t *testing.T, gate Gate) Config {
 	t.Helper()
 	source := &noSource{}
-	f, err := feed.New(source, feed.Config{})
+	f, err := feed.New(source, source, feed.Config{})
 	require.NoError(t, err)
 	return Config{Feed: f, Workflows: source, Chat: source, Gate: gate, Log: slog.New(slog.DiscardHandler)}
 }

@@ -27,7 +27,7 @@ import (
 
 func TestConfigErrorsNameTheField(t *testing.T) {
 	t.Parallel()
-	f, err := feed.New(&source{}, feed.Config{})
+	f, err := feed.New(&source{}, &source{}, feed.Config{})
 	require.NoError(t, err)
 	for field, cfg := range map[string]rpc.Config{
 		"Config.Feed":         {Workflows: &source{}},

@@ -101,7 +101,7 @@ func TestTheLastOfManyLargeItemsAreGivenWithoutHoldingThemAll(t *testing.T) {
 	} {
 		source := newShelf(c.there, strings.Repeat("x", size), "")
 		source.grows = true // those do not belong to the last
-		s := serve(t, source, config{feed: feed.Config{Window: feed.Window{Bytes: 100 << 10}}})
+		s := serve(t, source, config{feed: feed.Config{Window: feed.Bounds{Bytes: 100 << 10}}})
 		got := s.rest(t, "wf", "last", fmt.Sprint(c.last))
 		newest := c.there
 		requireSame(t, numbered(max(1, newest-c.last+1), newest), ids(got.items), c.last)

@@ -32,7 +32,7 @@ func TestNothingIsSentAfterTheViewerHasExpired(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
-		f, err := feed.New(&endlessSource{}, feed.Config{Log: log})
+		f, err := feed.New(&endlessSource{}, &endlessSource{}, feed.Config{Log: log})
 		require.NoError(t, err)
 		running, stop := context.WithCancel(t.Context())
 		defer stop()

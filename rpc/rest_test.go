@@ -188,7 +188,7 @@ func TestTheNumberThatABrowserReadComesBackToTheSameMicrosecond(t *testing.T) {
 func TestChatDataReadsInBothDirections(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	s := serve(t, d.source(t), config{feed: feed.Config{Window: feed.Window{Items: 4}}})
+	s := serve(t, d.source(t), config{feed: feed.Config{Window: feed.Bounds{Items: 4}}})
 	items := varied("wf", "")
 	d.append(t, items...)
 	at := d.cursors(t, "wf")

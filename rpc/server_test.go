@@ -124,13 +124,13 @@ func serve(t *testing.T, source feed.Source, cfg config) *server {
 	if cfg.rpc.Log == nil {
 		cfg.rpc.Log = slog.New(slog.DiscardHandler)
 	}
-	f, err := feed.New(source, cfg.feed)
+	f, err := feed.New(source, source, cfg.feed)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		f.Run(ctx)
+		_ = f.Run(ctx)
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -59,11 +59,11 @@ func (l *lab) serve(t testing.TB) *lab {
 	if l.source != nil {
 		source = l.source(source)
 	}
-	f, err := feed.New(source, feed.Config{Log: slog.New(slog.DiscardHandler), Sweep: time.Second})
+	f, err := feed.New(source, source, feed.Config{Log: slog.New(slog.DiscardHandler), Sweep: time.Second})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { f.Run(ctx) })
+	running.Go(func() { _ = f.Run(ctx) })
 	handler, err := rpc.NewHandler(rpc.Config{Feed: f, Workflows: origin, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	if l.handler != nil {

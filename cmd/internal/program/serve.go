@@ -62,7 +62,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return usagef("--listen-database-url: %v", err)
 	}
-	items, err := feed.New(source, feed.Config{Sweep: c.Sweep, Log: log})
+	items, err := feed.New(source, source, feed.Config{Sweep: c.Sweep, Log: log})
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 
 	feeding, stopFeeding := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	running.Go(func() { items.Run(feeding) })
+	running.Go(func() { _ = items.Run(feeding) })
 	if c.Migrate {
 		running.Go(func() { migrateUntilDone(feeding, beside, log) })
 	}
