@@ -57,7 +57,7 @@ func (s *busySource) ask(ctx context.Context, t *testing.T, query request) (ids 
 	require.NoError(t, err)
 	running, stop := context.WithCancel(t.Context())
 	defer stop()
-	go f.Run(running)
+	go func() { _ = f.Run(running) }()
 	query.from[0].workflowID = "wf"
 	_, err = query.read(ctx, f, func(items []*feed.Item) error {
 		for _, item := range items {

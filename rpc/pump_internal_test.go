@@ -36,7 +36,7 @@ func TestNothingIsSentAfterTheViewerHasExpired(t *testing.T) {
 		require.NoError(t, err)
 		running, stop := context.WithCancel(t.Context())
 		defer stop()
-		go f.Run(running)
+		go func() { _ = f.Run(running) }()
 
 		expires := time.Now().Add(10500 * time.Millisecond)
 		ctx, cancel := context.WithDeadlineCause(t.Context(), expires, errExpired)
