@@ -68,6 +68,8 @@ type Config struct {
 	Heartbeat time.Duration
 	// WriteTimeout is how long one write to a client may be stuck before the client is disconnected: 30 s.
 	WriteTimeout time.Duration
+	// ReadTimeout is how long the body of a request may take to end: 30 s.
+	ReadTimeout time.Duration
 	// Log takes what clients do not see; the default is slog.Default().
 	Log *slog.Logger
 }
@@ -76,6 +78,7 @@ type Config struct {
 func NewHandler(cfg Config) (http.Handler, error) {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 15*time.Second)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 30*time.Second)
+	cfg.ReadTimeout = cmp.Or(cfg.ReadTimeout, 30*time.Second)
 	cfg.Log = cmp.Or(cfg.Log, slog.Default())
 	switch {
 	case cfg.Feed == nil:
@@ -86,6 +89,8 @@ func NewHandler(cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("rpc: Config.Heartbeat is %v; it must be positive", cfg.Heartbeat)
 	case cfg.WriteTimeout < 0:
 		return nil, fmt.Errorf("rpc: Config.WriteTimeout is %v; it must be positive", cfg.WriteTimeout)
+	case cfg.ReadTimeout < 0:
+		return nil, fmt.Errorf("rpc: Config.ReadTimeout is %v; it must be positive", cfg.ReadTimeout)
 	}
 	mux := http.NewServeMux()
 	words := connect.NewErrorWriter()
@@ -96,7 +101,7 @@ func NewHandler(cfg Config) (http.Handler, error) {
 			mux.Handle(r.pattern, cfg.guard(r.handler, words))
 		}
 	}
-	return allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), nil
+	return limitReads(allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), cfg.ReadTimeout), nil
 }
 
 // route is a handler and where it is.

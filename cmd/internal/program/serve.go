@@ -2,7 +2,6 @@ package program
 
 import (
 	"context"
-	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -44,7 +43,7 @@ type Serve struct {
 	ChatAway func() string `kong:"-"`
 }
 
-// drainTimeout is how long open requests may take to end once the server is stopping.
+// drainTimeout is how long open requests may take to end once the server is stopping. What is open then is cut.
 const drainTimeout = 10 * time.Second
 
 // Run serves until ctx ends, then lets open requests finish.
@@ -113,28 +112,17 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Started != nil {
 		c.Started(listener.Addr())
 	}
-	err = c.serve(ctx, listener, handler, items.Drain)
+	err = c.serve(ctx, listener, handler, items.Drain, log)
 	if cause := context.Cause(ctx); errors.Is(cause, db.ErrUnfit) {
 		return cause
 	}
 	return err
 }
 
-// serve accepts requests until ctx ends; then it drains, so that streams end, and waits for what is open.
-func (c *Serve) serve(ctx context.Context, listener net.Listener, handler http.Handler, drain func()) error {
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{
-		Handler:           handler,
-		Protocols:         &protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: rpc.MaxRequests},
-		ConnContext:       rpc.ConnContext,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12},
-	}
+// serve accepts requests until ctx ends; then it drains, so that streams end, waits for what is open, and cuts what does not
+// end. A client that is stuck is no fault of the server's and no error.
+func (c *Serve) serve(ctx context.Context, listener net.Listener, handler http.Handler, drain func(), log *slog.Logger) error {
+	server := newServer(handler, stuckTimeout)
 	ended := make(chan error, 1)
 	go func() {
 		if c.TLSCert != "" {
@@ -151,9 +139,9 @@ func (c *Serve) serve(ctx context.Context, listener net.Listener, handler http.H
 	drain()
 	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	if err := server.Shutdown(draining); err != nil {
+	if server.Shutdown(draining) != nil {
+		log.WarnContext(ctx, "clients did not let go in time; their connections are cut", "after", drainTimeout)
 		_ = server.Close()
-		return fmt.Errorf("requests were still open after %v: %w", drainTimeout, err)
 	}
 	return nil
 }
