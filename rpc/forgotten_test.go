@@ -67,6 +67,7 @@ func forEachVersion(t *testing.T, run func(t *testing.T, f *forgetful)) {
 }
 
 func TestARequestThatDoesNotEndIsAnsweredInTime(t *testing.T) {
+	t.Parallel()
 	forEachVersion(t, func(t *testing.T, f *forgetful) {
 		const large = 5 << 20 // more than a message may have
 		for _, c := range []struct{ path, contentType, begin string }{
@@ -95,6 +96,7 @@ func TestARequestThatDoesNotEndIsAnsweredInTime(t *testing.T) {
 }
 
 func TestAStreamOutlivesTheTimeOfItsRequest(t *testing.T) {
+	t.Parallel()
 	forEachVersion(t, func(t *testing.T, f *forgetful) {
 		message, err := proto.Marshal(&v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: "wf"}}})
 		require.NoError(t, err)
