@@ -54,7 +54,6 @@ func (f *forgetful) send(method, path, contentType, begin string) (*http.Respons
 }
 
 func forEachVersion(t *testing.T, run func(t *testing.T, f *forgetful)) {
-	t.Parallel()
 	for name, version2 := range map[string]bool{"HTTP/1.1": false, "h2c": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
