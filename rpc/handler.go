@@ -165,7 +165,7 @@ func allowOrigins(next http.Handler, origins []string) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: connectcors.AllowedMethods(),
-		AllowedHeaders: connectcors.AllowedHeaders(),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "Last-Event-ID"),
 		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After", ignoredHeader),
 		MaxAge:         7200, // seconds; what browsers keep at the most
 	}).Handler(next)

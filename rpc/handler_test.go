@@ -101,6 +101,8 @@ func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
 			{chatfeedv1connect.FeedServiceSubscribeProcedure, "POST", "content-type,grpc-timeout,x-grpc-web,x-user-agent"},
 			{chatfeedv1connect.FeedServiceGetChatDataProcedure, "GET", ""},
 			{"/workflows/a/chatData", "GET", ""},
+			{"/workflows/a/events", "GET", "authorization,last-event-id"},
+			{chatfeedv1connect.FeedServiceSubscribeProcedure, "POST", "authorization,connect-protocol-version,content-type"},
 		} {
 			header := preflight(origin, c[0], c[1], c[2])
 			require.Equal(t, origin, header.Get("Access-Control-Allow-Origin"), c)

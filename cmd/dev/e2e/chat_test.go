@@ -172,16 +172,17 @@ func TestToolsThatKnowOnlyReflectionReceiveItems(t *testing.T) {
 func TestMistakesOnTheCommandLineAreNamed(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
-		"workflow_id: is empty":           {"send", "", "text", "--server", shared.Server},
-		"text: is empty":                  {"send", "wf", "", "--server", shared.Server},
-		`"video" is no type of item`:      {"tail", "wf", "--types", "video", "--server", shared.Server},
-		"cursors[0].last: is -1":          {"tail", "wf", "--last=-1", "--server", shared.Server},
-		`--server: "nowhere"`:             {"tail", "wf", "--server", "nowhere"},
-		"--database-url":                  {"serve", "--database-url", "postgres://%"},
-		"--tls-cert and --tls-key":        {"serve", "--database-url", shared.DatabaseURL, "--tls-cert", "/dev/null"},
-		"unknown flag --colour":           {"tail", "wf", "--colour"},
-		"expected \"<workflow> ...\"":     {"tail"},
-		"missing flags: --database-url=U": {"migrate", "up"},
+		"workflow_id: is empty":                     {"send", "", "text", "--server", shared.Server},
+		"text: is empty":                            {"send", "wf", "", "--server", shared.Server},
+		`"video" is no type of item`:                {"tail", "wf", "--types", "video", "--server", shared.Server},
+		"cursors[0].last: is -1":                    {"tail", "wf", "--last=-1", "--server", shared.Server},
+		`--server: "nowhere"`:                       {"tail", "wf", "--server", "nowhere"},
+		"--database-url":                            {"serve", "--database-url", "postgres://%"},
+		"--tls-cert and --tls-key":                  {"serve", "--database-url", shared.DatabaseURL, "--tls-cert", "/dev/null"},
+		"unknown flag --colour":                     {"tail", "wf", "--colour"},
+		"expected \"<workflow> ...\"":               {"tail"},
+		"missing flags: --database-url=U":           {"migrate", "up"},
+		"--after and --last can't be used together": {"tail", "wf", "--after=2026-01-31T12:00:00Z", "--last=5"},
 	} {
 		p := start(t, "chatfeed", args...)
 		require.Equal(t, 2, p.ends(t), "%v: %s", args, p.out)

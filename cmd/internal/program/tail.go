@@ -20,7 +20,7 @@ import (
 type Tail struct {
 	Client
 	Workflows []string  `arg:"" name:"workflow" help:"Ids of the workflows to follow."`
-	After     time.Time `help:"Begin after this time, such as 2026-01-31T12:00:00Z." placeholder:"TIME"`
+	After     time.Time `help:"Begin after this time, such as 2026-01-31T12:00:00Z." placeholder:"TIME" xor:"start"`
 	Last      *int32    `help:"Begin so many items before the newest." placeholder:"N" xor:"start"`
 	Types     []string  `help:"Only these types: message, log, stat, progress." placeholder:"TYPE"`
 	JSON      bool      `help:"Print each item as a line of JSON." name:"json"`
