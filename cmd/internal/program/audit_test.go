@@ -109,7 +109,7 @@ func TestAuditWatchesUntilItIsInterrupted(t *testing.T) {
 	server := serve(t, database)
 	writeTexts(t, database, "wf_1", 10)
 	ctx, cancel := context.WithCancel(t.Context())
-	terminal := &seen{text: "80 delivered, 8 streams open, 0 reconnects", then: cancel}
+	terminal := &seen{text: "100 delivered, 10 streams open, 0 reconnects", then: cancel}
 	var out bytes.Buffer
 	watch := program.Audit{
 		Client: program.Client{Server: server}, Database: program.Database{DatabaseURL: database},
@@ -117,8 +117,8 @@ func TestAuditWatchesUntilItIsInterrupted(t *testing.T) {
 	}
 	require.NoError(t, watch.Run(ctx, slog.New(slog.DiscardHandler)))
 	require.Error(t, ctx.Err(), "it has ended by itself")
-	require.Regexp(t, `^The table has 10 items of 1 workflow \(wf_1\).\n8 clients were given 80 items and came back 0 times.\n`+
-		`(.* 1 client, 10 delivered, 10 compared\n){8}Every client has had every item, once and in order.\n$`, out.String())
+	require.Regexp(t, `^The table has 10 items of 1 workflow \(wf_1\).\n10 clients were given 100 items and came back 0 times.\n`+
+		`(.* 1 client, 10 delivered, 10 compared\n){10}Every client has had every item, once and in order.\n$`, out.String())
 }
 
 func TestAuditThatHasNothingToCompareExitsWithOne(t *testing.T) {
