@@ -152,12 +152,10 @@ func explain(err error) error {
 		unsupported *serviceerror.Unimplemented
 	)
 	switch {
-	case errors.Is(err, errAbsent), errors.Is(err, errForeign):
+	case errors.Is(err, errAbsent), errors.Is(err, errForeign), errors.As(err, &ended):
 		return fmt.Errorf("%w: %w", rpc.ErrWorkflowNotFound, err)
 	case errors.As(err, &namespace), errors.As(err, &denied), errors.As(err, &unsupported):
 		return fmt.Errorf("%w: %w", rpc.ErrUnusable, err)
-	case errors.As(err, &ended):
-		return fmt.Errorf("%w: %w", rpc.ErrWorkflowNotFound, err)
 	case errors.As(err, &refused):
 		return fmt.Errorf("%w: %w", rpc.ErrRefused, err)
 	}
