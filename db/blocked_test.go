@@ -61,7 +61,7 @@ func TestABlockedWorkflowDelaysNoOther(t *testing.T) {
 		slowest = max(slowest, time.Since(began))
 	}
 	t.Logf("the slowest of 20 unrelated writes and inserts by hand took %v", slowest)
-	require.Less(t, slowest, 3*time.Second, "they would have waited for as long as the transaction is open")
+	require.Less(t, slowest, 10*time.Second, "they would have waited for as long as the transaction is open")
 	require.Empty(t, blocked)
 
 	release()

@@ -26,12 +26,13 @@ func (w *world) lag(workflows []string) time.Duration {
 	return took[len(took)/2]
 }
 
-// requireNoDelay requires that what happens to another workflow makes hardly a difference to these.
+// requireNoDelay requires that what happens to another workflow makes no difference to these but that the machine is busier.
+// Where reads of one wait for those of the other, it takes 6 s and more.
 func (w *world) requireNoDelay(workflows []string, alone time.Duration) {
 	w.t.Helper()
 	beside := w.lag(workflows)
 	w.t.Logf("the clients of the others have everything after %v, and after %v beside it", alone, beside)
-	require.Less(w.t, beside, 5*alone+500*time.Millisecond)
+	require.Less(w.t, beside, 5*alone+2*time.Second)
 }
 
 // heavy has messages of up to 1 MiB written to a workflow, and erases them in the end.

@@ -160,7 +160,7 @@ func restartNginx(w *world) {
 	}
 }
 
-func TestEveryItemComesThroughNginxWithinASecond(t *testing.T) {
+func TestEveryItemComesThroughNginxAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{nginx: true})
 	quiet := w.config
@@ -173,6 +173,6 @@ func TestEveryItemComesThroughNginxWithinASecond(t *testing.T) {
 	})
 	took := w.lag(w.config.Workflows)
 	t.Logf("every client has an item after %v", took)
-	require.Less(t, took, time.Second)
+	require.Less(t, took, 5*time.Second, "where nginx waits for more, it takes half a minute")
 	w.finish()
 }
