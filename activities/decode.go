@@ -31,27 +31,8 @@ func (in input) invalid(index int) error {
 	return &db.InvalidItemError{Index: index, Field: in.field, Reason: in.reason}
 }
 
-// needs notes what is wrong where none of the fields is there, or each is null. The first is the one that is named.
-func (in *input) needs(text []byte, reason string, fields ...string) {
-	if in.field != "" {
-		return
-	}
-	var has map[string]json.RawMessage
-	_ = json.Unmarshal(text, &has) // decode has done so, too
-	for name, value := range has {
-		known := func(field string) bool { return strings.EqualFold(field, name) } // as encoding/json takes it
-		if slices.ContainsFunc(fields, known) && string(value) != "null" {
-			return
-		}
-	}
-	in.field, in.reason = fields[0], reason
-	if len(in.ignored) > 0 { // perhaps it is misspelt
-		in.reason += fmt.Sprintf("; %q is no field of this item; accepted are %s", in.ignored, in.accepted)
-	}
-}
-
-// decode decodes an item. A field that the type does not have is not wrong, as the workflow may be newer than its worker.
-func decode(text []byte, into any) input {
+// decode decodes an item of a kind. A field that the type does not have is not wrong, as the workflow may be newer than its worker.
+func decode(text []byte, into any, kind *db.Kind) input {
 	in := input{decoded: true}
 	if isNull(text) {
 		in.field, in.reason = "item", "is null; accepted is an object"
@@ -61,9 +42,9 @@ func decode(text []byte, into any) input {
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case err == nil:
-		in.sort(text, reflect.TypeOf(into).Elem())
+		in.sort(text, reflect.TypeOf(into).Elem(), kind)
 	case errors.As(err, &mismatch) && mismatch.Field != "":
-		in.field, in.reason = mismatch.Field, fmt.Sprintf("is a JSON %s; accepted is %s", mismatch.Value, kind(mismatch.Type))
+		in.field, in.reason = mismatch.Field, fmt.Sprintf("is a JSON %s; accepted is %s", mismatch.Value, jsonType(mismatch.Type))
 	case errors.As(err, &mismatch):
 		in.field, in.reason = "item", fmt.Sprintf("is a JSON %s; accepted is an object", mismatch.Value)
 	case len(bytes.TrimSpace(text)) == 0:
@@ -74,8 +55,9 @@ func decode(text []byte, into any) input {
 	return in
 }
 
-// sort notes which fields of an object the type has and which it does not have.
-func (in *input) sort(text []byte, t reflect.Type) {
+// sort notes which fields of an object the type has and which it does not have, and what is wrong where none is there of
+// those that the kind needs, or each is null. The first is the one that is named.
+func (in *input) sort(text []byte, t reflect.Type, kind *db.Kind) {
 	var accepted []string
 	for i := range t.NumField() {
 		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
@@ -90,9 +72,20 @@ func (in *input) sort(text []byte, t reflect.Type) {
 			in.ignored = append(in.ignored, name)
 		}
 	}
+	fields, missing := kind.Needs()
+	for name, value := range has {
+		known := func(field string) bool { return strings.EqualFold(field, name) } // as encoding/json takes it
+		if slices.ContainsFunc(fields, known) && string(value) != "null" {
+			return
+		}
+	}
+	in.field, in.reason = fields[0], missing
+	if len(in.ignored) > 0 { // perhaps it is misspelt
+		in.reason += fmt.Sprintf("; %q is no field of this item; accepted are %s", in.ignored, in.accepted)
+	}
 }
 
-func kind(t reflect.Type) string {
+func jsonType(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
 		return "a string"

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"chatfeed/db"
 )
 
 // List is the input of RecordItems. In JSON it is a list of {"type": "message", "item": {...}} and so on, the form in
@@ -40,7 +42,7 @@ func (l List) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("items[%d]: %w", i, err)
 		}
-		elements[i] = element{Type: strings.ToLower(reflect.Indirect(reflect.ValueOf(item)).Type().Name()), Item: text}
+		elements[i] = element{Type: item.item().Kind().Name(), Item: text}
 	}
 	return json.Marshal(elements)
 }
@@ -78,27 +80,22 @@ func decodeElement(text []byte) (Item, error) {
 	case json.Unmarshal(text, &e) != nil:
 		return nil, fmt.Errorf(`: is no item; accepted is {"type": ..., "item": ...}`)
 	}
-	var item Item
-	var err error
-	switch e.Type {
-	case "message":
-		item, err = decodeAs[Message](e.Item)
-	case "log":
-		item, err = decodeAs[Log](e.Item)
-	case "stat":
-		item, err = decodeAs[Stat](e.Item)
-	case "progress":
-		item, err = decodeAs[Progress](e.Item)
-	default:
-		return nil, fmt.Errorf(".type: %q is no type of item; accepted are message, log, stat, progress", e.Type)
+	var names []string
+	for _, kind := range db.Kinds() {
+		if kind.Name() != e.Type {
+			names = append(names, kind.Name())
+			continue
+		}
+		switch {
+		case e.Item == nil:
+			return nil, fmt.Errorf(".item: is missing; a JSON object is accepted")
+		case isNull(e.Item):
+			return nil, fmt.Errorf(".item: is null; a JSON object is accepted")
+		}
+		item := kind.New()
+		return other{item, decode(e.Item, item, kind)}, nil
 	}
-	switch {
-	case isNull(e.Item):
-		return nil, fmt.Errorf(".item: is null; a JSON object is accepted")
-	case err != nil:
-		return nil, fmt.Errorf(".item: is missing; a JSON object is accepted")
-	}
-	return item, nil
+	return nil, fmt.Errorf(".type: %q is no type of item; accepted are %s", e.Type, strings.Join(names, ", "))
 }
 
 func isNull(text []byte) bool { return string(bytes.TrimSpace(text)) == "null" }
@@ -106,9 +103,4 @@ func isNull(text []byte) bool { return string(bytes.TrimSpace(text)) == "null" }
 func isNil(item Item) bool {
 	v := reflect.ValueOf(item)
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
-}
-
-func decodeAs[T Item](text []byte) (item T, err error) {
-	err = json.Unmarshal(text, &item)
-	return item, err
 }

@@ -32,11 +32,7 @@ func (m Message) item() db.Item {
 // for it. A field that it does not know is left out, with a warning. The message has to be there, and may be empty.
 func (m *Message) UnmarshalJSON(text []byte) error {
 	type plain Message
-	in := decode(text, (*plain)(m))
-	if m.Message == "" {
-		in.needs(text, "is missing; a string is accepted, also an empty one", "message")
-	}
-	m.input = in
+	m.input = decode(text, (*plain)(m), db.Message{}.Kind())
 	return nil
 }
 
@@ -57,11 +53,7 @@ func (l Log) item() db.Item {
 // UnmarshalJSON decodes as that of Message does.
 func (l *Log) UnmarshalJSON(text []byte) error {
 	type plain Log
-	in := decode(text, (*plain)(l))
-	if l.Message == "" {
-		in.needs(text, "is missing; a string is accepted, also an empty one", "message")
-	}
-	l.input = in
+	l.input = decode(text, (*plain)(l), db.Log{}.Kind())
 	return nil
 }
 
@@ -82,11 +74,7 @@ func (s Stat) item() db.Item {
 // UnmarshalJSON decodes as that of Message does. One of the two numbers has to be there.
 func (s *Stat) UnmarshalJSON(text []byte) error {
 	type plain Stat
-	in := decode(text, (*plain)(s))
-	if s.ProcessingTime == 0 && s.TokenCount == 0 {
-		in.needs(text, "is missing, and so is tokenCount; one of them is required", "processingTime", "tokenCount")
-	}
-	s.input = in
+	s.input = decode(text, (*plain)(s), db.Stat{}.Kind())
 	return nil
 }
 
@@ -108,10 +96,14 @@ func (p Progress) item() db.Item {
 // UnmarshalJSON decodes as that of Message does. The progress has to be there.
 func (p *Progress) UnmarshalJSON(text []byte) error {
 	type plain Progress
-	in := decode(text, (*plain)(p))
-	if p.Progress == 0 {
-		in.needs(text, "is missing; a number from 0 to 100 is accepted", "progress")
-	}
-	p.input = in
+	p.input = decode(text, (*plain)(p), db.Progress{}.Kind())
 	return nil
 }
+
+// other is an item of any type, as RecordItems decodes it.
+type other struct {
+	decoded db.Item
+	input
+}
+
+func (o other) item() db.Item { return o.decoded }

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -40,11 +39,8 @@ func Append(ctx context.Context, tx pgx.Tx, items ...Item) ([]Written, error) {
 	if len(statements) > 1 {
 		p.lock = names(rows)
 	}
-	err = p.insert(ctx, statements)
-	if err == nil {
-		err = tx.SendBatch(ctx, &p.Batch).Close()
-	}
-	if err != nil {
+	p.insert(statements)
+	if err := tx.SendBatch(ctx, &p.Batch).Close(); err != nil {
 		return nil, fmt.Errorf("append: %w", explain(err))
 	}
 	written := make([]Written, len(items))
@@ -62,12 +58,12 @@ func plan(rows []row) []statement {
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.workflowID, b.workflowID) })
 	var statements []statement
 	for len(rows) > 0 {
-		kind := reflect.TypeOf(rows[0].Item)
+		kind := rows[0].Kind()
 		var taken statement
 		left := rows[:0]
 		for i, r := range rows {
 			blocked := len(left) > 0 && left[len(left)-1].workflowID == r.workflowID
-			if i > 0 && (blocked || reflect.TypeOf(r.Item) != kind) {
+			if i > 0 && (blocked || r.Kind() != kind) {
 				left = append(left, r)
 			} else {
 				taken = append(taken, r)

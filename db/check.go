@@ -59,10 +59,6 @@ func (c *checker) text(field, s string, most int) {
 	}
 }
 
-func (c *checker) label(field, s string) { c.text(field, s, maxLabel) }
-
-func (c *checker) body(field, s string) { c.text(field, s, maxBody) }
-
 func (c *checker) number(field string, n, least, most float64, accepted string) {
 	if !(n >= least && n <= most) { // so that NaN fails
 		c.fail(field, "is %v; accepted is %s", n, accepted)
@@ -75,7 +71,7 @@ func (c *checker) key(k key) {
 	}
 	c.text("workflowId", k.workflowID, maxWorkflowID)
 	c.text("id", k.id, maxID)
-	c.metadata(k.metadata)
+	c.value("metadata", k.metadata)
 }
 
 // checked returns the items as rows, or an [InvalidItemError].
@@ -90,17 +86,18 @@ func checked(items []Item) ([]row, error) {
 		if item == nil || reflect.ValueOf(item).Kind() == reflect.Pointer && reflect.ValueOf(item).IsNil() {
 			return nil, &InvalidItemError{Index: i, Field: "item", Reason: "is nil; a Message, Log, Stat or Progress is accepted"}
 		}
-		k := item.key()
+		k, kind := item.key(), item.Kind()
+		if k.id == "" {
+			k.id = newID(kind.prefix)
+		}
+		item = item.with(k.workflowID, k.id)
 		var c checker
-		item.check(&c)
+		kind.check(&c, item)
 		c.key(k)
 		if c.field != "" {
 			return nil, &InvalidItemError{Index: i, Field: c.field, Reason: c.reason}
 		}
-		if k.id == "" {
-			k.id = newID(k.prefix)
-		}
-		rows[i] = row{Item: item.with(k.workflowID, k.id), workflowID: k.workflowID, id: k.id, metadata: string(k.metadata), place: i}
+		rows[i] = row{Item: item, workflowID: k.workflowID, id: k.id, metadata: string(k.metadata), place: i}
 		size += rows[i].bytes()
 	}
 	if size > MaxBytes {

@@ -23,7 +23,7 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	var migrated bool
 	err := pool.QueryRow(ctx, `
 		select pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
-			pg_catalog.current_setting('server_encoding'), pg_catalog.to_regclass('chatfeed.entries') is not null`,
+			pg_catalog.current_setting('server_encoding'), pg_catalog.to_regproc('chatfeed.check_key') is not null`,
 	).Scan(&number, &version, &encoding, &migrated)
 	switch {
 	case err != nil:
@@ -55,17 +55,20 @@ func CheckWriter(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := pool.QueryRow(asking, "select pg_catalog.current_setting('transaction_read_only')::boolean").Scan(&readOnly); err == nil && readOnly {
 		return errors.New("the database is read-only: a standby, or default_transaction_read_only is set for the role or the database")
 	}
+	var tables []string
+	for _, k := range kinds {
+		tables = append(tables, "chatfeed."+k.table)
+	}
 	return checkRights(ctx, pool, "writer", `
 		select current_user, pg_catalog.array_remove(array[
 			case when not pg_catalog.has_schema_privilege('chatfeed', 'usage') then 'usage on schema chatfeed' end] ||
-			array(select 'insert, select (workflow_id, id) on ' || t from pg_catalog.unnest(array['chatfeed.messages', 'chatfeed.logs',
-				'chatfeed.stats', 'chatfeed.progress']::text[]) t
+			array(select 'insert, select (workflow_id, id) on ' || t from pg_catalog.unnest($1::text[]) t
 				where not (pg_catalog.has_table_privilege(t, 'insert') and pg_catalog.has_column_privilege(t, 'workflow_id', 'select')
-					and pg_catalog.has_column_privilege(t, 'id', 'select'))), null)`)
+					and pg_catalog.has_column_privilege(t, 'id', 'select'))), null)`, tables)
 }
 
 // checkRights is [Check] and then a query for the role and the rights that it lacks.
-func checkRights(ctx context.Context, pool *pgxpool.Pool, kind, query string) error {
+func checkRights(ctx context.Context, pool *pgxpool.Pool, whose, query string, args ...any) error {
 	if err := Check(ctx, pool); err != nil {
 		return err
 	}
@@ -73,12 +76,12 @@ func checkRights(ctx context.Context, pool *pgxpool.Pool, kind, query string) er
 	defer cancel()
 	var role string
 	var lacks []string
-	err := pool.QueryRow(ctx, query).Scan(&role, &lacks)
+	err := pool.QueryRow(ctx, query, args...).Scan(&role, &lacks)
 	switch {
 	case err != nil:
 		return fmt.Errorf("check the rights of the database role: %w", err)
 	case len(lacks) > 0:
-		return fmt.Errorf("the database role %s lacks %q; docs/operations.md has the grants that a %s needs", role, lacks, kind)
+		return fmt.Errorf("the database role %s lacks %q; docs/operations.md has the grants that a %s needs", role, lacks, whose)
 	}
 	return nil
 }

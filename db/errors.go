@@ -73,7 +73,7 @@ func explain(err error) error {
 	}
 	switch pg.Code {
 	case "23514":
-		if invalid := violated(pg.ConstraintName); invalid != nil {
+		if invalid := violated(pg.TableName, pg.ConstraintName); invalid != nil {
 			return invalid
 		}
 	case "42501":
@@ -88,9 +88,9 @@ func explain(err error) error {
 	return err
 }
 
-// violated returns what a check of the tables means, or nil for one that is not ours. Which of several items it was,
+// violated returns what a check of a table means, or nil for one that is not ours. Which of several items it was,
 // PostgreSQL does not say.
-func violated(constraint string) error {
+func violated(table, constraint string) error {
 	field, reason := "", ""
 	switch constraint {
 	case "metadata_length":
@@ -101,17 +101,12 @@ func violated(constraint string) error {
 		field, reason = "workflowId", fmt.Sprintf("1 to %d bytes are accepted", maxWorkflowID)
 	case "item_id_length":
 		field, reason = "id", fmt.Sprintf("1 to %d bytes are accepted", maxID)
-	case "message_length", "result_length":
-		field, reason = strings.TrimSuffix(constraint, "_length"), fmt.Sprintf("at most %d bytes are accepted", maxBody)
-	case "label_length":
-		field, reason = "role, level or status", fmt.Sprintf("at most %d bytes are accepted", maxLabel)
-	case "processing_time_range":
-		field, reason = "processingTime", "seconds, zero or more, are accepted"
-	case "token_count_range":
-		field, reason = "tokenCount", "a whole number from 0 to 2147483647 is accepted"
-	case "progress_range":
-		field, reason = "progress", "a number from 0 to 100 is accepted"
 	default:
+		for _, k := range kinds {
+			if k.table == table {
+				return k.violated(constraint)
+			}
+		}
 		return nil
 	}
 	return &InvalidItemError{Index: -1, Field: field, Reason: reason}

@@ -124,7 +124,7 @@ func TestWhoGivesUpIsToldWhatIsKnown(t *testing.T) {
 	go func() { result <- failure(writer.Write(underWay, itemOf(0, "wf", "under way"))) }()
 	require.Eventually(t, func() bool {
 		return len(column(ctx, t, pool, `select '' from pg_stat_activity
-			where wait_event_type = 'Lock' and datname = current_database() and query like '%InsertMessages%'`)) > 0
+			where wait_event_type = 'Lock' and datname = current_database() and query like '%insert into chatfeed.messages%'`)) > 0
 	}, 20*time.Second, 5*time.Millisecond)
 	giveUp()
 	require.ErrorContains(t, <-result, "outcome unknown")

@@ -2,6 +2,8 @@ package db
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -53,4 +55,40 @@ func ReadSetting(ctx context.Context, pool *pgxpool.Pool, name string) (value st
 		}
 	}
 	return value, rows.Err()
+}
+
+// Note is a type of item that only tests have, with all that a type can have.
+type Note struct {
+	WorkflowID string
+	ID         string
+	Note       string
+	Mood       string
+	Weight     float64
+	StarCount  int64
+	Source     json.RawMessage
+	Metadata   json.RawMessage
+}
+
+var notes = newKind[Note]("note", "notes", "note_", []string{"note"},
+	long("note", text1, func(n Note) string { return n.Note }),
+	label("mood", text5, "calm", func(n Note) string { return n.Mood }),
+	number("weight", number1, 0, 1000, "a number from 0 to 1000", func(n Note) float64 { return n.Weight }),
+	whole("starCount", number3, func(n Note) int64 { return n.StarCount }),
+	value("source", json2, func(n Note) json.RawMessage { return n.Source }),
+)
+
+func (Note) Kind() *Kind { return notes }
+
+func (n Note) key() key { return key{n.WorkflowID, n.ID, n.Metadata} }
+
+func (n Note) with(workflowID, id string) Item {
+	n.WorkflowID, n.ID = workflowID, id
+	return n
+}
+
+// AddNotes makes notes a type of item until the returned function is called. Nobody else may read or write meanwhile.
+func AddNotes() (remove func()) {
+	before := kinds
+	kinds = append(slices.Clone(kinds), notes)
+	return func() { kinds = before }
 }

@@ -16,17 +16,17 @@ const maxDepth = 32
 const undecodable = "cannot be decoded by every client; JSON nested at most 32 deep is accepted, with numbers that a " +
 	"64-bit float keeps to the last digit: write others as text"
 
-// metadata checks that a JSON value can be stored and that every client can decode it. The schema has the same rule, in
+// value checks that a JSON value can be stored and that every client can decode it. The schema has the same rule, in
 // chatfeed.decodable.
-func (c *checker) metadata(value json.RawMessage) {
+func (c *checker) value(field string, value json.RawMessage) {
 	switch {
 	case value == nil:
 	case len(value) > maxMetadata:
-		c.fail("metadata", "is %d bytes long; at most %d bytes are accepted", len(value), maxMetadata)
+		c.fail(field, "is %d bytes long; at most %d bytes are accepted", len(value), maxMetadata)
 	case !json.Valid(value) || !utf8.Valid(value):
-		c.fail("metadata", "is not valid JSON; any JSON value is accepted")
+		c.fail(field, "is not valid JSON; any JSON value is accepted")
 	case !decodable(value):
-		c.fail("metadata", undecodable)
+		c.fail(field, undecodable)
 	}
 }
 

@@ -165,7 +165,10 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 		*piece = (*piece)[1:]
 		item.WorkflowID = at[row.Position-1].WorkflowID
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
-		item.Body, item.Metadata = body(row), row.Metadata
+		item.Metadata = row.Metadata
+		if k := kindOf(row.Type); k != nil { // else it is of a later schema
+			item.Body = k.body(row)
+		}
 		row.Text1 = ""                                                  // it may be long, and is not needed any more
 		page.More = row.Followed && (page.More || len(page.Items) == 0) // the last row says whether there is more; all others are followed
 		page.Items = append(page.Items, item)

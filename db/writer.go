@@ -226,9 +226,7 @@ func (w *Writer) try(ctx context.Context, group []*write, timeout time.Duration)
 	}
 	for tries := 1; ; tries++ {
 		p := pipeline{settings: settings{workflows, strconv.FormatInt(timeout.Milliseconds(), 10)}}
-		if err := p.insert(ctx, statements); err != nil {
-			return err
-		}
+		p.insert(statements)
 		err := w.pool.SendBatch(ctx, &p.Batch).Close()
 		switch {
 		case err == nil:

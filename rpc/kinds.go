@@ -18,18 +18,19 @@ type kind struct {
 	byDefault bool
 }
 
-// kinds are all that there are, one for each field of Item's oneof. A further type of item is a line here.
-var kinds = []kind{
-	{"message", bodyField("message"), true},
-	{"log", bodyField("log"), true},
-	{"stat", bodyField("stat"), true},
-	{"progress", bodyField("progress"), true},
-}
+// kinds are all that there are.
+var kinds = kindsOf((*v1.Item)(nil).ProtoReflect().Descriptor())
 
-// bodyField returns the field of Item that holds the bodies of a type, or nil.
-func bodyField(itemType string) protoreflect.FieldDescriptor {
-	bodies := (*v1.Item)(nil).ProtoReflect().Descriptor().Oneofs().ByName("item").Fields()
-	return bodies.ByName(protoreflect.Name(itemType))
+// kindsOf returns a kind for each field of the schema's oneof, which has the name of the type. A further type of item is a
+// field there.
+func kindsOf(item protoreflect.MessageDescriptor) []kind {
+	fields := item.Oneofs().ByName("item").Fields()
+	all := make([]kind, fields.Len())
+	for i := range all {
+		name := string(fields.Get(i).Name())
+		all[i] = kind{name, fields.Get(i), slices.Contains([]string{"message", "log", "stat", "progress"}, name)}
+	}
+	return all
 }
 
 // oneof returns the field of Item that holds items of a type, or nil for a type that clients cannot ask for.

@@ -3,13 +3,16 @@
 -- only of the items that a page has in the end, and travel as they are: to escape a long one as JSON takes PostgreSQL several
 -- times as long as to read it. The limit of items is a subquery, which the planner does not look into: one that is more than
 -- it takes a workflow to have, for which it knows the average only, would make it read the whole workflow and sort it. What
--- is called is named with its schema: see append.sql.
+-- is called is named with its schema: an exact match in somebody's public schema would come before PostgreSQL's own polymorphic
+-- function.
 
 -- name: After :many
 -- The oldest items after each cursor; followed says whether there are more.
 select p.position::int as position, i.type, i.id, i.created_at,
        coalesce(i.text1, '')::text as text1, coalesce(i.text2, '')::text as text2, coalesce(i.text3, '')::text as text3,
-       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, i.metadata, i.followed::bool as followed
+       coalesce(i.text4, '')::text as text4, coalesce(i.text5, '')::text as text5,
+       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, coalesce(i.number3, 0)::int as number3,
+       i.json1, i.json2, i.metadata, i.followed::bool as followed
 from (
     select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(cursors)::timestamptz[]) as cursor,
            pg_catalog.generate_subscripts(sqlc.arg(workflow_ids)::text[], 1) as position
@@ -20,7 +23,8 @@ cross join lateral (
            pg_catalog.row_number() over (order by n.created_at rows between unbounded preceding and 1 preceding) as place,
            pg_catalog.lead(true, 1, false) over (order by n.created_at rows between unbounded preceding and 1 preceding) as followed
     from (
-        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.number1, f.number2, f.metadata, f.bytes
+        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.text4, f.text5,
+               f.number1, f.number2, f.number3, f.json1, f.json2, f.metadata, f.bytes
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" > p.cursor and (sqlc.arg(all_types)::bool or f.type = any (sqlc.arg(types)::text[]))
         order by f."_createdAt"
@@ -33,7 +37,9 @@ where coalesce(i.bytes_before, 0) < sqlc.arg(max_bytes)::bigint and i.place <= s
 -- The newest items before each cursor, newest first; followed says whether there are more.
 select p.position::int as position, i.type, i.id, i.created_at,
        coalesce(i.text1, '')::text as text1, coalesce(i.text2, '')::text as text2, coalesce(i.text3, '')::text as text3,
-       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, i.metadata, i.followed::bool as followed
+       coalesce(i.text4, '')::text as text4, coalesce(i.text5, '')::text as text5,
+       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, coalesce(i.number3, 0)::int as number3,
+       i.json1, i.json2, i.metadata, i.followed::bool as followed
 from (
     select pg_catalog.unnest(sqlc.arg(workflow_ids)::text[]) as workflow_id, pg_catalog.unnest(sqlc.arg(cursors)::timestamptz[]) as cursor,
            pg_catalog.generate_subscripts(sqlc.arg(workflow_ids)::text[], 1) as position
@@ -44,7 +50,8 @@ cross join lateral (
            pg_catalog.row_number() over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as place,
            pg_catalog.lead(true, 1, false) over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as followed
     from (
-        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.number1, f.number2, f.metadata, f.bytes
+        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.text4, f.text5,
+               f.number1, f.number2, f.number3, f.json1, f.json2, f.metadata, f.bytes
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" < p.cursor and (sqlc.arg(all_types)::bool or f.type = any (sqlc.arg(types)::text[]))
         order by f."_createdAt" desc

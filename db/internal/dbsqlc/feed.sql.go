@@ -15,18 +15,21 @@ const after = `-- name: After :many
 
 select p.position::int as position, i.type, i.id, i.created_at,
        coalesce(i.text1, '')::text as text1, coalesce(i.text2, '')::text as text2, coalesce(i.text3, '')::text as text3,
-       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, i.metadata, i.followed::bool as followed
+       coalesce(i.text4, '')::text as text4, coalesce(i.text5, '')::text as text5,
+       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, coalesce(i.number3, 0)::int as number3,
+       i.json1, i.json2, i.metadata, i.followed::bool as followed
 from (
     select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::timestamptz[]) as cursor,
            pg_catalog.generate_subscripts($1::text[], 1) as position
 ) p
 cross join lateral (
-    select n.type, n.id, n.created_at, n.text1, n.text2, n.text3, n.number1, n.number2, n.metadata, n.bytes,
+    select n.type, n.id, n.created_at, n.text1, n.text2, n.text3, n.text4, n.text5, n.number1, n.number2, n.number3, n.json1, n.json2, n.metadata, n.bytes,
            pg_catalog.sum(n.bytes) over (order by n.created_at rows between unbounded preceding and 1 preceding) as bytes_before,
            pg_catalog.row_number() over (order by n.created_at rows between unbounded preceding and 1 preceding) as place,
            pg_catalog.lead(true, 1, false) over (order by n.created_at rows between unbounded preceding and 1 preceding) as followed
     from (
-        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.number1, f.number2, f.metadata, f.bytes
+        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.text4, f.text5,
+               f.number1, f.number2, f.number3, f.json1, f.json2, f.metadata, f.bytes
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" > p.cursor and ($3::bool or f.type = any ($4::text[]))
         order by f."_createdAt"
@@ -53,8 +56,13 @@ type AfterRow struct {
 	Text1     string
 	Text2     string
 	Text3     string
+	Text4     string
+	Text5     string
 	Number1   float64
 	Number2   int32
+	Number3   int32
+	Json1     []byte
+	Json2     []byte
 	Metadata  []byte
 	Followed  bool
 }
@@ -64,7 +72,8 @@ type AfterRow struct {
 // only of the items that a page has in the end, and travel as they are: to escape a long one as JSON takes PostgreSQL several
 // times as long as to read it. The limit of items is a subquery, which the planner does not look into: one that is more than
 // it takes a workflow to have, for which it knows the average only, would make it read the whole workflow and sort it. What
-// is called is named with its schema: see append.sql.
+// is called is named with its schema: an exact match in somebody's public schema would come before PostgreSQL's own polymorphic
+// function.
 // The oldest items after each cursor; followed says whether there are more.
 func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error) {
 	rows, err := q.db.Query(ctx, after,
@@ -90,8 +99,13 @@ func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error
 			&i.Text1,
 			&i.Text2,
 			&i.Text3,
+			&i.Text4,
+			&i.Text5,
 			&i.Number1,
 			&i.Number2,
+			&i.Number3,
+			&i.Json1,
+			&i.Json2,
 			&i.Metadata,
 			&i.Followed,
 		); err != nil {
@@ -108,18 +122,21 @@ func (q *Queries) After(ctx context.Context, arg AfterParams) ([]AfterRow, error
 const before = `-- name: Before :many
 select p.position::int as position, i.type, i.id, i.created_at,
        coalesce(i.text1, '')::text as text1, coalesce(i.text2, '')::text as text2, coalesce(i.text3, '')::text as text3,
-       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, i.metadata, i.followed::bool as followed
+       coalesce(i.text4, '')::text as text4, coalesce(i.text5, '')::text as text5,
+       coalesce(i.number1, 0)::double precision as number1, coalesce(i.number2, 0)::int as number2, coalesce(i.number3, 0)::int as number3,
+       i.json1, i.json2, i.metadata, i.followed::bool as followed
 from (
     select pg_catalog.unnest($1::text[]) as workflow_id, pg_catalog.unnest($2::timestamptz[]) as cursor,
            pg_catalog.generate_subscripts($1::text[], 1) as position
 ) p
 cross join lateral (
-    select n.type, n.id, n.created_at, n.text1, n.text2, n.text3, n.number1, n.number2, n.metadata, n.bytes,
+    select n.type, n.id, n.created_at, n.text1, n.text2, n.text3, n.text4, n.text5, n.number1, n.number2, n.number3, n.json1, n.json2, n.metadata, n.bytes,
            pg_catalog.sum(n.bytes) over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as bytes_before,
            pg_catalog.row_number() over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as place,
            pg_catalog.lead(true, 1, false) over (order by n.created_at desc rows between unbounded preceding and 1 preceding) as followed
     from (
-        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.number1, f.number2, f.metadata, f.bytes
+        select f.type, f.id, f."_createdAt" as created_at, f.text1, f.text2, f.text3, f.text4, f.text5,
+               f.number1, f.number2, f.number3, f.json1, f.json2, f.metadata, f.bytes
         from chatfeed.entries f
         where f.workflow_id = p.workflow_id and f."_createdAt" < p.cursor and ($3::bool or f.type = any ($4::text[]))
         order by f."_createdAt" desc
@@ -146,8 +163,13 @@ type BeforeRow struct {
 	Text1     string
 	Text2     string
 	Text3     string
+	Text4     string
+	Text5     string
 	Number1   float64
 	Number2   int32
+	Number3   int32
+	Json1     []byte
+	Json2     []byte
 	Metadata  []byte
 	Followed  bool
 }
@@ -177,8 +199,13 @@ func (q *Queries) Before(ctx context.Context, arg BeforeParams) ([]BeforeRow, er
 			&i.Text1,
 			&i.Text2,
 			&i.Text3,
+			&i.Text4,
+			&i.Text5,
 			&i.Number1,
 			&i.Number2,
+			&i.Number3,
+			&i.Json1,
+			&i.Json2,
 			&i.Metadata,
 			&i.Followed,
 		); err != nil {

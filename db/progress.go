@@ -1,0 +1,29 @@
+package db
+
+import "encoding/json"
+
+// Progress says how far the workflow has come. The status of a workflow is that of its latest progress item.
+type Progress struct {
+	WorkflowID string          `json:"workflowId,omitempty"`
+	ID         string          `json:"id,omitempty"`
+	Progress   float64         `json:"progress"` // per cent, 0 to 100
+	Status     string          `json:"status,omitempty"`
+	Result     string          `json:"result,omitempty"`
+	Metadata   json.RawMessage `json:"metadata,omitempty"`
+}
+
+var progress = newKind[Progress]("progress", "progress", "prog_", []string{"progress"},
+	number("progress", number1, 0, 100, "a number from 0 to 100", func(p Progress) float64 { return p.Progress }),
+	label("status", text2, "", func(p Progress) string { return p.Status }),
+	long("result", text1, func(p Progress) string { return p.Result }),
+)
+
+// Kind implements [Item].
+func (Progress) Kind() *Kind { return progress }
+
+func (p Progress) key() key { return key{p.WorkflowID, p.ID, p.Metadata} }
+
+func (p Progress) with(workflowID, id string) Item {
+	p.WorkflowID, p.ID = workflowID, id
+	return p
+}
