@@ -13,8 +13,11 @@ import (
 // every text.
 var ErrUnfit = errors.New("the database is unfit for chatfeed")
 
-// Check reports why a database cannot be used, in words: [ErrUnfit], or what is missing in it and how to get it. Any other
-// error is that the database could not be asked.
+// ErrUnprepared is of a database in which something is missing that a person can put there: the schema, a migration, a right.
+var ErrUnprepared = errors.New("the database is not prepared")
+
+// Check reports why a database cannot be used, in words: [ErrUnfit], or [ErrUnprepared] with what is missing in it and how to
+// get it. Any other error is that the database could not be asked.
 func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -33,8 +36,8 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	case encoding != "UTF8":
 		return fmt.Errorf("%w: its encoding is %s; UTF8 is accepted", ErrUnfit, encoding)
 	case !migrated:
-		return errors.New("the database has no schema chatfeed, or one of an older version, or this role has no right to use it; " +
-			"run chatfeed migrate up, and see docs/operations.md for the grants")
+		return fmt.Errorf("%w: it has no schema chatfeed, or one of an older version, or this role has no right to use it; "+
+			"run chatfeed migrate up, and see docs/operations.md for the grants", ErrUnprepared)
 	}
 	return nil
 }
@@ -81,7 +84,7 @@ func checkRights(ctx context.Context, pool *pgxpool.Pool, whose, query string, a
 	case err != nil:
 		return fmt.Errorf("check the rights of the database role: %w", err)
 	case len(lacks) > 0:
-		return fmt.Errorf("the database role %s lacks %q; docs/operations.md has the grants that a %s needs", role, lacks, whose)
+		return fmt.Errorf("%w: the role %s lacks %q; docs/operations.md has the grants that a %s needs", ErrUnprepared, role, lacks, whose)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/pressly/goose/v3/lock"
@@ -34,7 +35,7 @@ func (l *locker) Lock(ctx context.Context, db *sql.DB) error {
 	}
 	tick := time.NewTicker(retryLock)
 	defer tick.Stop()
-	for {
+	for waits := false; ; waits = true {
 		tx, err := try(ctx, db)
 		if err != nil {
 			return fmt.Errorf("lock the migrations: %w", err)
@@ -42,6 +43,9 @@ func (l *locker) Lock(ctx context.Context, db *sql.DB) error {
 		if tx != nil {
 			l.tx = tx
 			return nil
+		}
+		if !waits {
+			slog.InfoContext(ctx, "another program is running the migrations; waiting until it has ended")
 		}
 		select {
 		case <-tick.C:

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 
 	v1 "chatfeed/rpc/chatfeedv1"
 )
@@ -39,7 +40,7 @@ func (s *chatService) SendMessage(ctx context.Context, request *v1.SendMessageRe
 	}
 	sent, err := s.Chat.Send(ctx, request.GetWorkflowId(), ChatMessage{ID: request.GetId(), Text: request.GetText()})
 	if err != nil {
-		return nil, public(ctx, s.Log, err)
+		return nil, public(ctx, s.Log, fmt.Errorf("%w: %w", errEngine, err))
 	}
 	return &v1.SendMessageResponse{Id: sent.ID, RunId: sent.RunID}, nil
 }
@@ -53,7 +54,9 @@ func (s *chatService) CancelWorkflow(
 	switch {
 	case err != nil:
 	case viewer.CanWrite(request.GetWorkflowId()):
-		err = s.Chat.Cancel(ctx, request.GetWorkflowId())
+		if err = s.Chat.Cancel(ctx, request.GetWorkflowId()); err != nil {
+			err = fmt.Errorf("%w: %w", errEngine, err)
+		}
 	case viewer.CanRead(request.GetWorkflowId()):
 		err = errForbidden
 	default:

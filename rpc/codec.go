@@ -94,7 +94,7 @@ func (c jsonCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
 	case *frame:
 		return c.appendFrame(b, m)
 	case proto.Message:
-		return protojson.MarshalOptions{}.MarshalAppend(b, m)
+		return appendMessage(b, m.ProtoReflect())
 	}
 	return nil, notAMessage(message)
 }
@@ -120,7 +120,7 @@ func (c jsonCodec) appendFrame(b []byte, m *frame) ([]byte, error) {
 		fields++
 	}
 	if erased := m.erased(); erased != nil {
-		object, err := protojson.Marshal(erased)
+		object, err := appendMessage(nil, erased.ProtoReflect())
 		if err != nil {
 			return nil, err
 		}

@@ -3,7 +3,6 @@ package rpc
 import (
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -98,20 +97,23 @@ func appendTimestamp(b []byte, c feed.Cursor) []byte {
 // encodeJSON writes an item in proto3 JSON. The body, if it is flat, and metadata are in it as the source has them.
 func encodeJSON(wire wireItem) ([]byte, error) {
 	if wire.field != nil && wire.body != nil && !wire.flat {
-		m, err := itemMessage(wire)
+		body := newBody(wire.field)
+		if err := decodeBody(body, wire.body); err != nil {
+			return nil, err
+		}
+		text, err := appendMessage(nil, body)
 		if err != nil {
 			return nil, err
 		}
-		return protojson.Marshal(m)
+		wire.body, wire.flat = text, true
 	}
 	b := make([]byte, 0, 160+len(wire.workflowID)+len(wire.body)+len(wire.metadata))
 	b = append(b, `{"workflowId":`...)
 	b = appendString(b, wire.workflowID)
 	b = append(b, `,"id":`...)
 	b = appendString(b, wire.id)
-	b = append(b, `,"_createdAt":"`...)
-	b = time.UnixMicro(int64(wire.at)).UTC().AppendFormat(b, "2006-01-02T15:04:05.000000Z")
-	b = append(b, '"')
+	b = append(b, `,"_createdAt":`...)
+	b = appendTime(b, wire.at)
 	if wire.flat {
 		b = append(b, `,"`...)
 		b = append(b, wire.field.JSONName()...)

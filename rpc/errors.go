@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -28,11 +29,14 @@ var ErrFull = errors.New("the workflow has too much to handle")
 // ErrUnusable is what a [Chat] returns where the workflow engine will not serve it before an operator has done something.
 var ErrUnusable = errors.New("the workflow engine cannot be used")
 
-// AwayError is what a [Chat] returns while the workflow engine is known to be away. It is all for the client's eyes: it says
-// what is being waited for.
+// AwayError is what a [Chat] returns while the workflow engine is known to be away, and Config.Ready while something is
+// missing. It is all for the client's eyes: it says what is being waited for.
 type AwayError struct{ Reason string }
 
 func (e *AwayError) Error() string { return e.Reason }
+
+// errEngine is of a failure that is the workflow engine's and not the database's.
+var errEngine = errors.New("workflow engine")
 
 // ErrUnauthenticated is what a [Gate] returns, perhaps wrapped, for a request that does not say who it comes from, or not
 // credibly. The client is asked to come back with a new token.
@@ -90,7 +94,25 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodeCanceled, errors.New("the client has gone"))
 	}
 	log.ErrorContext(ctx, "request failed", "error", err)
-	return connect.NewError(connect.CodeUnavailable, errors.New("the server cannot reach what it needs; try again"))
+	return connect.NewError(connect.CodeUnavailable, errors.New(unavailable(err)))
+}
+
+// unavailable says what is the matter with what the server needs, and whose turn it is to do something.
+func unavailable(err error) string {
+	var sql interface{ SQLState() string } // as PostgreSQL's errors are, whatever the driver
+	state := ""
+	if errors.As(err, &sql) {
+		state = sql.SQLState()
+	}
+	switch {
+	case errors.Is(err, errEngine):
+		return "the workflow engine cannot be reached; try again"
+	case state == "57014", state == "55P03", errors.Is(err, context.DeadlineExceeded):
+		return "the database takes too long to answer; try again"
+	case strings.HasPrefix(state, "42"), state == "3F000":
+		return "the database is not as this server needs it: its schema is missing or older, or a right is; its operator can mend that"
+	}
+	return "the database cannot be reached; try again"
 }
 
 // busyFor is how many seconds a client that was refused for want of room should stay away.

@@ -59,7 +59,7 @@ type Config struct {
 	// Gate says who a request comes from and so what it may read and write. Without one everyone may do everything. Health
 	// and readiness are outside of it.
 	Gate Gate
-	// Ready reports why the server cannot serve now, or nil. A nil Ready is always ready.
+	// Ready reports why the server cannot serve now, or nil: an [AwayError] in words for clients. A nil Ready is always ready.
 	Ready func(context.Context) error
 	// Origins are the web origins whose pages may call, besides the server's own: "https://example.com", also with one
 	// "*" for a part of it.
@@ -126,7 +126,8 @@ func (c Config) routes() []route {
 
 	service := &feedService{c, encoder}
 	services := []string{chatfeedv1connect.FeedServiceName}
-	gated(chatfeedv1connect.NewFeedServiceHandler(service, options))
+	pattern, handler := chatfeedv1connect.NewFeedServiceHandler(service, options)
+	gated(pattern, unstored(handler))
 	if c.Chat != nil {
 		services = append(services, chatfeedv1connect.ChatServiceName)
 		gated(chatfeedv1connect.NewChatServiceHandler(&chatService{c}, options))
@@ -144,6 +145,16 @@ func (c Config) routes() []route {
 	open("GET /healthz", http.HandlerFunc(health.live))
 	open("GET /readyz", http.HandlerFunc(health.ready))
 	return all
+}
+
+// unstored keeps answers to GET out of caches, which Connect's are else free to be kept in.
+func unstored(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			w.Header().Set("Cache-Control", "no-store")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
@@ -184,7 +195,12 @@ func (h *health) live(w http.ResponseWriter, _ *http.Request) {
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	if err := h.check(r.Context()); err != nil {
 		h.Log.DebugContext(r.Context(), "not ready", "error", err)
-		http.Error(w, "not ready: the database or its schema is away", http.StatusServiceUnavailable)
+		reason := unavailable(err)
+		var away *AwayError
+		if errors.As(err, &away) {
+			reason = away.Reason
+		}
+		http.Error(w, "not ready: "+reason, http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = fmt.Fprintln(w, "ok")

@@ -85,6 +85,7 @@ func TestACancelledWorkflowSaysSoAndIsNoLongerFound(t *testing.T) {
 	t.Parallel()
 	chat := chatfeedv1connect.NewChatServiceClient(http.DefaultClient, shared.Server)
 	tail := start(t, "chatfeed", "tail", "wf_cancel", "--server", shared.Server)
+	tail.prints(t, "there is nothing to print yet")
 	_, err := chat.SendMessage(t.Context(), &v1.SendMessageRequest{WorkflowId: "wf_cancel", Text: "Hello."})
 	require.NoError(t, err)
 	tail.prints(t, "100 %")

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"chatfeed/db"
+	"chatfeed/rpc"
 )
 
 // Database is the flag of all that connect to PostgreSQL.
@@ -82,6 +83,9 @@ func (r *readiness) check(ctx context.Context) error {
 	defer r.mu.Unlock()
 	if r.asked.IsZero() || time.Since(r.asked) > 500*time.Millisecond {
 		r.err = db.CheckReader(context.WithoutCancel(ctx), r.pool) // for all who wait
+		if errors.Is(r.err, db.ErrUnprepared) {
+			r.err = &rpc.AwayError{Reason: "the database is not prepared for this server: a migration or a grant is missing, and the server's log says which"}
+		}
 		r.asked = time.Now()
 	}
 	return r.err

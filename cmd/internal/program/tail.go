@@ -30,6 +30,7 @@ type Tail struct {
 	Out io.Writer `kong:"-"`
 
 	cutOff bool // the server has said that it does not know whether there is more
+	spoken bool // something has been printed, or it has been said why not
 }
 
 // silence is after how long without any frame a stream is taken for dead; servers send heartbeats far more often.
@@ -125,6 +126,10 @@ func (c *Tail) tell(ctx context.Context, log *slog.Logger, frame *v1.SubscribeRe
 		log.InfoContext(ctx, "the workflow's history was erased; what follows is the new one", "workflow", workflow)
 	}
 	says := len(frame.GetItems())+len(frame.GetGone())+len(frame.GetAnew()) > 0
+	if frame.GetUpToDate() && !says && !c.spoken {
+		log.InfoContext(ctx, "there is nothing to print yet", "workflows", c.Workflows, "waiting", !c.NoFollow)
+	}
+	c.spoken = c.spoken || says || frame.GetUpToDate()
 	switch {
 	case frame.GetUpToDate():
 		c.cutOff = false
