@@ -141,14 +141,20 @@ func (jsonCodec) Unmarshal(b []byte, message any) error {
 	return decodeJSON(b, m)
 }
 
-// decodeJSON decodes on a stack of its own. It takes a deep one, which a stream would keep for as long as it is open.
-func decodeJSON(b []byte, m proto.Message) (err error) {
+// decodeJSON decodes on a stack of its own.
+func decodeJSON(b []byte, m proto.Message) error {
+	return onOwnStack(func() error { return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m) })
+}
+
+// onOwnStack calls f on another goroutine and waits for it. A stack that has once been deep stays large: a stream would keep
+// 8 KiB for as long as it is open, for what it did at its beginning.
+func onOwnStack(f func() error) (err error) {
 	var panicked any
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer func() { panicked = recover() }()
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m)
+		err = f()
 	}()
 	<-done
 	if panicked != nil {
