@@ -66,23 +66,17 @@ $$;
 create function chatfeed.change_stamps() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    tab regclass;
-    bit text;
-    stamps text[];
-    bits text[];
-    writers text[];
+    t record;
 begin
-    for tab, bit in
-        select t.tgrelid::regclass, split_part(encode(t.tgargs, 'escape'), chr(92), 1) from pg_trigger t
-        where t.tgname = 'stamp' and t.tgfoid = 'chatfeed.stamp()'::regprocedure order by t.tgrelid
-    loop
-        stamps := stamps || format('select workflow_id, "_createdAt" from %s', tab);
-        bits := bits || format('select workflow_id, "_createdAt", %s as bit from %s', bit, tab);
-        writers := writers || format('select workflow_id, "_createdAt", xmin as writer from %s', tab);
-    end loop;
-    execute 'create or replace view chatfeed.stamps as ' || array_to_string(stamps, ' union all ');
-    execute 'create or replace view chatfeed.stamps_by_type as ' || array_to_string(bits, ' union all ');
-    execute 'create or replace view chatfeed.writers as ' || array_to_string(writers, ' union all ');
+    select string_agg(format('select workflow_id, "_createdAt" from %s', tab), ' union all ' order by tab) as stamps,
+           string_agg(format('select workflow_id, "_createdAt", xmin as writer from %s', tab), ' union all ' order by tab) as writers,
+           string_agg(format('select workflow_id, "_createdAt" from %s', tab), ' union all ' order by tab) filter (where tgnargs > 0) as further
+    into t
+    from (select tgrelid::regclass as tab, tgnargs from pg_trigger where tgname = 'announce' and tgfoid = 'chatfeed.announce()'::regprocedure) x;
+    execute 'create or replace view chatfeed.stamps as ' || t.stamps;
+    execute 'create or replace view chatfeed.writers as ' || t.writers;
+    execute 'create or replace view chatfeed.further_stamps as '
+        || coalesce(t.further, 'select null::text as workflow_id, null::timestamptz as "_createdAt" where false');
 end
 $$;
 -- +goose StatementEnd
@@ -149,8 +143,8 @@ create function chatfeed.make_feed_table(
 ) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    bit constant integer := 2 * max(split_part(encode(t.tgargs, 'escape'), chr(92), 1)::integer)
-        from pg_trigger t where t.tgname = 'stamp' and t.tgfoid = 'chatfeed.stamp()'::regprocedure;
+    bit constant integer := coalesce(2 * max(split_part(encode(t.tgargs, 'escape'), chr(92), 1)::integer), 2)
+        from pg_trigger t where t.tgname = 'announce' and t.tgfoid = 'chatfeed.announce()'::regprocedure and t.tgnargs > 0;
 begin
     execute format('alter table chatfeed.%I add primary key (workflow_id, id), alter metadata set storage external', name);
     execute format('create index %I on chatfeed.%I (workflow_id, "_createdAt")', name || '_in_order', name);
@@ -159,7 +153,7 @@ begin
     execute format('create trigger stamp before insert on chatfeed.%I
         for each row execute function chatfeed.stamp(%L)', name, bit);
     execute format('create trigger announce after insert on chatfeed.%I
-        referencing new table as inserted for each statement execute function chatfeed.announce()', name);
+        referencing new table as inserted for each statement execute function chatfeed.announce(%L)', name, bit);
     execute format('create trigger refuse_update before update on chatfeed.%I
         for each row execute function chatfeed.refuse_update()', name);
     execute format('create trigger %I after delete on chatfeed.workflows
@@ -177,7 +171,7 @@ create function chatfeed.drop_feed_table(dropped text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     perform chatfeed.change_views(dropped, '', '');
-    execute format('drop trigger stamp on chatfeed.%I', dropped);
+    execute format('drop trigger announce on chatfeed.%I', dropped);
     perform chatfeed.change_stamps();
     execute format('drop trigger %I on chatfeed.workflows', 'erase_' || dropped);
     execute format('drop table chatfeed.%I', dropped);

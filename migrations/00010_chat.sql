@@ -44,7 +44,6 @@ create table chatfeed.tools (
 alter table chatfeed.tools alter input set storage external, alter output set storage external;
 
 alter table chatfeed.messages add replaces text not null default ''; -- the id of the first version of the message that this takes the place of
-alter table chatfeed.progress add final boolean not null default false; -- the workflow is closed
 
 -- +goose StatementBegin
 create or replace function chatfeed.refuse_item(tab text, broken text) returns void
@@ -155,35 +154,18 @@ end
 $$;
 -- +goose StatementEnd
 
--- When messages are inserted, their deltas go. A client cannot tell, as the message comes after them, so this is no erasure.
+-- When a message is inserted, its deltas go. A client cannot tell, as the message comes after them, so this is no erasure.
 -- +goose StatementBegin
-create function chatfeed.finish() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+create or replace function chatfeed.finish(workflow text, message text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
 declare
     nothing text;
 begin
-    if tg_table_schema <> 'chatfeed' then -- of whoever has put this on a table of his own
-        raise exception 'this is for the tables of chatfeed' using errcode = 'insufficient_privilege';
-    end if;
     nothing := set_config('chatfeed.finishing', 'on', true);
-    delete from chatfeed.deltas d using inserted i
-    where d.workflow_id = i.workflow_id and d.message_id = i.id
-        and d.id >= (i.id || ':') collate "C" and d.id < (i.id || ';') collate "C"; -- the next byte
+    delete from chatfeed.deltas d
+    where d.workflow_id = workflow and d.message_id = message
+        and d.id >= (message || ':') collate "C" and d.id < (message || ';') collate "C"; -- the next byte
     nothing := set_config('chatfeed.finishing', '', true);
-    return null;
-end
-$$;
--- +goose StatementEnd
-
--- +goose StatementBegin
-create function chatfeed.close() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-begin
-    if tg_table_schema <> 'chatfeed' then -- of whoever has put this on a table of his own
-        raise exception 'this is for the tables of chatfeed' using errcode = 'insufficient_privilege';
-    end if;
-    update chatfeed.workflows w set final = true where w.id = new.workflow_id and not w.final;
-    return new;
 end
 $$;
 -- +goose StatementEnd
@@ -222,11 +204,6 @@ drop trigger check_key on chatfeed.deltas; -- check_delta does it, too
 create trigger check_delta before insert or update on chatfeed.deltas for each row execute function chatfeed.check_delta();
 create trigger unfinished before insert on chatfeed.deltas for each row execute function chatfeed.unfinished(); -- after stamp, by name
 create trigger a_name before insert on chatfeed.tools for each row execute function chatfeed.name_tool(); -- before check_key, by name
-create trigger stamp_final before insert on chatfeed.progress for each row when (new.final) execute function chatfeed.close(); -- after stamp, by name
-
--- chatfeed.types has the bits of the transaction's workflows, so one that never streamed pays for no look.
-create trigger finish after insert on chatfeed.messages referencing new table as inserted
-    for each statement when ((coalesce(nullif(current_setting('chatfeed.types', true), '')::integer, -1) & 16) <> 0) execute function chatfeed.finish();
 
 drop trigger lock_before_erasure on chatfeed.deltas;
 drop trigger record_erasure on chatfeed.deltas;
@@ -236,22 +213,26 @@ create trigger record_erasure after delete on chatfeed.deltas referencing old ta
     for each statement when (current_setting('chatfeed.finishing', true) is distinct from 'on') execute function chatfeed.record_erasure('delta');
 alter table chatfeed.deltas enable always trigger record_erasure;
 
-revoke execute on function chatfeed.check_delta(), chatfeed.name_tool(), chatfeed.unfinished(), chatfeed.finish(), chatfeed.close(), chatfeed.prune_deltas(interval) from public;
+revoke execute on function chatfeed.check_delta(), chatfeed.name_tool(), chatfeed.unfinished(), chatfeed.prune_deltas(interval) from public;
 
 -- +goose Down
 set local search_path = pg_catalog, pg_temp;
 
-drop trigger finish on chatfeed.messages;
-drop trigger stamp_final on chatfeed.progress;
 select chatfeed.drop_feed_table('deltas');
 select chatfeed.drop_feed_table('tools');
-drop function chatfeed.check_delta(), chatfeed.name_tool(), chatfeed.unfinished(), chatfeed.finish(), chatfeed.close(), chatfeed.prune_deltas(interval);
+drop function chatfeed.check_delta(), chatfeed.name_tool(), chatfeed.unfinished(), chatfeed.prune_deltas(interval);
+-- +goose StatementBegin
+create or replace function chatfeed.finish(workflow text, message text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+end
+$$;
+-- +goose StatementEnd
 select chatfeed.read_type('messages', 'message', body => $$json_build_object('message', message, 'role', role, 'status', status)$$,
     text1 => 'message', text2 => 'role', text3 => 'status');
 select chatfeed.read_type('progress', 'progress', body => $$json_build_object('progress', progress, 'status', status, 'result', result)$$,
     text1 => 'result', text2 => 'status', number1 => 'progress');
 alter table chatfeed.messages drop replaces;
-alter table chatfeed.progress drop final;
 -- +goose StatementBegin
 create or replace function chatfeed.check_message() returns trigger language plpgsql as $$
 declare

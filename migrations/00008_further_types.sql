@@ -1,46 +1,33 @@
--- The order is checked against the types of item that a workflow has, and not against all that there are: a type that it does
--- not use costs it next to nothing, and one that is added slows no other down. And a workflow can be closed.
+-- Further types of item: where a workflow has none, they cost it nothing. And a workflow can be closed.
 
 -- +goose Up
 set local search_path = pg_catalog, pg_temp;
 
--- A bit for each type of which there has been an item. It is written once for each, so it makes few row versions. Of a history
--- from before, and of one that was restored from then, all are set.
-alter table chatfeed.workflows add types integer not null default -1;
-alter table chatfeed.workflows add final boolean not null default false;
-comment on column chatfeed.workflows.final is 'closed: nothing more can be written to it';
-comment on column chatfeed.workflows.types is 'which types of item it has had: the bits of the view stamps_by_type';
+alter table chatfeed.workflows add has integer not null default 0;
+comment on column chatfeed.workflows.has is 'bit 0: a final progress, after which nothing can be written; others: items of further types';
+alter table chatfeed.progress add final boolean not null default false; -- the workflow is closed
 
--- The stamps of all feed tables, with the type's bit. make_feed_table writes it anew for each table, as it does stamps.
-create view chatfeed.stamps_by_type as
-select workflow_id, "_createdAt", 1 as bit from chatfeed.messages
-union all select workflow_id, "_createdAt", 2 from chatfeed.logs
-union all select workflow_id, "_createdAt", 4 from chatfeed.stats
-union all select workflow_id, "_createdAt", 8 from chatfeed.progress;
+-- The order is checked against the first four types and, in a workflow that has them, the further ones. make_feed_table writes
+-- the second view anew for each table, as it does stamps.
+create view chatfeed.first_stamps as
+select workflow_id, "_createdAt" from chatfeed.messages
+union all select workflow_id, "_createdAt" from chatfeed.logs
+union all select workflow_id, "_createdAt" from chatfeed.stats
+union all select workflow_id, "_createdAt" from chatfeed.progress;
+create view chatfeed.further_stamps as select null::text as workflow_id, null::timestamptz as "_createdAt" where false;
 
+drop trigger stamp on chatfeed.progress;
+create trigger stamp before insert on chatfeed.progress for each row execute function chatfeed.stamp('final');
+
+-- What follows the insert of a message: see the migration that makes deltas.
 -- +goose StatementBegin
-create or replace function chatfeed.begin_history(workflow text) returns void
+create function chatfeed.finish(workflow text, message text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    began timestamptz := clock_timestamp();
-    horizon timestamptz := to_timestamp(0) + pg_sequence_last_value('chatfeed.horizon') * interval '1 microsecond';
 begin
-    if began < horizon - interval '100 milliseconds' then
-        began := horizon;
-    end if;
-    insert into chatfeed.workflows (id, born, active, floor, types) values (workflow, began, began, began, 0) on conflict do nothing;
 end
 $$;
 -- +goose StatementEnd
-
-drop trigger stamp on chatfeed.messages;
-create trigger stamp before insert on chatfeed.messages for each row execute function chatfeed.stamp('1');
-drop trigger stamp on chatfeed.logs;
-create trigger stamp before insert on chatfeed.logs for each row execute function chatfeed.stamp('2');
-drop trigger stamp on chatfeed.stats;
-create trigger stamp before insert on chatfeed.stats for each row execute function chatfeed.stamp('4');
-drop trigger stamp on chatfeed.progress;
-create trigger stamp before insert on chatfeed.progress for each row execute function chatfeed.stamp('8');
+revoke execute on function chatfeed.finish(text, text) from public;
 
 -- +goose StatementBegin
 create or replace function chatfeed.stamp() returns trigger
@@ -51,11 +38,9 @@ declare
     each_wanted text;
     at_least timestamptz;
     listed timestamptz;
-    closed boolean;
+    has_now integer;
+    has_then integer;
     again boolean;
-    bit constant integer := tg_argv[0]; -- of this type
-    types integer;
-    seen integer := nullif(current_setting('chatfeed.types', true), '');
     now timestamptz;
     micros bigint;
     nothing text;
@@ -83,13 +68,13 @@ begin
     end if;
 
     loop
-        select w.floor, w.active, w.types, w.final into at_least, listed, types, closed
+        select w.floor, w.active, w.has into at_least, listed, has_then
         from chatfeed.workflows w where w.id = new.workflow_id for no key update skip locked;
         exit when found;
         perform chatfeed.wait_for(new.workflow_id, wanted);
     end loop;
 
-    if closed then
+    if has_then & 1 <> 0 then
         execute format('select exists (select from chatfeed.%I where workflow_id = $1 and id = $2)', tg_table_name) into again using new.workflow_id, new.id;
         if not again then -- else it is left out, or refused for its key
             perform chatfeed.refuse_item(tg_table_name, 'workflow_open');
@@ -117,12 +102,19 @@ begin
     if now >= listed + interval '1 minute' then
         nothing := set_config('chatfeed.stale', 'on', true);
     end if;
-    if types & bit = 0 then
-        types := types | bit;
-        update chatfeed.workflows w set types = w.types | bit where w.id = new.workflow_id;
+    has_now := has_then;
+    if tg_nargs > 0 then -- the bit of the type, or the column that says whether the bit 0 is meant
+        if tg_argv[0] <> 'final' then
+            has_now := has_then | tg_argv[0]::integer;
+        elsif new.final then
+            has_now := has_then | 1;
+        end if;
+        if has_now <> has_then then
+            update chatfeed.workflows w set has = has_now where w.id = new.workflow_id;
+        end if;
     end if;
-    if seen is null or types & ~seen <> 0 then
-        nothing := set_config('chatfeed.types', (types | coalesce(seen, 0))::text, true);
+    if has_now > 1 then
+        nothing := set_config('chatfeed.has', (has_now | coalesce(nullif(current_setting('chatfeed.has', true), ''), '0')::integer)::text, true);
     end if;
     new."_createdAt" := now;
     return new;
@@ -140,8 +132,10 @@ declare
     oldest timestamptz;
     newest timestamptz;
     w record;
+    is_late boolean;
+    own_first bigint := 0;
     -- Of all workflows of the transaction. Whoever sets it to less may break the order of his own rows, by which they may be missed.
-    types integer := coalesce(nullif(current_setting('chatfeed.types', true), '')::integer, -1);
+    further constant boolean := current_setting('chatfeed.has', true) <> ''; -- they have further types
     micros bigint;
     nothing text;
 begin
@@ -167,20 +161,32 @@ begin
     end if;
     -- One workflow is looked at by itself: to group costs as much again as to insert a row.
     if first_id = last_id then
-        perform from chatfeed.stamps_by_type s where s.workflow_id = first_id and s."_createdAt" >= oldest and s.bit & types <> 0 offset n limit 1;
-        if found and chatfeed.late(first_id, oldest) then
+        if tg_nargs = 0 then -- the rows are of one of the first types
+            own_first := n;
+        end if;
+        perform from chatfeed.first_stamps s where s.workflow_id = first_id and s."_createdAt" >= oldest offset own_first limit 1;
+        is_late := found;
+        if further and not is_late then
+            perform from chatfeed.further_stamps s where s.workflow_id = first_id and s."_createdAt" >= oldest offset n - own_first limit 1;
+            is_late := found;
+        end if;
+        if is_late and chatfeed.late(first_id, oldest) then
             execute chatfeed.stamp_again(tg_table_name) into newest using first_id;
         end if;
         micros := (date_part('epoch', newest) * 1000000)::bigint;
         nothing := pg_notify('chatfeed', micros || ' ' || first_id);
     else
         for w in
-            select i.id, i.oldest, i.newest, exists (
-                select from chatfeed.stamps_by_type s where s.workflow_id = i.id and s."_createdAt" >= i.oldest and s.bit & types <> 0 offset i.n limit 1
+            select i.id, i.n, i.oldest, i.newest, exists (
+                select from chatfeed.first_stamps s where s.workflow_id = i.id and s."_createdAt" >= i.oldest offset case tg_nargs when 0 then i.n else 0 end limit 1
             ) as late
             from (select workflow_id as id, count(*) as n, min("_createdAt") as oldest, max("_createdAt") as newest
                   from inserted group by workflow_id) i
         loop
+            if further and not w.late then
+                perform from chatfeed.further_stamps s where s.workflow_id = w.id and s."_createdAt" >= w.oldest offset case tg_nargs when 0 then 0 else w.n end limit 1;
+                w.late := found;
+            end if;
             if w.late and chatfeed.late(w.id, w.oldest) then
                 execute chatfeed.stamp_again(tg_table_name) into w.newest using w.id;
             end if;
@@ -188,6 +194,11 @@ begin
             nothing := pg_notify('chatfeed', (date_part('epoch', w.newest) * 1000000)::bigint || ' ' || w.id);
         end loop;
         micros := (date_part('epoch', newest) * 1000000)::bigint;
+    end if;
+    if further and tg_table_name = 'messages' then
+        for w in select i.workflow_id, i.id from inserted i loop
+            perform chatfeed.finish(w.workflow_id, w.id);
+        end loop;
     end if;
     if micros > pg_sequence_last_value('chatfeed.horizon') then
         perform chatfeed.raise_horizon(micros);
@@ -205,15 +216,6 @@ $$;
 
 -- +goose Down
 set local search_path = pg_catalog, pg_temp;
-
-drop trigger stamp on chatfeed.messages;
-create trigger stamp before insert on chatfeed.messages for each row execute function chatfeed.stamp();
-drop trigger stamp on chatfeed.logs;
-create trigger stamp before insert on chatfeed.logs for each row execute function chatfeed.stamp();
-drop trigger stamp on chatfeed.stats;
-create trigger stamp before insert on chatfeed.stats for each row execute function chatfeed.stamp();
-drop trigger stamp on chatfeed.progress;
-create trigger stamp before insert on chatfeed.progress for each row execute function chatfeed.stamp();
 
 -- +goose StatementBegin
 create or replace function chatfeed.stamp() returns trigger
@@ -355,20 +357,9 @@ end
 $$;
 -- +goose StatementEnd
 
--- +goose StatementBegin
-create or replace function chatfeed.begin_history(workflow text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    began timestamptz := clock_timestamp();
-    horizon timestamptz := to_timestamp(0) + pg_sequence_last_value('chatfeed.horizon') * interval '1 microsecond';
-begin
-    if began < horizon - interval '100 milliseconds' then
-        began := horizon;
-    end if;
-    insert into chatfeed.workflows (id, born, active, floor) values (workflow, began, began, began) on conflict do nothing;
-end
-$$;
--- +goose StatementEnd
-
-drop view chatfeed.stamps_by_type;
-alter table chatfeed.workflows drop types, drop final;
+drop function chatfeed.finish(text, text);
+drop view chatfeed.first_stamps, chatfeed.further_stamps;
+alter table chatfeed.workflows drop has;
+drop trigger stamp on chatfeed.progress;
+create trigger stamp before insert on chatfeed.progress for each row execute function chatfeed.stamp();
+alter table chatfeed.progress drop final;
