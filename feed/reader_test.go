@@ -59,7 +59,7 @@ func (r *reader) takes(workflowID string) []*feed.Item {
 // notified is how many items of the reader's types a listener has been notified of.
 func (r *reader) notified(workflowID string) int {
 	r.src.mu.Lock()
-	notified := r.src.told[workflowID]
+	notified := r.src.notified[workflowID]
 	r.src.mu.Unlock()
 	items := r.takes(workflowID)
 	n := slices.IndexFunc(items, func(i *feed.Item) bool { return i.CreatedAt > notified })
