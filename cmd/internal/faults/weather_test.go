@@ -75,7 +75,7 @@ func (w *world) pass(s storm, networks []*network, probe func(context.Context, *
 func overDatabase(s storm) func(*world) {
 	return func(w *world) {
 		for range rounds(1, 2) {
-			before, deaf := w.logged("listener lost"), w.logged("nothing was heard")
+			before, deaf := w.logged("listener lost"), w.logged("no notification was received")
 			var networks []*network
 			for _, r := range w.replicas {
 				networks = append(networks, r.database)
@@ -93,7 +93,7 @@ func overDatabase(s storm) func(*world) {
 				until(w.t, "the listeners are lost", func() bool { return w.logged("listener lost") >= before+len(networks) })
 			}
 			if *long && s.hold {
-				require.GreaterOrEqual(w.t, w.logged("nothing was heard"), deaf+len(networks))
+				require.GreaterOrEqual(w.t, w.logged("no notification was received"), deaf+len(networks))
 			}
 			w.goesOn()
 		}
