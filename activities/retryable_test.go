@@ -151,9 +151,9 @@ func TestATransientErrorIsRetriedAndExplained(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
 		"the database refuses this role (SQLSTATE 42501)":                       &pgconn.PgError{Code: "42501"},
-		"no schema for this program, or another one (SQLSTATE 42P01)":           &pgconn.PgError{Code: "42P01"},
-		"no schema for this program, or another one (SQLSTATE 3F000)":           &pgconn.PgError{Code: "3F000"},
-		"no schema for this program, or another one (SQLSTATE 42883)":           &pgconn.PgError{Code: "42883"},
+		"no schema for this program, or a different version of it (SQLSTATE 42P01)":           &pgconn.PgError{Code: "42P01"},
+		"no schema for this program, or a different version of it (SQLSTATE 3F000)":           &pgconn.PgError{Code: "3F000"},
+		"no schema for this program, or a different version of it (SQLSTATE 42883)":           &pgconn.PgError{Code: "42883"},
 		"refuses the worker's login (SQLSTATE 28P01)":                           &pgconn.PgError{Code: "28P01"},
 		"refuses the worker's login (SQLSTATE 3D000)":                           &pgconn.PgError{Code: "3D000"},
 		"the database is read-only (SQLSTATE 25006)":                            &pgconn.PgError{Code: "25006"},
@@ -181,11 +181,11 @@ func TestATransientErrorIsRetriedAndExplained(t *testing.T) {
 
 func TestItemsAreRecordedOnceAnOperatorHasFixedTheDatabase(t *testing.T) {
 	t.Parallel()
-	for want, test := range map[string]struct{ spoil, mend string }{
+	for want, test := range map[string]struct{ spoil, repair string }{
 		"refuses this role (SQLSTATE 42501)": {
 			`revoke all on chatfeed.logs from current_user`, `grant all on chatfeed.logs to current_user`,
 		},
-		"or another one (SQLSTATE 42P01)": {
+		"or a different version of it (SQLSTATE 42P01)": {
 			`alter schema chatfeed rename to elsewhere`, `alter schema elsewhere rename to chatfeed`,
 		},
 	} {
@@ -196,7 +196,7 @@ func TestItemsAreRecordedOnceAnOperatorHasFixedTheDatabase(t *testing.T) {
 		log := new(logged)
 		recorded, err := run(writes(func(items []db.Item) ([]db.Written, error) {
 			if attempts++; attempts == 4 {
-				_, err := pool.Exec(t.Context(), test.mend)
+				_, err := pool.Exec(t.Context(), test.repair)
 				require.NoError(t, err)
 			}
 			return writer.Write(t.Context(), items...)

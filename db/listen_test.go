@@ -141,7 +141,7 @@ func TestListenFailsIfTheServerStopsAnsweringAtAnyStep(t *testing.T) {
 			listen: throughMute(t, database, "listen "), want: "LISTEN is not answered",
 		},
 		"notification": {
-			listen: throughMute(t, database, "never sent"), want: "nothing was heard", connected: true,
+			listen: throughMute(t, database, "never sent"), want: "no notification was received", connected: true,
 		},
 	} {
 		t.Run(step, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestAListenerEndsIfTheDatabaseIsUnreachable(t *testing.T) {
 	// The pool's connections go the same way as the listener's, so that the canary is not answered either.
 	database := throughMute(t, dbtest.URL(t), "pg_notify")
 	source := newSource(t, openPool(t, with(t, database, "connect_timeout", "1"), 4), db.SourceConfig{Canary: 50 * time.Millisecond})
-	require.ErrorContains(t, listenUntilError(t, source, func() {}), "nothing was heard")
+	require.ErrorContains(t, listenUntilError(t, source, func() {}), "no notification was received")
 }
 
 func TestNotificationsOfOthersDoNotKeepAListenerAlive(t *testing.T) {
@@ -198,7 +198,7 @@ func TestNotificationsOfOthersDoNotKeepAListenerAlive(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { stop(); forged.Wait() })
-	require.ErrorContains(t, listenUntilError(t, ours, func() {}), "nothing was heard")
+	require.ErrorContains(t, listenUntilError(t, ours, func() {}), "no notification was received")
 }
 
 func TestAListenerSurvivesABusyPool(t *testing.T) {

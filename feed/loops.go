@@ -105,7 +105,7 @@ func (f *Feed) sweepSome(ctx context.Context, topics []*topic, expected bool) (l
 	heads, err := f.heads(ctx, topics)
 	if err != nil {
 		if ctx.Err() == nil {
-			f.log.WarnContext(ctx, "comparing heads failed; trying again", "topics", len(topics), "error", err)
+			f.log.WarnContext(ctx, "comparing heads failed; retrying", "topics", len(topics), "error", err)
 		}
 		for _, t := range topics {
 			if t.wanted() {

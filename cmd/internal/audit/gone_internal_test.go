@@ -44,7 +44,7 @@ func follows(t *testing.T, polls bool, events []event, table []item) (kinds []Ki
 	}
 	for _, e := range events {
 		for _, it := range e.meet {
-			ledger.meets(e.fate, key{it.workflow, it.kind, it.id})
+			ledger.setFate(e.fate, key{it.workflow, it.kind, it.id})
 		}
 		if e.back {
 			c.returned()
