@@ -68,7 +68,7 @@ func TestSearchAsksPgConfig(t *testing.T) {
 	require.Equal(t, 16, found.major)
 }
 
-func TestSearchNamesRemediesAndWhatItPassedOver(t *testing.T) {
+func TestSearchNamesRemediesAndWhatItSkipped(t *testing.T) {
 	t.Parallel()
 	_, err := search{}.find(t.Context(), self(t), 0)
 	for _, remedy := range []string{"--pg-bin", "install PostgreSQL", "install Node.js", "PostgreSQL 14 or newer"} {

@@ -12,7 +12,7 @@ import (
 	"chatfeed/cmd/internal/audit"
 )
 
-func TestAWrongConfigIsRefusedByItsField(t *testing.T) {
+func TestAnInvalidConfigNamesItsField(t *testing.T) {
 	t.Parallel()
 	for field, spoil := range map[string]func(*audit.Config){
 		"Server":    func(c *audit.Config) { c.Server = "127.0.0.1:8080" },

@@ -57,7 +57,7 @@ func TestTheBaselineStreamsWhatIsPublishedFromTheFirstFrameOn(t *testing.T) {
 	require.Error(t, publishFrames(t.Context(), server, []byte("w five\nxxxxx")))
 }
 
-func TestAnAudienceTellsThatItsServerHasGone(t *testing.T) {
+func TestStreamsReportThatTheirServerHasEnded(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	server, err := lab.Serve(t.Context())

@@ -9,8 +9,8 @@ import (
 	"chatfeed/internal/embedded"
 )
 
-// fault is something bad that happens to a world. It happens and is over when inflict returns, and inflict requires that it
-// really took place.
+// fault is a fault to inject into a world. It has ended when inflict returns, and inflict requires that it
+// really had an effect.
 type fault struct {
 	name    string
 	setup   setup
@@ -19,7 +19,7 @@ type fault struct {
 
 func faults() []fault {
 	impatient := setup{audit: audit.Config{Silence: time.Second}}
-	// What is heavy takes its clients a while under the race detector, too.
+	// Large bodies take clients a while under the race detector.
 	several := setup{audit: audit.Config{Workflows: workflows(3), Settle: 3 * time.Minute}}
 	return []fault{
 		{"listeners are terminated", setup{}, terminateListeners},
@@ -61,7 +61,7 @@ func faults() []fault {
 	}
 }
 
-func TestEveryClientIsGivenEveryItemOnceWhen(t *testing.T) {
+func TestEveryClientReceivesEveryItemOnceWhen(t *testing.T) {
 	t.Parallel()
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestEveryClientIsGivenEveryItemOnceWhen(t *testing.T) {
 			w := newWorld(t, f.setup)
 			w.live()
 			f.inflict(w)
-			w.goesOn()
+			w.awaitHealthy()
 			w.finish()
 		})
 	}

@@ -27,7 +27,7 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// auditCommand runs chatfeed audit to its end.
+// auditCommand runs chatfeed audit until it ends.
 func auditCommand(t *testing.T, args ...string) (exitCode int, out, problems string) {
 	t.Helper()
 	cmd := command(t, append([]string{"audit", "--log-level", "error"}, args...)...)
@@ -70,7 +70,7 @@ func TestAuditOfACorrectServerExitsWithZero(t *testing.T) {
 func TestAuditPrintsEachFindingAndExitsWithOne(t *testing.T) {
 	t.Parallel()
 	database := dbtest.URL(t)
-	server := spoiling(t, serve(t, database), "text 7", "text 8")
+	server := altering(t, serve(t, database), "text 7", "text 8")
 	stamps := writeTexts(t, database, "wf_1", 10)
 	args := []string{"wf_1", "--server", server, "--database-url", database, "--for", "1s"}
 	code, out, problems := auditCommand(t, args...)
@@ -94,7 +94,7 @@ func TestAuditPrintsEachFindingAndExitsWithOne(t *testing.T) {
 func TestAuditPrintsAHundredFindingsAndHowManyMore(t *testing.T) {
 	t.Parallel()
 	database := dbtest.URL(t)
-	server := spoiling(t, serve(t, database), `"level": "info"`, `"level": "warn"`)
+	server := altering(t, serve(t, database), `"level": "info"`, `"level": "warn"`)
 	writeTexts(t, database, "wf_1", 130)
 	code, out, problems := auditCommand(t, "wf_1", "--server", server, "--database-url", database, "--for", "1s")
 	require.Equal(t, 1, code)
@@ -199,7 +199,7 @@ func TestAuditWithoutADatabaseFails(t *testing.T) {
 	require.Contains(t, problems, "--database-url: read the table: ")
 }
 
-// seen calls a function once a text was written to it.
+// seen calls a function once a text has been written to it.
 type seen struct {
 	text string
 	then func()
@@ -212,8 +212,8 @@ func (s *seen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// spoiling is the address of a proxy that changes REST answers.
-func spoiling(t *testing.T, server, from, to string) string {
+// altering is the address of a proxy that changes REST answers.
+func altering(t *testing.T, server, from, to string) string {
 	t.Helper()
 	target, err := url.Parse(server)
 	require.NoError(t, err)

@@ -40,7 +40,7 @@ func oneConnection(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func TestOneConnectionCarriesAsManyStreamsAsItMayAndOtherCallsBesideThem(t *testing.T) {
+func TestOneConnectionCarriesTheMaximumOfStreamsAndOtherCalls(t *testing.T) {
 	t.Parallel()
 	server := serve(t, dbtest.URL(t))
 	for name, options := range map[string][]connect.ClientOption{"Connect": nil, "gRPC": {connect.WithGRPC()}} {

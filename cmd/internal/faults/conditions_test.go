@@ -10,55 +10,55 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// storm is bad weather for a while.
-type storm struct {
-	weather
-	// seen reports whether an exchange of some 20 KB on a new connection shows it, from how long it took and its error.
+// disturbance is bad network conditions for a while.
+type disturbance struct {
+	conditions
+	// seen reports, from the duration and error of an exchange of about 20 KB on a new connection, whether the disturbance has an effect.
 	seen          func(took time.Duration, err error) bool
-	breaks        bool // connections end by it
+	breaks        bool // it ends connections
 	short, longer time.Duration
 }
 
 func failed(_ time.Duration, err error) bool { return err != nil }
 
-// A read has 10 s, and a listener that hears nothing is given up after 15 to 20: what lasts longer is for the long form.
+// A read has 10 s, and a dead listener is detected after 15 to 20 s: longer disturbances are for the long form.
 
-func hold() storm {
-	return storm{weather: weather{hold: true}, seen: failed, short: 2 * time.Second, longer: 22 * time.Second}
+func hold() disturbance {
+	return disturbance{conditions: conditions{hold: true}, seen: failed, short: 2 * time.Second, longer: 22 * time.Second}
 }
 
-func lose() storm {
-	return storm{weather: weather{lose: true}, seen: failed, breaks: true, short: 2 * time.Second, longer: 12 * time.Second}
+func lose() disturbance {
+	return disturbance{conditions: conditions{lose: true}, seen: failed, breaks: true, short: 2 * time.Second, longer: 12 * time.Second}
 }
 
-func reset() storm {
-	return storm{weather: weather{reset: true}, seen: failed, breaks: true, short: time.Second, longer: 8 * time.Second}
+func reset() disturbance {
+	return disturbance{conditions: conditions{reset: true}, seen: failed, breaks: true, short: time.Second, longer: 8 * time.Second}
 }
 
-func slow() storm {
-	return storm{
-		weather: weather{delay: 100 * time.Millisecond},
-		seen:    func(took time.Duration, err error) bool { return err == nil && took > 100*time.Millisecond },
-		short:   2 * time.Second, longer: 10 * time.Second,
+func slow() disturbance {
+	return disturbance{
+		conditions: conditions{delay: 100 * time.Millisecond},
+		seen:       func(took time.Duration, err error) bool { return err == nil && took > 100*time.Millisecond },
+		short:      2 * time.Second, longer: 10 * time.Second,
 	}
 }
 
-func trickle() storm {
-	return storm{
-		weather: weather{piece: 100, second: 4 << 10},
-		seen:    func(took time.Duration, _ error) bool { return took > time.Second },
-		short:   2 * time.Second, longer: 15 * time.Second,
+func trickle() disturbance {
+	return disturbance{
+		conditions: conditions{chunkSize: 100, bytesPerSecond: 4 << 10},
+		seen:       func(took time.Duration, _ error) bool { return took > time.Second },
+		short:      2 * time.Second, longer: 15 * time.Second,
 	}
 }
 
-// pass has a storm pass over networks, and requires that a probe of one of them shows it.
-func (w *world) pass(s storm, networks []*network, probe func(context.Context, *network) error) {
+// pass applies a disturbance to networks, and requires that a probe of one of them shows its effect.
+func (w *world) pass(s disturbance, networks []*network, probe func(context.Context, *network) error) {
 	w.t.Helper()
 	for _, n := range networks {
-		n.become(s.weather)
+		n.set(s.conditions)
 	}
 	began := time.Now()
-	until(w.t, "the storm is seen", func() bool {
+	until(w.t, "the disturbance is seen", func() bool {
 		ctx, cancel := context.WithTimeout(w.t.Context(), s.short)
 		defer cancel()
 		start := time.Now()
@@ -67,12 +67,12 @@ func (w *world) pass(s storm, networks []*network, probe func(context.Context, *
 	})
 	last(s.short-time.Since(began), s.longer-time.Since(began))
 	for _, n := range networks {
-		n.become(weather{})
+		n.set(conditions{})
 	}
 }
 
-// overDatabase is a storm between the servers and PostgreSQL.
-func overDatabase(s storm) func(*world) {
+// overDatabase is a disturbance between the servers and PostgreSQL.
+func overDatabase(s disturbance) func(*world) {
 	return func(w *world) {
 		for range rounds(1, 2) {
 			before, deaf := w.logged("listener lost"), w.logged("no notification was received")
@@ -95,13 +95,13 @@ func overDatabase(s storm) func(*world) {
 			if *long && s.hold {
 				require.GreaterOrEqual(w.t, w.logged("no notification was received"), deaf+len(networks))
 			}
-			w.goesOn()
+			w.awaitHealthy()
 		}
 	}
 }
 
-// overClients is a storm between the clients and the servers.
-func overClients(s storm) func(*world) {
+// overClients is a disturbance between the clients and the servers.
+func overClients(s disturbance) func(*world) {
 	return func(w *world) {
 		w.exec("insert into chatfeed.messages (workflow_id, message) values ('probe', repeat('x', 20000))")
 		for range rounds(1, 2) {
@@ -117,7 +117,7 @@ func overClients(s storm) func(*world) {
 			if s.breaks || w.config.Silence < s.short {
 				w.reconnects(before, w.perItem())
 			}
-			w.goesOn()
+			w.awaitHealthy()
 		}
 	}
 }
