@@ -150,23 +150,23 @@ func TestAFirstAttemptThatFindsItsIDsTakenWarns(t *testing.T) {
 func TestATransientErrorIsRetriedAndExplained(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
-		"the database refuses this role (SQLSTATE 42501)":                       &pgconn.PgError{Code: "42501"},
-		"no schema for this program, or a different version of it (SQLSTATE 42P01)":           &pgconn.PgError{Code: "42P01"},
-		"no schema for this program, or a different version of it (SQLSTATE 3F000)":           &pgconn.PgError{Code: "3F000"},
-		"no schema for this program, or a different version of it (SQLSTATE 42883)":           &pgconn.PgError{Code: "42883"},
-		"refuses the worker's login (SQLSTATE 28P01)":                           &pgconn.PgError{Code: "28P01"},
-		"refuses the worker's login (SQLSTATE 3D000)":                           &pgconn.PgError{Code: "3D000"},
-		"the database is read-only (SQLSTATE 25006)":                            &pgconn.PgError{Code: "25006"},
-		"out of space, memory or connections (SQLSTATE 53100)":                  &pgconn.PgError{Code: "53100"},
-		"other transactions were writing to the same workflow (SQLSTATE 40001)": &pgconn.PgError{Code: "40001"},
-		"other transactions were writing to the same workflow (SQLSTATE 55P03)": &pgconn.PgError{Code: "55P03"},
-		"stopping or starting, or has cancelled the statement (SQLSTATE 57P01)": &pgconn.PgError{Code: "57P01"},
-		"the database has failed (SQLSTATE XX000)":                              &pgconn.PgError{Code: "XX000"},
-		"trigger in the database has raised an error (SQLSTATE P0001)":          &pgconn.PgError{Code: "P0001"},
-		"the database did not answer in time":                                   fmt.Errorf("append: outcome unknown: %w", context.DeadlineExceeded),
-		"the activity was cancelled":                                            fmt.Errorf("append: not written: %w", context.Canceled),
-		"the worker is stopping":                                                db.ErrWriterClosed,
-		"the connection to the database failed; it will be retried: EOF-ish":    errors.New("EOF-ish"),
+		"the database refuses this role (SQLSTATE 42501)":                           &pgconn.PgError{Code: "42501"},
+		"no schema for this program, or a different version of it (SQLSTATE 42P01)": &pgconn.PgError{Code: "42P01"},
+		"no schema for this program, or a different version of it (SQLSTATE 3F000)": &pgconn.PgError{Code: "3F000"},
+		"no schema for this program, or a different version of it (SQLSTATE 42883)": &pgconn.PgError{Code: "42883"},
+		"refuses the worker's login (SQLSTATE 28P01)":                               &pgconn.PgError{Code: "28P01"},
+		"refuses the worker's login (SQLSTATE 3D000)":                               &pgconn.PgError{Code: "3D000"},
+		"the database is read-only (SQLSTATE 25006)":                                &pgconn.PgError{Code: "25006"},
+		"out of space, memory or connections (SQLSTATE 53100)":                      &pgconn.PgError{Code: "53100"},
+		"other transactions were writing to the same workflow (SQLSTATE 40001)":     &pgconn.PgError{Code: "40001"},
+		"other transactions were writing to the same workflow (SQLSTATE 55P03)":     &pgconn.PgError{Code: "55P03"},
+		"stopping or starting, or has cancelled the statement (SQLSTATE 57P01)":     &pgconn.PgError{Code: "57P01"},
+		"the database has failed (SQLSTATE XX000)":                                  &pgconn.PgError{Code: "XX000"},
+		"trigger in the database has raised an error (SQLSTATE P0001)":              &pgconn.PgError{Code: "P0001"},
+		"the database did not answer in time":                                       fmt.Errorf("append: outcome unknown: %w", context.DeadlineExceeded),
+		"the activity was cancelled":                                                fmt.Errorf("append: not written: %w", context.Canceled),
+		"the worker is stopping":                                                    db.ErrWriterClosed,
+		"the connection to the database failed; it will be retried: EOF-ish":        errors.New("EOF-ish"),
 	} {
 		_, failed := run(writes(func([]db.Item) ([]db.Written, error) { return nil, err }), new(logged),
 			calls(1, workflow.ActivityOptions{RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}}))
@@ -181,7 +181,7 @@ func TestATransientErrorIsRetriedAndExplained(t *testing.T) {
 
 func TestItemsAreRecordedOnceAnOperatorHasFixedTheDatabase(t *testing.T) {
 	t.Parallel()
-	for want, test := range map[string]struct{ spoil, repair string }{
+	for want, test := range map[string]struct{ damage, repair string }{
 		"refuses this role (SQLSTATE 42501)": {
 			`revoke all on chatfeed.logs from current_user`, `grant all on chatfeed.logs to current_user`,
 		},
@@ -190,7 +190,7 @@ func TestItemsAreRecordedOnceAnOperatorHasFixedTheDatabase(t *testing.T) {
 		},
 	} {
 		writer, pool := newWriter(t, dbtest.URL(t))
-		_, err := pool.Exec(t.Context(), test.spoil)
+		_, err := pool.Exec(t.Context(), test.damage)
 		require.NoError(t, err)
 		attempts := 0
 		log := new(logged)

@@ -70,7 +70,7 @@ func TestErasedAndChangedItemsAreRecordedAndAnnounced(t *testing.T) {
 	require.Empty(t, column(ctx, t, pool, `select item_id from chatfeed.erasures`), "its record ends with a workflow")
 	require.Zero(t, head("wf"))
 	require.NoError(t, failure(writer.Write(ctx, itemOf(0, "wf", "a"))))
-	require.Greater(t, head("wf").Born, before.Born, "a new life")
+	require.Greater(t, head("wf").Born, before.Born, "a new history")
 }
 
 // A superuser who sets session_replication_role disables all ordinary triggers.

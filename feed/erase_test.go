@@ -215,7 +215,7 @@ func TestErasuresThatAFailoverHasLostDoNotHideThoseThatFollow(t *testing.T) {
 		src.redact("w", "w/1")
 		requireSame(t, []string{"w/1"}, goneIDs(batchesUntilUpToDate(t, s).Gone))
 		src.mu.Lock()
-		src.items["w"], src.lives["w"].mark, src.lives["w"].gone = before, 0, nil
+		src.items["w"], src.pasts["w"].mark, src.pasts["w"].gone = before, 0, nil
 		src.mu.Unlock()
 		elapse(2 * sweep)
 		requireSame(t, numbered("w", 1, 3), catchUp(t, follow(t, f, feed.Options{From: all("w")})))

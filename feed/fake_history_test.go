@@ -15,12 +15,12 @@ type past struct {
 	gone []feed.Gone
 }
 
-// life returns a workflow's past, which begins with its first stamp. The caller holds mu.
-func (s *source) life(workflowID string) *past {
-	if s.lives[workflowID] == nil {
-		s.lives[workflowID] = &past{born: s.heads[workflowID]}
+// pastOf returns a workflow's past, which begins with its first stamp. The caller holds mu.
+func (s *source) pastOf(workflowID string) *past {
+	if s.pasts[workflowID] == nil {
+		s.pasts[workflowID] = &past{born: s.heads[workflowID]}
 	}
-	return s.lives[workflowID]
+	return s.pasts[workflowID]
 }
 
 // erase removes a workflow with its head, without a notification.
@@ -31,7 +31,7 @@ func (s *source) erase(workflowID string) {
 	delete(s.heads, workflowID)
 	delete(s.notified, workflowID)
 	s.changed[workflowID] = true
-	delete(s.lives, workflowID)
+	delete(s.pasts, workflowID)
 	delete(s.given, workflowID)
 }
 
@@ -39,13 +39,13 @@ func (s *source) erase(workflowID string) {
 func (s *source) eraseItems(workflowID string, ids ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	life := s.lives[workflowID]
+	past := s.pasts[workflowID]
 	s.changed[workflowID] = true
 	s.items[workflowID] = slices.DeleteFunc(slices.Clone(s.items[workflowID]), func(i *feed.Item) bool {
 		erased := slices.Contains(ids, i.ID)
 		if erased {
-			life.mark++
-			life.gone = append(life.gone, feed.Gone{WorkflowID: workflowID, Type: i.Type, ID: i.ID, Mark: life.mark})
+			past.mark++
+			past.gone = append(past.gone, feed.Gone{WorkflowID: workflowID, Type: i.Type, ID: i.ID, Mark: past.mark})
 		}
 		return erased
 	})
@@ -130,8 +130,8 @@ func (s *source) setHead(workflowID string) {
 func (s *source) Erased(ctx context.Context, workflowID string, after int64, limit int) ([]feed.Gone, error) {
 	var gone []feed.Gone
 	err := s.run(ctx, query{op: opErased, ids: []string{workflowID}}, func() {
-		if life := s.lives[workflowID]; life != nil {
-			for _, g := range life.gone {
+		if past := s.pasts[workflowID]; past != nil {
+			for _, g := range past.gone {
 				if g.Mark > after && len(gone) < limit {
 					gone = append(gone, g)
 				}

@@ -47,7 +47,7 @@ type source struct {
 	mu       sync.Mutex
 	items    map[string][]*feed.Item
 	heads    map[string]feed.Cursor
-	lives    map[string]*past
+	pasts    map[string]*past
 	given    map[string]feed.Cursor // the newest heads that Heads has answered
 	notified map[string]feed.Cursor // the newest head of each that a listener has received, unless it was forged
 	queries  []query
@@ -74,7 +74,7 @@ func newSource() *source {
 	return &source{
 		items:    make(map[string][]*feed.Item),
 		heads:    make(map[string]feed.Cursor),
-		lives:    make(map[string]*past),
+		pasts:    make(map[string]*past),
 		given:    make(map[string]feed.Cursor),
 		notified: make(map[string]feed.Cursor),
 
@@ -105,7 +105,7 @@ func (s *source) addAt(workflowID string, at feed.Cursor) {
 
 // write appends an item at the workflow's head. The caller holds mu.
 func (s *source) write(workflowID, name string) {
-	life := s.life(workflowID)
+	life := s.pastOf(workflowID)
 	life.made++
 	s.items[workflowID] = append(s.items[workflowID], &feed.Item{
 		WorkflowID: workflowID,
@@ -119,7 +119,7 @@ func (s *source) write(workflowID, name string) {
 // stamp moves a workflow's head. The test holds mu.
 func (s *source) stamp(workflowID string) {
 	s.heads[workflowID] = max(feed.Cursor(time.Now().UnixMicro()), s.heads[workflowID]+1)
-	s.life(workflowID)
+	s.pastOf(workflowID)
 }
 
 // commit is add with its notification.
@@ -290,7 +290,7 @@ func (s *source) Heads(ctx context.Context, workflowIDs []string) (map[string]fe
 	err := s.run(ctx, query{op: opHeads, ids: workflowIDs}, func() {
 		for _, id := range workflowIDs {
 			if head, ok := s.heads[id]; ok {
-				heads[id] = feed.Head{At: head, Born: s.lives[id].born, Erased: s.lives[id].mark}
+				heads[id] = feed.Head{At: head, Born: s.pasts[id].born, Erased: s.pasts[id].mark}
 			}
 		}
 	})

@@ -191,7 +191,7 @@ func TestAnItemThatIsOlderThanItsHistoryIsGivenOnce(t *testing.T) {
 		src := newSource()
 		src.messages("w", 3)
 		src.mu.Lock()
-		src.life("w").born = src.heads["w"] + 1
+		src.pastOf("w").born = src.heads["w"] + 1
 		src.mu.Unlock()
 		f := run(t, src, feed.Config{Sweep: time.Second})
 		s := follow(t, f, feed.Options{From: all("w"), Idle: time.Minute})

@@ -28,7 +28,7 @@ func TestASlowSubscriptionFallsBackToPagesAndReturnsToTheTail(t *testing.T) {
 			src.messages("w", 1)
 			requireSame(t, numbered("w", n, n), catchUp(t, s))
 		}
-		require.Equal(t, pages, f.Stats().PageReads, "a subscription that keeps up lives on the tail")
+		require.Equal(t, pages, f.Stats().PageReads, "a subscription that keeps up pasts on the tail")
 	})
 }
 

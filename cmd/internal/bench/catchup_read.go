@@ -118,7 +118,7 @@ func (a *restAnswer) result(items int) error {
 	case !bytes.HasSuffix(a.end, []byte("true}\n")):
 		return fmt.Errorf("the answer ends with %q, so not all are there", a.end)
 	case a.items != items:
-		return fmt.Errorf("%d items have come; %d are there", a.items, items)
+		return fmt.Errorf("received %d items of %d", a.items, items)
 	}
 	return nil
 }
@@ -204,9 +204,9 @@ func (c *orderCheck) take(stamp int64) {
 func (c *orderCheck) result(items int) error {
 	switch {
 	case c.disorder:
-		return errors.New("items have come out of order")
+		return errors.New("items arrived out of order")
 	case c.items != items:
-		return fmt.Errorf("%d items have come; %d are there", c.items, items)
+		return fmt.Errorf("received %d items of %d", c.items, items)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestLargeBodiesAreReadBackCompletelyInEveryWay(t *testing.T) {
 		_, err := read(h.long)
 		require.NoError(t, err, name)
 		_, err = read(h.long + 1)
-		require.ErrorContains(t, err, "20 items have come; 21 are there", name)
+		require.ErrorContains(t, err, "received 20 items of 21", name)
 	}
 }
 

@@ -75,7 +75,7 @@ func (w *world) pass(s disturbance, networks []*network, probe func(context.Cont
 func overDatabase(s disturbance) func(*world) {
 	return func(w *world) {
 		for range rounds(1, 2) {
-			before, deaf := w.logged("listener lost"), w.logged("no notification was received")
+			before, silent := w.logged("listener lost"), w.logged("no notification was received")
 			var networks []*network
 			for _, r := range w.replicas {
 				networks = append(networks, r.database)
@@ -93,7 +93,7 @@ func overDatabase(s disturbance) func(*world) {
 				until(w.t, "the listeners are lost", func() bool { return w.logged("listener lost") >= before+len(networks) })
 			}
 			if *long && s.hold {
-				require.GreaterOrEqual(w.t, w.logged("no notification was received"), deaf+len(networks))
+				require.GreaterOrEqual(w.t, w.logged("no notification was received"), silent+len(networks))
 			}
 			w.awaitHealthy()
 		}

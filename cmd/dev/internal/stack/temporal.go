@@ -47,7 +47,7 @@ func (s *Stack) newTemporal(data string) (*temporal, error) {
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.TemporalPort)))
 	if err != nil {
-		return nil, fmt.Errorf("--temporal-port %d cannot be had (choose another, 0 for a free one, or say with "+
+		return nil, fmt.Errorf("--temporal-port %d is not available (choose another, 0 for a free one, or say with "+
 			"--temporal-address which server to use): %w", s.TemporalPort, err)
 	}
 	defer func() { _ = listener.Close() }()

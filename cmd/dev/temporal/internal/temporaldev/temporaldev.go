@@ -151,7 +151,7 @@ func choosePorts(wanted int) (ports, error) {
 	}
 	listener, err := net.Listen("tcp", address(wanted))
 	if err != nil && wanted != 0 {
-		return ports{}, fmt.Errorf("port %d of %s cannot be had (choose another with --port, 0 for a free one): %w",
+		return ports{}, fmt.Errorf("port %d of %s is not available (choose another with --port, 0 for a free one): %w",
 			wanted, host, err)
 	}
 	if err != nil {
