@@ -42,7 +42,7 @@ func (l List) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("items[%d]: %w", i, err)
 		}
-		elements[i] = element{Type: item.item().Kind().Name(), Item: text}
+		elements[i] = element{Type: db.KindOf(item.item()).Name(), Item: text}
 	}
 	return json.Marshal(elements)
 }

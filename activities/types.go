@@ -32,7 +32,7 @@ func (m Message) item() db.Item {
 // unknown field is left out, with a warning. The message is required, and may be empty.
 func (m *Message) UnmarshalJSON(text []byte) error {
 	type plain Message
-	m.input = decode(text, (*plain)(m), db.Message{}.Kind())
+	m.input = decode(text, (*plain)(m), db.KindOf(db.Message{}))
 	return nil
 }
 
@@ -53,7 +53,7 @@ func (l Log) item() db.Item {
 // UnmarshalJSON decodes as that of Message does.
 func (l *Log) UnmarshalJSON(text []byte) error {
 	type plain Log
-	l.input = decode(text, (*plain)(l), db.Log{}.Kind())
+	l.input = decode(text, (*plain)(l), db.KindOf(db.Log{}))
 	return nil
 }
 
@@ -74,7 +74,7 @@ func (s Stat) item() db.Item {
 // UnmarshalJSON decodes as that of Message does. One of the two numbers is required.
 func (s *Stat) UnmarshalJSON(text []byte) error {
 	type plain Stat
-	s.input = decode(text, (*plain)(s), db.Stat{}.Kind())
+	s.input = decode(text, (*plain)(s), db.KindOf(db.Stat{}))
 	return nil
 }
 
@@ -96,7 +96,7 @@ func (p Progress) item() db.Item {
 // UnmarshalJSON decodes as that of Message does. The progress is required.
 func (p *Progress) UnmarshalJSON(text []byte) error {
 	type plain Progress
-	p.input = decode(text, (*plain)(p), db.Progress{}.Kind())
+	p.input = decode(text, (*plain)(p), db.KindOf(db.Progress{}))
 	return nil
 }
 

@@ -57,12 +57,12 @@ func plan(rows []row) []statement {
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.workflowID, b.workflowID) })
 	var statements []statement
 	for len(rows) > 0 {
-		kind := rows[0].Kind()
+		kind := rows[0].kind()
 		var taken statement
 		left := rows[:0]
 		for i, r := range rows {
 			blocked := len(left) > 0 && left[len(left)-1].workflowID == r.workflowID
-			if i > 0 && (blocked || r.Kind() != kind) {
+			if i > 0 && (blocked || r.kind() != kind) {
 				left = append(left, r)
 			} else {
 				taken = append(taken, r)

@@ -28,8 +28,13 @@ func (k *Kind) body(row *dbsqlc.AfterRow) []byte {
 	b := make([]byte, 0, room)
 	for i := range k.columns {
 		c := &k.columns[i]
+		if c.sparse && (c.slot <= text5 && c.slot.text(row) == "" || c.slot == number2 && row.Number2 == 0) {
+			continue
+		}
 		b = append(b, c.begin...)
 		switch {
+		case c.cast == "boolean":
+			b = append(b, "true"...)
 		case c.slot <= text5:
 			b = appendText(b, c.slot.text(row))
 		case c.slot == number1:

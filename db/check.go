@@ -71,7 +71,7 @@ func (c *checker) key(k key) {
 	}
 	c.text("workflowId", k.workflowID, maxWorkflowID)
 	c.text("id", k.id, maxID)
-	c.value("metadata", k.metadata)
+	c.value("metadata", k.metadata, maxMetadata)
 }
 
 // checked returns the items as rows, or an [InvalidItemError].
@@ -84,9 +84,9 @@ func checked(items []Item) ([]row, error) {
 	rows := make([]row, len(items))
 	for i, item := range items {
 		if item == nil || reflect.ValueOf(item).Kind() == reflect.Pointer && reflect.ValueOf(item).IsNil() {
-			return nil, &InvalidItemError{Index: i, Field: "item", Reason: "is nil; a Message, Log, Stat or Progress is accepted"}
+			return nil, &InvalidItemError{Index: i, Field: "item", Reason: "is nil; an item of this package is accepted"}
 		}
-		k, kind := item.key(), item.Kind()
+		k, kind := item.key(), item.kind()
 		if k.id == "" {
 			k.id = newID(kind.prefix)
 		}

@@ -77,7 +77,7 @@ var notes = newKind[Note]("note", "notes", "note_", []string{"note"},
 	value("source", json2, func(n Note) json.RawMessage { return n.Source }),
 )
 
-func (Note) Kind() *Kind { return notes }
+func (Note) kind() *Kind { return notes }
 
 func (n Note) key() key { return key{n.WorkflowID, n.ID, n.Metadata} }
 

@@ -2,14 +2,14 @@ package db
 
 import "encoding/json"
 
-// Item is what can be appended to a workflow's feed: a [Message], [Log], [Stat] or [Progress]. Its JSON names are those
+// Item is what can be appended to a workflow's feed: a [Message], [Log], [Stat], [Progress], [Delta] or [Tool]. Its JSON names are those
 // that clients see.
 //
 // In each of them WorkflowID is 1 to 1,000 bytes; ID is at most 200 bytes and unique among the workflow's items of the
 // type, and an empty one is replaced by a new unique one; Metadata is any JSON value of at most 64 KiB, or nil. Texts
 // are UTF-8 without NUL, labels (role, status, level) at most 1,000 bytes and bodies (message, result) at most 1 MiB.
 type Item interface {
-	Kind() *Kind
+	kind() *Kind
 	key() key
 	// with returns the item, as a value and not a pointer, with the given ids.
 	with(workflowID, id string) Item
@@ -23,7 +23,7 @@ func WithDefaults(item Item, workflowID string, makeID func() string) (with Item
 		workflowID = k.workflowID
 	}
 	if k.id == "" {
-		k.id = item.Kind().prefix + makeID()
+		k.id = item.kind().prefix + makeID()
 	}
 	return item.with(workflowID, k.id), k.id
 }
@@ -45,4 +45,4 @@ type row struct {
 }
 
 // bytes is the size of the row's body and metadata.
-func (r row) bytes() int { return r.Kind().size(r.Item) + len(r.metadata) }
+func (r row) bytes() int { return r.kind().size(r.Item) + len(r.metadata) }

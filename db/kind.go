@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 
 	"chatfeed/db/internal/dbsqlc"
@@ -12,7 +13,7 @@ import (
 
 // kinds are the types of item. A further one is a file such as log.go, its line here, a table under chatfeed.make_feed_table
 // in a migration, and a message of its name in the proto file.
-var kinds = []*Kind{messages, logs, stats, progress}
+var kinds = []*Kind{messages, logs, stats, progress, deltas, tools}
 
 // Kind is a type of item: its name, its fields, and how PostgreSQL stores them.
 type Kind struct {
@@ -39,8 +40,11 @@ func newKind[T Item](name, table, prefix string, needs []string, columns ...colu
 // Kinds returns the types of item. They are the package's own and never change.
 func Kinds() []*Kind { return kinds }
 
-// kindOf returns the kind of a name, or nil for one of a later schema.
-func kindOf(name string) *Kind {
+// KindOf returns an item's kind.
+func KindOf(item Item) *Kind { return item.kind() }
+
+// kindNamed returns the kind of a name, or nil for one of a later schema.
+func kindNamed(name string) *Kind {
 	for _, k := range kinds {
 		if k.name == name {
 			return k
@@ -108,6 +112,7 @@ type column struct {
 	name       string // in the table
 	cast       string // its type
 	slot       slot
+	sparse     bool                 // left out of the JSON where it is empty or false
 	begin      string               // what stands before its value in JSON
 	missing    string               // what to say where its field is not there and has to be
 	constraint string               // the name of the table's check of it
@@ -136,6 +141,53 @@ func label[T Item](field string, at slot, otherwise string, of func(T) string) c
 	})
 	c.constraint, c.bound = "label_length", fmt.Sprintf("at most %d bytes are accepted", maxLabel)
 	c.check = func(k *checker, item Item) { k.text(field, of(item.(T)), maxLabel) }
+	return c
+}
+
+// limited is a text of so many bytes at the most.
+func limited[T Item](field string, at slot, most int, of func(T) string) column {
+	c := textual(field, at, of)
+	c.constraint, c.bound = c.name+"_length", fmt.Sprintf("at most %d bytes are accepted", most)
+	c.check = func(k *checker, item Item) { k.text(field, of(item.(T)), most) }
+	return c
+}
+
+// required is a text that may not be empty.
+func required(c column) column {
+	check := c.check
+	c.check = func(k *checker, item Item) {
+		if c.values([]row{{Item: item}}).([]string)[0] == "" {
+			k.fail(c.field, "is empty; a text is required")
+		}
+		check(k, item)
+	}
+	return c
+}
+
+// oneOf is one of these texts.
+func oneOf[T Item](field string, at slot, of func(T) string, texts ...string) column {
+	c := textual(field, at, of)
+	accepted := "accepted are " + strings.Join(texts, ", ")
+	c.constraint, c.bound = c.name+"_known", accepted
+	c.check = func(k *checker, item Item) {
+		if text := of(item.(T)); !slices.Contains(texts, text) {
+			k.fail(field, "is %q; %s", text, accepted)
+		}
+	}
+	return c
+}
+
+// flag is a field that is left out where it is false.
+func flag[T Item](field string, at slot, of func(T) bool) column {
+	return column{
+		field: field, name: columnName(field), cast: "boolean", slot: at, sparse: true,
+		check: func(*checker, Item) {}, values: collect(of),
+	}
+}
+
+// sparse is a text that is left out of the JSON where it is empty, as clients of today do not expect it.
+func sparse(c column) column {
+	c.sparse = true
 	return c
 }
 
@@ -169,15 +221,22 @@ func numeric[T Item](field string, at slot, cast string, least, most float64, ac
 	}
 }
 
-// value is a JSON value, or nil, that clients can decode, of at most 64 KiB.
+// maxValue is how long a JSON value of an item may be.
+const maxValue = 256 << 10
+
+// value is a JSON value, or nil, that clients can decode. In an item it is one deeper than metadata is.
 func value[T Item](field string, at slot, of func(T) json.RawMessage) column {
 	name := columnName(field)
 	return column{
 		field: field, name: name, cast: "jsonb", slot: at, missing: "is missing; any JSON value is accepted",
 		constraint: name + "_decodable", bound: undecodable,
 		values: collect(func(item T) []byte { return of(item) }),
-		check:  func(k *checker, item Item) { k.value(field, of(item.(T))) },
-		size:   func(item Item) int { return len(of(item.(T))) },
+		check: func(k *checker, item Item) {
+			if json := of(item.(T)); len(json) > 0 {
+				k.value(field, slices.Concat([]byte("["), json, []byte("]")), maxValue+2)
+			}
+		},
+		size: func(item Item) int { return len(of(item.(T))) },
 	}
 }
 

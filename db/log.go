@@ -16,8 +16,7 @@ var logs = newKind[Log]("log", "logs", "log_", []string{"message"},
 	long("message", text1, func(l Log) string { return l.Message }),
 )
 
-// Kind implements [Item].
-func (Log) Kind() *Kind { return logs }
+func (Log) kind() *Kind { return logs }
 
 func (l Log) key() key { return key{l.WorkflowID, l.ID, l.Metadata} }
 

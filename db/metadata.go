@@ -18,11 +18,11 @@ const undecodable = "cannot be decoded by every client; JSON nested at most 32 d
 
 // value checks that a JSON value can be stored and that every client can decode it. The schema has the same rule in
 // chatfeed.decodable.
-func (c *checker) value(field string, value json.RawMessage) {
+func (c *checker) value(field string, value json.RawMessage, most int) {
 	switch {
 	case value == nil:
-	case len(value) > maxMetadata:
-		c.fail(field, "is %d bytes long; at most %d bytes are accepted", len(value), maxMetadata)
+	case len(value) > most:
+		c.fail(field, "is %d bytes long; at most %d bytes are accepted", len(value), most)
 	case !json.Valid(value) || !utf8.Valid(value):
 		c.fail(field, "is not valid JSON; any JSON value is accepted")
 	case !decodable(value):

@@ -60,7 +60,7 @@ returning workflow_id, id`, k.table, names.String(), values.String(), arrays.Str
 func (p *pipeline) insert(statements []statement) {
 	p.written = make(map[rowKey]bool)
 	for i, s := range statements {
-		k := s[0].Kind()
+		k := s[0].kind()
 		workflows, ids, metadata := make([]string, len(s)), make([]string, len(s)), make([]string, len(s))
 		for j, r := range s {
 			workflows[j], ids[j], metadata[j] = r.workflowID, r.id, r.metadata

@@ -9,6 +9,7 @@ type Progress struct {
 	Progress   float64         `json:"progress"` // per cent, 0 to 100
 	Status     string          `json:"status,omitempty"`
 	Result     string          `json:"result,omitempty"`
+	Final      bool            `json:"final,omitempty"` // nothing can be written to the workflow after this
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
 }
 
@@ -16,10 +17,10 @@ var progress = newKind[Progress]("progress", "progress", "prog_", []string{"prog
 	number("progress", number1, 0, 100, "a number from 0 to 100", func(p Progress) float64 { return p.Progress }),
 	label("status", text2, "", func(p Progress) string { return p.Status }),
 	long("result", text1, func(p Progress) string { return p.Result }),
+	flag("final", number2, func(p Progress) bool { return p.Final }),
 )
 
-// Kind implements [Item].
-func (Progress) Kind() *Kind { return progress }
+func (Progress) kind() *Kind { return progress }
 
 func (p Progress) key() key { return key{p.WorkflowID, p.ID, p.Metadata} }
 

@@ -166,7 +166,7 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 		item.WorkflowID = at[row.Position-1].WorkflowID
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
 		item.Metadata = row.Metadata
-		if k := kindOf(row.Type); k != nil { // otherwise it is of a later schema
+		if k := kindNamed(row.Type); k != nil { // otherwise it is of a later schema
 			item.Body = k.body(row)
 		}
 		row.Text1 = ""                                                  // release a long text that is no longer needed

@@ -19,8 +19,7 @@ var stats = newKind[Stat]("stat", "stats", "stat_", []string{"processingTime", "
 	whole("tokenCount", number2, func(s Stat) int64 { return s.TokenCount }),
 )
 
-// Kind implements [Item].
-func (Stat) Kind() *Kind { return stats }
+func (Stat) kind() *Kind { return stats }
 
 func (s Stat) key() key { return key{s.WorkflowID, s.ID, s.Metadata} }
 

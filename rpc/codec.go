@@ -141,14 +141,20 @@ func (jsonCodec) Unmarshal(b []byte, message any) error {
 	return decodeJSON(b, m)
 }
 
-// decodeJSON decodes in a goroutine of its own. It needs a deep stack, which a stream would keep as long as it is open.
-func decodeJSON(b []byte, m proto.Message) (err error) {
+// decodeJSON decodes in a goroutine of its own, because it needs a deep stack.
+func decodeJSON(b []byte, m proto.Message) error {
+	return onOwnStack(func() error { return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m) })
+}
+
+// onOwnStack calls f in another goroutine and waits for it. A stack that has grown stays large: a stream would keep 8 KiB as
+// long as it is open, for what it did at its start.
+func onOwnStack(f func() error) (err error) {
 	var panicked any
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		defer func() { panicked = recover() }()
-		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m)
+		err = f()
 	}()
 	<-done
 	if panicked != nil {

@@ -27,7 +27,7 @@ func (s *feedService) Subscribe(
 	}
 	conn := stream.Conn()
 	disableBuffering(conn.ResponseHeader())
-	if err := conn.Send(nil); err != nil { // the headers, before anything that may take long
+	if err := onOwnStack(func() error { return conn.Send(nil) }); err != nil { // the headers, before anything that may take long
 		return public(ctx, s.Log, err)
 	}
 	return public(ctx, s.Log, s.pump(ctx, q, subscribeForm, func(func() []start) (func(feed.Batch) error, error) {

@@ -343,6 +343,8 @@ type Item struct {
 	//	*Item_Log
 	//	*Item_Stat
 	//	*Item_Progress
+	//	*Item_Delta
+	//	*Item_Tool
 	Item isItem_Item `protobuf_oneof:"item"`
 	// The parts of the item that cannot be put on the wire and are left out: "metadata", or the name of the body, such as
 	// "message". Such are JSON nested more than 32 deep, numbers that a double does not keep, and what is neither UTF-8 nor
@@ -453,6 +455,24 @@ func (x *Item) GetProgress() *Progress {
 	return nil
 }
 
+func (x *Item) GetDelta() *Delta {
+	if x != nil {
+		if x, ok := x.Item.(*Item_Delta); ok {
+			return x.Delta
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetTool() *Tool {
+	if x != nil {
+		if x, ok := x.Item.(*Item_Tool); ok {
+			return x.Tool
+		}
+	}
+	return nil
+}
+
 func (x *Item) GetOmitted() []string {
 	if x != nil {
 		return x.Omitted
@@ -480,6 +500,14 @@ type Item_Progress struct {
 	Progress *Progress `protobuf:"bytes,8,opt,name=progress,proto3,oneof"`
 }
 
+type Item_Delta struct {
+	Delta *Delta `protobuf:"bytes,10,opt,name=delta,proto3,oneof"`
+}
+
+type Item_Tool struct {
+	Tool *Tool `protobuf:"bytes,11,opt,name=tool,proto3,oneof"`
+}
+
 func (*Item_Message) isItem_Item() {}
 
 func (*Item_Log) isItem_Item() {}
@@ -488,12 +516,19 @@ func (*Item_Stat) isItem_Item() {}
 
 func (*Item_Progress) isItem_Item() {}
 
+func (*Item_Delta) isItem_Item() {}
+
+func (*Item_Tool) isItem_Item() {}
+
 // Message is something said in the chat.
 type Message struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Message       string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
-	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
-	Status        string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Message string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Role    string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Status  string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// The id of the first version of a message of which this is another version: it takes that one's place, and that of every
+	// version between. With the status "deleted" it takes the place and is not shown. Empty in a message that is no edit.
+	Replaces      string `protobuf:"bytes,4,opt,name=replaces,proto3" json:"replaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -545,6 +580,13 @@ func (x *Message) GetRole() string {
 func (x *Message) GetStatus() string {
 	if x != nil {
 		return x.Status
+	}
+	return ""
+}
+
+func (x *Message) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
 	}
 	return ""
 }
@@ -660,9 +702,11 @@ func (x *Stat) GetTokenCount() int32 {
 type Progress struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Per cent, 0 to 100.
-	Progress      float64 `protobuf:"fixed64,1,opt,name=progress,proto3" json:"progress,omitempty"`
-	Status        string  `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
-	Result        string  `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	Progress float64 `protobuf:"fixed64,1,opt,name=progress,proto3" json:"progress,omitempty"`
+	Status   string  `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	Result   string  `protobuf:"bytes,3,opt,name=result,proto3" json:"result,omitempty"`
+	// The workflow is closed: nothing can be written after this item.
+	Final         bool `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -718,6 +762,200 @@ func (x *Progress) GetResult() string {
 	return ""
 }
 
+func (x *Progress) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+// Delta is a piece of a message that is being written. A client keeps a text for each part; a delta adds to it where it begins,
+// and what overlaps is the same text. The message with the id message_id takes the place of all of it.
+type Delta struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	MessageId string                 `protobuf:"bytes,1,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// Which attempt of an activity has written it, from 1. The first delta of a higher attempt begins the message anew; those of
+	// lower ones are ignored from then on.
+	Attempt int32 `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// The parts of a message are shown in the order of their numbers, from 0.
+	Part int32 `protobuf:"varint,3,opt,name=part,proto3" json:"part,omitempty"`
+	// What the part is: "text", "reasoning", "tool-input" or another.
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Where in the part it begins, in Unicode code points.
+	At            int32  `protobuf:"varint,5,opt,name=at,proto3" json:"at,omitempty"`
+	Delta         string `protobuf:"bytes,6,opt,name=delta,proto3" json:"delta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delta) Reset() {
+	*x = Delta{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delta) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delta) ProtoMessage() {}
+
+func (x *Delta) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delta.ProtoReflect.Descriptor instead.
+func (*Delta) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Delta) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *Delta) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Delta) GetPart() int32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *Delta) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Delta) GetAt() int32 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Delta) GetDelta() string {
+	if x != nil {
+		return x.Delta
+	}
+	return ""
+}
+
+// Tool is a state of a call of a tool. The latest one is the call's state.
+type Tool struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	CallId string                 `protobuf:"bytes,1,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	// The message that the call is a part of, or empty.
+	MessageId string `protobuf:"bytes,2,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// The tool's.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// input-available, approval-requested, approval-responded, output-available, output-error or output-denied.
+	State         string          `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	Input         *structpb.Value `protobuf:"bytes,5,opt,name=input,proto3" json:"input,omitempty"`
+	Output        *structpb.Value `protobuf:"bytes,6,opt,name=output,proto3" json:"output,omitempty"`
+	Error         string          `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tool) Reset() {
+	*x = Tool{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tool) ProtoMessage() {}
+
+func (x *Tool) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tool.ProtoReflect.Descriptor instead.
+func (*Tool) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Tool) GetCallId() string {
+	if x != nil {
+		return x.CallId
+	}
+	return ""
+}
+
+func (x *Tool) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *Tool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Tool) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Tool) GetInput() *structpb.Value {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *Tool) GetOutput() *structpb.Value {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *Tool) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 type GetChatDataRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1,000 bytes.
@@ -741,7 +979,7 @@ type GetChatDataRequest struct {
 
 func (x *GetChatDataRequest) Reset() {
 	*x = GetChatDataRequest{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[9]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +991,7 @@ func (x *GetChatDataRequest) String() string {
 func (*GetChatDataRequest) ProtoMessage() {}
 
 func (x *GetChatDataRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[9]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +1004,7 @@ func (x *GetChatDataRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatDataRequest.ProtoReflect.Descriptor instead.
 func (*GetChatDataRequest) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{9}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetChatDataRequest) GetWorkflowId() string {
@@ -831,7 +1069,7 @@ type GetChatDataResponse struct {
 
 func (x *GetChatDataResponse) Reset() {
 	*x = GetChatDataResponse{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[10]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +1081,7 @@ func (x *GetChatDataResponse) String() string {
 func (*GetChatDataResponse) ProtoMessage() {}
 
 func (x *GetChatDataResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[10]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +1094,7 @@ func (x *GetChatDataResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetChatDataResponse.ProtoReflect.Descriptor instead.
 func (*GetChatDataResponse) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{10}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetChatDataResponse) GetItems() []*Item {
@@ -885,7 +1123,7 @@ type ListWorkflowsRequest struct {
 
 func (x *ListWorkflowsRequest) Reset() {
 	*x = ListWorkflowsRequest{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[11]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1135,7 @@ func (x *ListWorkflowsRequest) String() string {
 func (*ListWorkflowsRequest) ProtoMessage() {}
 
 func (x *ListWorkflowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[11]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1148,7 @@ func (x *ListWorkflowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkflowsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkflowsRequest) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{11}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListWorkflowsRequest) GetPageSize() int32 {
@@ -939,7 +1177,7 @@ type ListWorkflowsResponse struct {
 
 func (x *ListWorkflowsResponse) Reset() {
 	*x = ListWorkflowsResponse{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[12]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -951,7 +1189,7 @@ func (x *ListWorkflowsResponse) String() string {
 func (*ListWorkflowsResponse) ProtoMessage() {}
 
 func (x *ListWorkflowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[12]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -964,7 +1202,7 @@ func (x *ListWorkflowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkflowsResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkflowsResponse) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{12}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListWorkflowsResponse) GetWorkflows() []*Workflow {
@@ -995,7 +1233,7 @@ type Workflow struct {
 
 func (x *Workflow) Reset() {
 	*x = Workflow{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[13]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1007,7 +1245,7 @@ func (x *Workflow) String() string {
 func (*Workflow) ProtoMessage() {}
 
 func (x *Workflow) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[13]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1020,7 +1258,7 @@ func (x *Workflow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workflow.ProtoReflect.Descriptor instead.
 func (*Workflow) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{13}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Workflow) GetId() string {
@@ -1071,7 +1309,7 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"\x02id\x18\x03 \x01(\tR\x02id\x12:\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"_createdAt\"\xff\x02\n" +
+	"_createdAt\"\xd4\x03\n" +
 	"\x04Item\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x0e\n" +
@@ -1083,24 +1321,46 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"\amessage\x18\x05 \x01(\v2\x14.chatfeed.v1.MessageH\x00R\amessage\x12$\n" +
 	"\x03log\x18\x06 \x01(\v2\x10.chatfeed.v1.LogH\x00R\x03log\x12'\n" +
 	"\x04stat\x18\a \x01(\v2\x11.chatfeed.v1.StatH\x00R\x04stat\x123\n" +
-	"\bprogress\x18\b \x01(\v2\x15.chatfeed.v1.ProgressH\x00R\bprogress\x12\x18\n" +
+	"\bprogress\x18\b \x01(\v2\x15.chatfeed.v1.ProgressH\x00R\bprogress\x12*\n" +
+	"\x05delta\x18\n" +
+	" \x01(\v2\x12.chatfeed.v1.DeltaH\x00R\x05delta\x12'\n" +
+	"\x04tool\x18\v \x01(\v2\x11.chatfeed.v1.ToolH\x00R\x04tool\x12\x18\n" +
 	"\aomitted\x18\t \x03(\tR\aomittedB\x06\n" +
-	"\x04item\"O\n" +
+	"\x04item\"k\n" +
 	"\aMessage\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\tR\x06status\"5\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12\x1a\n" +
+	"\breplaces\x18\x04 \x01(\tR\breplaces\"5\n" +
 	"\x03Log\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"P\n" +
 	"\x04Stat\x12'\n" +
 	"\x0fprocessing_time\x18\x01 \x01(\x01R\x0eprocessingTime\x12\x1f\n" +
 	"\vtoken_count\x18\x02 \x01(\x05R\n" +
-	"tokenCount\"V\n" +
+	"tokenCount\"l\n" +
 	"\bProgress\x12\x1a\n" +
 	"\bprogress\x18\x01 \x01(\x01R\bprogress\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
-	"\x06result\x18\x03 \x01(\tR\x06result\"\x8a\x02\n" +
+	"\x06result\x18\x03 \x01(\tR\x06result\x12\x14\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\x8e\x01\n" +
+	"\x05Delta\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x01 \x01(\tR\tmessageId\x12\x18\n" +
+	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x12\n" +
+	"\x04part\x18\x03 \x01(\x05R\x04part\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02at\x18\x05 \x01(\x05R\x02at\x12\x14\n" +
+	"\x05delta\x18\x06 \x01(\tR\x05delta\"\xdc\x01\n" +
+	"\x04Tool\x12\x17\n" +
+	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x02 \x01(\tR\tmessageId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12,\n" +
+	"\x05input\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\x05input\x12.\n" +
+	"\x06output\x18\x06 \x01(\v2\x16.google.protobuf.ValueR\x06output\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\x8a\x02\n" +
 	"\x12GetChatDataRequest\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x120\n" +
@@ -1143,7 +1403,7 @@ func file_chatfeed_v1_feed_proto_rawDescGZIP() []byte {
 	return file_chatfeed_v1_feed_proto_rawDescData
 }
 
-var file_chatfeed_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_chatfeed_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_chatfeed_v1_feed_proto_goTypes = []any{
 	(*SubscribeRequest)(nil),      // 0: chatfeed.v1.SubscribeRequest
 	(*Cursor)(nil),                // 1: chatfeed.v1.Cursor
@@ -1154,44 +1414,50 @@ var file_chatfeed_v1_feed_proto_goTypes = []any{
 	(*Log)(nil),                   // 6: chatfeed.v1.Log
 	(*Stat)(nil),                  // 7: chatfeed.v1.Stat
 	(*Progress)(nil),              // 8: chatfeed.v1.Progress
-	(*GetChatDataRequest)(nil),    // 9: chatfeed.v1.GetChatDataRequest
-	(*GetChatDataResponse)(nil),   // 10: chatfeed.v1.GetChatDataResponse
-	(*ListWorkflowsRequest)(nil),  // 11: chatfeed.v1.ListWorkflowsRequest
-	(*ListWorkflowsResponse)(nil), // 12: chatfeed.v1.ListWorkflowsResponse
-	(*Workflow)(nil),              // 13: chatfeed.v1.Workflow
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 15: google.protobuf.Value
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*Delta)(nil),                 // 9: chatfeed.v1.Delta
+	(*Tool)(nil),                  // 10: chatfeed.v1.Tool
+	(*GetChatDataRequest)(nil),    // 11: chatfeed.v1.GetChatDataRequest
+	(*GetChatDataResponse)(nil),   // 12: chatfeed.v1.GetChatDataResponse
+	(*ListWorkflowsRequest)(nil),  // 13: chatfeed.v1.ListWorkflowsRequest
+	(*ListWorkflowsResponse)(nil), // 14: chatfeed.v1.ListWorkflowsResponse
+	(*Workflow)(nil),              // 15: chatfeed.v1.Workflow
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 17: google.protobuf.Value
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
 }
 var file_chatfeed_v1_feed_proto_depIdxs = []int32{
 	1,  // 0: chatfeed.v1.SubscribeRequest.cursors:type_name -> chatfeed.v1.Cursor
-	14, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
+	16, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
 	4,  // 2: chatfeed.v1.SubscribeResponse.items:type_name -> chatfeed.v1.Item
 	3,  // 3: chatfeed.v1.SubscribeResponse.gone:type_name -> chatfeed.v1.Gone
-	14, // 4: chatfeed.v1.Gone.created_at:type_name -> google.protobuf.Timestamp
-	14, // 5: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
-	15, // 6: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
+	16, // 4: chatfeed.v1.Gone.created_at:type_name -> google.protobuf.Timestamp
+	16, // 5: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
+	17, // 6: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
 	5,  // 7: chatfeed.v1.Item.message:type_name -> chatfeed.v1.Message
 	6,  // 8: chatfeed.v1.Item.log:type_name -> chatfeed.v1.Log
 	7,  // 9: chatfeed.v1.Item.stat:type_name -> chatfeed.v1.Stat
 	8,  // 10: chatfeed.v1.Item.progress:type_name -> chatfeed.v1.Progress
-	14, // 11: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
-	14, // 12: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
-	16, // 13: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
-	4,  // 14: chatfeed.v1.GetChatDataResponse.items:type_name -> chatfeed.v1.Item
-	13, // 15: chatfeed.v1.ListWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
-	14, // 16: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
-	0,  // 17: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
-	9,  // 18: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
-	11, // 19: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
-	2,  // 20: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
-	10, // 21: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
-	12, // 22: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	9,  // 11: chatfeed.v1.Item.delta:type_name -> chatfeed.v1.Delta
+	10, // 12: chatfeed.v1.Item.tool:type_name -> chatfeed.v1.Tool
+	17, // 13: chatfeed.v1.Tool.input:type_name -> google.protobuf.Value
+	17, // 14: chatfeed.v1.Tool.output:type_name -> google.protobuf.Value
+	16, // 15: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
+	16, // 16: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
+	18, // 17: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
+	4,  // 18: chatfeed.v1.GetChatDataResponse.items:type_name -> chatfeed.v1.Item
+	15, // 19: chatfeed.v1.ListWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
+	16, // 20: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
+	0,  // 21: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
+	11, // 22: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
+	13, // 23: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
+	2,  // 24: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
+	12, // 25: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
+	14, // 26: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
+	24, // [24:27] is the sub-list for method output_type
+	21, // [21:24] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_chatfeed_v1_feed_proto_init() }
@@ -1208,6 +1474,8 @@ func file_chatfeed_v1_feed_proto_init() {
 		(*Item_Log)(nil),
 		(*Item_Stat)(nil),
 		(*Item_Progress)(nil),
+		(*Item_Delta)(nil),
+		(*Item_Tool)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1215,7 +1483,7 @@ func file_chatfeed_v1_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatfeed_v1_feed_proto_rawDesc), len(file_chatfeed_v1_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,5 +1,6 @@
 // Command rename gives the modules of this working copy another path, for hosting them: as "chatfeed" they cannot be fetched.
-// It changes module files, imports and the configuration of the linter and buf, and nothing that clients or databases see. Run it at the top of the working copy, and generate code after it.
+// It changes module files, imports and the configuration of the linter and buf, and nothing that clients or databases see.
+// Run it at the top of the working copy, and generate code after it.
 package main
 
 import (

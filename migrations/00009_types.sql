@@ -46,10 +46,9 @@ drop function chatfeed.body(text, text, text, text, double precision, integer);
 -- Makes the views anew without the branches of a table, if any, and with these, if any.
 -- +goose StatementBegin
 create function chatfeed.change_views(dropped text, entry text, item text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set quote_all_identifiers = off as $$
 declare
     changed record;
-    tables text[];
 begin
     for changed in values ('entries', entry), ('items', item) loop
         execute format('create or replace view chatfeed.%I as ', changed.column1) || (
@@ -58,12 +57,32 @@ begin
                 with ordinality b (branch, place)
             where trim(branch, E' \n') <> '' and rtrim(branch, E' \n') not like '% FROM chatfeed.' || quote_ident(dropped));
     end loop;
-    select array_agg(t.tgrelid::regclass::text order by t.tgrelid) into tables
-    from pg_trigger t where t.tgname = 'stamp' and t.tgfoid = 'chatfeed.stamp()'::regprocedure and t.tgrelid::regclass::text <> format('chatfeed.%I', dropped);
-    execute 'create or replace view chatfeed.stamps as '
-        || (select string_agg('select workflow_id, "_createdAt" from ' || t, ' union all ') from unnest(tables) t);
-    execute 'create or replace view chatfeed.writers as '
-        || (select string_agg('select workflow_id, "_createdAt", xmin as writer from ' || t, ' union all ') from unnest(tables) t);
+end
+$$;
+-- +goose StatementEnd
+
+-- Makes the views of stamps anew, of all tables that have the trigger.
+-- +goose StatementBegin
+create function chatfeed.change_stamps() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    tab regclass;
+    bit text;
+    stamps text[];
+    bits text[];
+    writers text[];
+begin
+    for tab, bit in
+        select t.tgrelid::regclass, split_part(encode(t.tgargs, 'escape'), chr(92), 1) from pg_trigger t
+        where t.tgname = 'stamp' and t.tgfoid = 'chatfeed.stamp()'::regprocedure order by t.tgrelid
+    loop
+        stamps := stamps || format('select workflow_id, "_createdAt" from %s', tab);
+        bits := bits || format('select workflow_id, "_createdAt", %s as bit from %s', bit, tab);
+        writers := writers || format('select workflow_id, "_createdAt", xmin as writer from %s', tab);
+    end loop;
+    execute 'create or replace view chatfeed.stamps as ' || array_to_string(stamps, ' union all ');
+    execute 'create or replace view chatfeed.stamps_by_type as ' || array_to_string(bits, ' union all ');
+    execute 'create or replace view chatfeed.writers as ' || array_to_string(writers, ' union all ');
 end
 $$;
 -- +goose StatementEnd
@@ -89,12 +108,37 @@ begin
 end
 $$;
 -- +goose StatementEnd
-revoke execute on function chatfeed.check_key(), chatfeed.change_views(text, text, text) from public;
+revoke execute on function chatfeed.check_key(), chatfeed.change_views(text, text, text), chatfeed.change_stamps() from public;
+
+-- Puts a table into the views, or changes how it stands there. The body is what people see in the view items, an expression
+-- that makes JSON; the other arguments are the columns, or expressions of them, of which the server makes the same.
+-- +goose StatementBegin
+create function chatfeed.read_type(
+    name text, type text, body text,
+    text1 text default 'null', text2 text default 'null', text3 text default 'null', text4 text default 'null', text5 text default 'null',
+    number1 text default 'null', number2 text default 'null', number3 text default 'null',
+    json1 text default 'null', json2 text default 'null'
+) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    bytes text;
+begin
+    select string_agg(format(' + coalesce(%s(%s), 0)', f, value), '') into bytes
+    from unnest(array['octet_length', 'octet_length', 'octet_length', 'octet_length', 'octet_length', 'pg_column_size', 'pg_column_size', 'pg_column_size', 'pg_column_size', 'pg_column_size'],
+        array[text1, text2, text3, text4, text5, number1, number2, number3, json1, json2]) b (f, value)
+    where value <> 'null';
+    perform chatfeed.change_views(name,
+        format('select workflow_id, "_createdAt", %L as type, id collate "default" as id, metadata, coalesce(pg_column_size(metadata), 0)%s as bytes,
+            %s as text1, %s as text2, %s as text3, (%s)::double precision as number1, (%s)::integer as number2,
+            %s as text4, %s as text5, (%s)::integer as number3, (%s)::jsonb as json1, (%s)::jsonb as json2 from chatfeed.%I',
+            type, bytes, text1, text2, text3, number1, number2, text4, text5, number3, json1, json2, name),
+        format('select workflow_id, "_createdAt", %L as type, id collate "default" as id, %s as body, metadata from chatfeed.%I', type, body, name));
+end
+$$;
+-- +goose StatementEnd
 
 -- Makes a type of item of a table with the columns workflow_id, id, "_createdAt" and metadata: ordered, announced, immutable,
--- erased with its workflow, and read with all others. What else its columns may hold, the table says. The body is what people
--- see in the view items, an expression that makes JSON; the other arguments are the columns, or expressions of them, of which
--- the server makes the same.
+-- erased with its workflow, and read with all others: see read_type. What else its columns may hold, the table says.
 drop function chatfeed.make_feed_table(text, text);
 -- +goose StatementBegin
 create function chatfeed.make_feed_table(
@@ -105,14 +149,15 @@ create function chatfeed.make_feed_table(
 ) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    bytes text;
+    bit constant integer := 2 * max(split_part(encode(t.tgargs, 'escape'), chr(92), 1)::integer)
+        from pg_trigger t where t.tgname = 'stamp' and t.tgfoid = 'chatfeed.stamp()'::regprocedure;
 begin
     execute format('alter table chatfeed.%I add primary key (workflow_id, id), alter metadata set storage external', name);
     execute format('create index %I on chatfeed.%I (workflow_id, "_createdAt")', name || '_in_order', name);
     execute format('create trigger check_key before insert or update on chatfeed.%I
         for each row execute function chatfeed.check_key()', name);
     execute format('create trigger stamp before insert on chatfeed.%I
-        for each row execute function chatfeed.stamp()', name);
+        for each row execute function chatfeed.stamp(%L)', name, bit);
     execute format('create trigger announce after insert on chatfeed.%I
         referencing new table as inserted for each statement execute function chatfeed.announce()', name);
     execute format('create trigger refuse_update before update on chatfeed.%I
@@ -120,15 +165,8 @@ begin
     execute format('create trigger %I after delete on chatfeed.workflows
         for each row execute function chatfeed.erase_items(%L)', 'erase_' || name, name);
     perform chatfeed.record_erasures_of(name, type);
-    select string_agg(format(' + coalesce(%s(%s), 0)', f, value), '') into bytes
-    from unnest(array['octet_length', 'octet_length', 'octet_length', 'octet_length', 'octet_length', 'pg_column_size', 'pg_column_size', 'pg_column_size', 'pg_column_size', 'pg_column_size'],
-        array[text1, text2, text3, text4, text5, number1, number2, number3, json1, json2]) b (f, value)
-    where value <> 'null';
-    perform chatfeed.change_views('',
-        format('select workflow_id, "_createdAt", %L as type, id, metadata, coalesce(pg_column_size(metadata), 0)%s,
-            %s, %s, %s, (%s)::double precision, (%s)::integer, %s, %s, (%s)::integer, (%s)::jsonb, (%s)::jsonb from chatfeed.%I',
-            type, bytes, text1, text2, text3, number1, number2, text4, text5, number3, json1, json2, name),
-        format('select workflow_id, "_createdAt", %L as type, id, %s as body, metadata from chatfeed.%I', type, body, name));
+    perform chatfeed.change_stamps();
+    perform chatfeed.read_type(name, type, body, text1, text2, text3, text4, text5, number1, number2, number3, json1, json2);
 end
 $$;
 -- +goose StatementEnd
@@ -139,19 +177,24 @@ create function chatfeed.drop_feed_table(dropped text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     perform chatfeed.change_views(dropped, '', '');
+    execute format('drop trigger stamp on chatfeed.%I', dropped);
+    perform chatfeed.change_stamps();
     execute format('drop trigger %I on chatfeed.workflows', 'erase_' || dropped);
     execute format('drop table chatfeed.%I', dropped);
 end
 $$;
 -- +goose StatementEnd
-revoke execute on function chatfeed.make_feed_table(text, text, text, text, text, text, text, text, text, text, text, text, text), chatfeed.drop_feed_table(text) from public;
+revoke execute on function chatfeed.make_feed_table(text, text, text, text, text, text, text, text, text, text, text, text, text),
+    chatfeed.read_type(text, text, text, text, text, text, text, text, text, text, text, text, text), chatfeed.drop_feed_table(text) from public;
 
 -- +goose Down
 set local search_path = pg_catalog, pg_temp;
 
 drop function chatfeed.drop_feed_table(text);
 drop function chatfeed.make_feed_table(text, text, text, text, text, text, text, text, text, text, text, text, text);
+drop function chatfeed.read_type(text, text, text, text, text, text, text, text, text, text, text, text, text);
 drop function chatfeed.change_views(text, text, text);
+drop function chatfeed.change_stamps();
 drop function chatfeed.check_key();
 -- +goose StatementBegin
 create function chatfeed.make_feed_table(name text, type text) returns void
