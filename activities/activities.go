@@ -2,14 +2,14 @@
 // calls them.
 //
 // They are called by name with JSON, so a workflow in any language can use them; [Register] puts them on a worker, the
-// user's own or that of "chatfeed worker". Temporal runs an activity at least once; the rows are written once all the
-// same, since an item without an id gets one that is made of the workflow, the run, the activity and the item's place,
-// and is the same in every attempt. One case is beyond that: a local activity that waits longer for its next attempt than
-// its workflow task lasts is another activity to the SDK from then on, and writes its items again. Give such items ids.
+// user's own or that of "chatfeed worker". Temporal runs an activity at least once, but the rows are written only
+// once: an item without an id gets one that is derived from the workflow, the run, the activity and the item's index, and is
+// the same in every attempt. There is one exception: a local activity whose next attempt comes after its workflow task has
+// ended is a new activity to the SDK, and writes its items again. Give such items ids.
 //
 // Input that can never be recorded fails with a non-retryable application error of type [InvalidItem] that names the
-// field. Any other error, such as a database that is away or that refuses the worker's role, is left to the activity's
-// retry policy, and says in words what has to be done.
+// field. Any other error, such as an unavailable database or one that refuses the worker's role, is left to the activity's
+// retry policy; its text says what has to be done.
 package activities
 
 import (
@@ -38,7 +38,7 @@ const (
 	RecordItems    = "RecordItems"
 )
 
-// TaskQueue is where "chatfeed worker" serves the activities unless it is told otherwise.
+// TaskQueue is the default task queue of "chatfeed worker".
 const TaskQueue = "chatfeed"
 
 // InvalidItem is the type of the application error for input that can never be recorded.
@@ -47,16 +47,16 @@ const InvalidItem = "InvalidItem"
 // Recorded says which items an activity has recorded.
 type Recorded struct {
 	IDs []string `json:"ids"` // in the order of the input
-	// Already are those of the ids that the workflow had before; their items were left as they were. That is usual when an
-	// activity is tried again.
+	// Already lists those of the ids that the workflow already had; their items were left unchanged. That is normal when an
+	// activity is retried.
 	Already []string `json:"already,omitempty"`
-	// Warning says that a first attempt has found ids that were there already, so that items may be missing, or that fields
-	// were left out which this version does not know: the workflow may be newer than its worker.
+	// Warning says that a first attempt found its ids in use, so that items may be missing, or that fields were left out
+	// that this version does not know: the workflow may be newer than its worker.
 	Warning string `json:"warning,omitempty"`
 }
 
-// Writer appends items, all or none, and returns when they are durable what has become of each, in the order of the items;
-// [db.Writer] is one.
+// Writer appends items, all or none, and returns the result for each, in their order, when they are durable; [db.Writer]
+// implements it.
 type Writer interface {
 	Write(ctx context.Context, items ...db.Item) ([]db.Written, error)
 }
@@ -76,12 +76,12 @@ func Register(registry worker.ActivityRegistry, w Writer) {
 }
 
 type recorder struct {
-	writer Writer
-	alarms alarms
+	writer   Writer
+	problems logLimiter
 }
 
 func (r *recorder) writeOne(ctx context.Context, item Item) (Recorded, error) {
-	// What came as JSON is never zero; what the caller of a local activity gives may be.
+	// Decoded JSON is never zero; the argument of a local activity may be.
 	if reflect.ValueOf(item).IsZero() && !activity.GetInfo(ctx).IsLocalActivity {
 		return Recorded{}, refuse(errors.New("input: is missing; accepted is an object"))
 	}
@@ -98,13 +98,13 @@ func (r *recorder) writeAll(ctx context.Context, list List) (Recorded, error) {
 	case list.err != nil:
 		return Recorded{}, refuse(list.err)
 	case list.items == nil:
-		return Recorded{}, refuse(errNoList("is missing"))
+		return Recorded{}, refuse(errNotAList("is missing"))
 	}
 	recorded, err := r.record(ctx, list.items)
 	var bad *db.InvalidItemError
 	if errors.As(err, &bad) {
 		at := fmt.Sprintf("items[%d].item.", bad.Index)
-		if bad.Index < 0 { // it is the call as a whole
+		if bad.Index < 0 { // the call as a whole
 			at = ""
 		}
 		return Recorded{}, refuse(fmt.Errorf("%s%s: %s", at, bad.Field, bad.Reason))
@@ -118,7 +118,7 @@ func (r *recorder) record(ctx context.Context, items []Item) (Recorded, error) {
 	recorded := Recorded{IDs: make([]string, len(items))}
 	complete := make([]db.Item, len(items))
 	for i, item := range items {
-		if isNil(item) { // as only a local activity's may be, since they are not decoded
+		if isNil(item) { // only in a local activity, whose arguments are not decoded
 			return Recorded{}, &db.InvalidItemError{Index: i, Field: "item", Reason: "is nil; a Message, Log, Stat or Progress is accepted"}
 		}
 		if err := item.state().invalid(i); err != nil {
@@ -134,16 +134,16 @@ func (r *recorder) record(ctx context.Context, items []Item) (Recorded, error) {
 	case db.Refused(err):
 		return Recorded{}, refuse(err)
 	case err != nil:
-		return Recorded{}, r.passing(ctx, len(items), err)
+		return Recorded{}, r.retryable(ctx, len(items), err)
 	}
 	for _, w := range written {
 		if w.Already {
 			recorded.Already = append(recorded.Already, w.ID)
 		}
 	}
-	// A local activity may have run before in a workflow task that was lost, without its attempts being counted.
+	// A local activity may have run before, in a workflow task that was lost; such attempts are not counted.
 	if len(recorded.Already) > 0 && info.Attempt == 1 && !info.IsLocalActivity {
-		recorded.Warning = fmt.Sprintf("%d of %d items were not written: their ids were there before the first attempt. "+
+		recorded.Warning = fmt.Sprintf("%d of %d items were not written: their ids existed before the first attempt. "+
 			"Either something else has used these ids, or the activity was reset.", len(recorded.Already), len(items))
 		activity.GetLogger(ctx).Warn(recorded.Warning, "ids", recorded.Already)
 	}
@@ -153,7 +153,7 @@ func (r *recorder) record(ctx context.Context, items []Item) (Recorded, error) {
 	return recorded, nil
 }
 
-// ignored says which fields of the items were left out, and has the worker's log say so, too.
+// ignored returns a text with the fields of the items that were left out, and logs it.
 func (r *recorder) ignored(ctx context.Context, items []Item) string {
 	var fields []string
 	for _, item := range items {
@@ -163,11 +163,11 @@ func (r *recorder) ignored(ctx context.Context, items []Item) string {
 		return ""
 	}
 	slices.Sort(fields)
-	words := fmt.Sprintf("Fields that this version does not know were left out: %s.", strings.Join(slices.Compact(fields), ", "))
-	if r.alarms.due("fields that are not known", time.Now()) {
-		activity.GetLogger(ctx).Warn(words + " The workflow may be newer than this worker.")
+	message := fmt.Sprintf("Fields that this version does not know were left out: %s.", strings.Join(slices.Compact(fields), ", "))
+	if r.problems.due("unknown fields", time.Now()) {
+		activity.GetLogger(ctx).Warn(message + " The workflow may be newer than this worker.")
 	}
-	return words
+	return message
 }
 
 func refuse(err error) error {

@@ -69,7 +69,7 @@ func recordAll(ctx workflow.Context) ([]string, error) {
 	return ids, nil
 }
 
-func TestEveryActivityRecordsOnceHoweverOftenItIsTried(t *testing.T) {
+func TestEveryActivityRecordsOnceWhateverTheNumberOfAttempts(t *testing.T) {
 	t.Parallel()
 	writer, pool := newWriter(t, dbtest.URL(t))
 	var suite testsuite.WorkflowTestSuite
@@ -99,11 +99,11 @@ func TestEveryActivityRecordsOnceHoweverOftenItIsTried(t *testing.T) {
 	require.Equal(t, "done", other)
 }
 
-func TestInputThatCanNeverBeRecordedIsNotTriedAgainAndNamesTheField(t *testing.T) {
+func TestInvalidInputIsNotRetriedAndNamesTheField(t *testing.T) {
 	t.Parallel()
 	writer, pool := newWriter(t, dbtest.URL(t))
 	for _, test := range []struct{ name, input, want string }{
-		{"RecordMessage", `{"mesage": "typo"}`, `message: is missing; a string is accepted, also an empty one; ["mesage"] is no field of this item; accepted are workflowId, id, role, message, status, metadata`},
+		{"RecordMessage", `{"mesage": "typo"}`, `message: is missing; a string is accepted, also an empty one; ["mesage"] is not a field of this item; accepted are workflowId, id, role, message, status, metadata`},
 		{"RecordMessage", `{"message": 7}`, "message: is a JSON number; accepted is a string"},
 		{"RecordMessage", `{"message": "a\u0000b"}`, "message: contains a NUL byte"},
 		{"RecordMessage", `{"message": "x", "workflowId": "` + strings.Repeat("w", 1001) + `"}`, "workflowId: is 1001 bytes long; at most 1000"},
@@ -118,10 +118,10 @@ func TestInputThatCanNeverBeRecordedIsNotTriedAgainAndNamesTheField(t *testing.T
 		{"RecordProgress", `{"progress": "half"}`, "progress: is a JSON string; accepted is a number"},
 		{"RecordItems", `[{"type": "video", "item": {}}]`, `items[0].type: "video" is no type of item; accepted are message, log, stat, progress`},
 		{"RecordItems", `[{"type": "log", "item": {"message": "good"}}, {"type": "progress", "item": {"progress": 200}}]`, "items[1].item.progress: is 200"},
-		{"RecordItems", `[{"type": "log", "item": {"text": "x"}}]`, "items[0].item.message: is missing; a string is accepted, also an empty one; [\"text\"] is no field of this item"},
+		{"RecordItems", `[{"type": "log", "item": {"text": "x"}}]`, "items[0].item.message: is missing; a string is accepted, also an empty one; [\"text\"] is not a field of this item"},
 		{"RecordItems", `[{"type": "log"}]`, "items[0].item: is missing"},
 		{"RecordItems", `[{"kind": "log"}]`, "items[0].type: \"\" is no type of item"},
-		{"RecordItems", `{"type": "log"}`, "input: is no list; accepted is a list of"},
+		{"RecordItems", `{"type": "log"}`, "input: is not a list; accepted is a list of"},
 		{"RecordItems", `null`, "input: is null; accepted is a list of"},
 		{"RecordItems", `[null]`, "items[0]: is null; accepted is"},
 		{"RecordItems", `[{"type": "log", "item": null}]`, "items[0].item: is null; a JSON object is accepted"},
@@ -174,7 +174,7 @@ func TestWithoutAnInputNothingIsRecorded(t *testing.T) {
 	require.Zero(t, n)
 }
 
-func TestWhatIsEmptyButGivenIsRecorded(t *testing.T) {
+func TestEmptyValuesAreRecorded(t *testing.T) {
 	t.Parallel()
 	writer, pool := newWriter(t, dbtest.URL(t))
 	call := func(ctx workflow.Context) error {
@@ -212,7 +212,7 @@ func TestWhatIsEmptyButGivenIsRecorded(t *testing.T) {
 	require.Equal(t, 9, n)
 }
 
-func TestADatabaseThatIsAwayIsLeftToTheRetryPolicy(t *testing.T) {
+func TestAnUnavailableDatabaseIsLeftToTheRetryPolicy(t *testing.T) {
 	t.Parallel()
 	writer, _ := newWriter(t, "postgres://nobody@127.0.0.1:1/none?sslmode=disable")
 	var suite testsuite.WorkflowTestSuite
@@ -255,8 +255,8 @@ func TestDifferentActivitiesRecordDifferentItems(t *testing.T) {
 	require.Equal(t, 3, n)
 }
 
-// A workflow may be newer than its worker, and must not wait for ever for it.
-func TestAFieldThatIsNotKnownIsLeftOutWithAWarning(t *testing.T) {
+// A workflow may be newer than its worker, and must not wait for a newer worker.
+func TestAnUnknownFieldIsLeftOutWithAWarning(t *testing.T) {
 	t.Parallel()
 	writer, pool := newWriter(t, dbtest.URL(t))
 	for name, input := range map[string]string{

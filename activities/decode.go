@@ -13,17 +13,17 @@ import (
 	"chatfeed/db"
 )
 
-// input is what is known of the JSON that an item was decoded from. It is zero of an item that was not.
+// input is the result of decoding an item from JSON. It is zero for an item that was not decoded.
 type input struct {
-	decoded       bool // so that what was decoded is never Go's zero
+	decoded       bool // so that a decoded item is never the zero value
 	field, reason string
-	ignored       []string // fields that this version does not know
-	accepted      string   // those that it knows
+	ignored       []string // unknown fields
+	accepted      string   // the known fields
 }
 
 func (in input) state() input { return in }
 
-// invalid returns what was wrong, or nil.
+// invalid returns the error, or nil.
 func (in input) invalid(index int) error {
 	if in.field == "" {
 		return nil
@@ -31,7 +31,7 @@ func (in input) invalid(index int) error {
 	return &db.InvalidItemError{Index: index, Field: in.field, Reason: in.reason}
 }
 
-// decode decodes an item of a kind. A field that the type does not have is not wrong, as the workflow may be newer than its worker.
+// decode decodes an item of a kind. An unknown field is not an error, because the workflow may be newer than its worker.
 func decode(text []byte, into any, kind *db.Kind) input {
 	in := input{decoded: true}
 	if isNull(text) {
@@ -42,7 +42,7 @@ func decode(text []byte, into any, kind *db.Kind) input {
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case err == nil:
-		in.sort(text, reflect.TypeOf(into).Elem(), kind)
+		in.checkFields(text, reflect.TypeOf(into).Elem(), kind)
 	case errors.As(err, &mismatch) && mismatch.Field != "":
 		in.field, in.reason = mismatch.Field, fmt.Sprintf("is a JSON %s; accepted is %s", mismatch.Value, jsonType(mismatch.Type))
 	case errors.As(err, &mismatch):
@@ -55,9 +55,9 @@ func decode(text []byte, into any, kind *db.Kind) input {
 	return in
 }
 
-// sort notes which fields of an object the type has and which it does not have, and what is wrong where none is there of
-// those that the kind needs, or each is null. The first is the one that is named.
-func (in *input) sort(text []byte, t reflect.Type, kind *db.Kind) {
+// checkFields records the known and the unknown fields of an object, and an error if the fields that the kind needs are all
+// missing or null. The error names the first of them.
+func (in *input) checkFields(text []byte, t reflect.Type, kind *db.Kind) {
 	var accepted []string
 	for i := range t.NumField() {
 		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
@@ -66,7 +66,7 @@ func (in *input) sort(text []byte, t reflect.Type, kind *db.Kind) {
 	}
 	in.accepted = strings.Join(accepted, ", ")
 	var has map[string]json.RawMessage
-	_ = json.Unmarshal(text, &has) // it has been decoded
+	_ = json.Unmarshal(text, &has) // cannot fail: it was decoded before
 	for _, name := range slices.Sorted(maps.Keys(has)) {
 		if !slices.ContainsFunc(accepted, func(field string) bool { return strings.EqualFold(field, name) }) {
 			in.ignored = append(in.ignored, name)
@@ -74,14 +74,14 @@ func (in *input) sort(text []byte, t reflect.Type, kind *db.Kind) {
 	}
 	fields, missing := kind.Needs()
 	for name, value := range has {
-		known := func(field string) bool { return strings.EqualFold(field, name) } // as encoding/json takes it
+		known := func(field string) bool { return strings.EqualFold(field, name) } // as in encoding/json
 		if slices.ContainsFunc(fields, known) && string(value) != "null" {
 			return
 		}
 	}
 	in.field, in.reason = fields[0], missing
-	if len(in.ignored) > 0 { // perhaps it is misspelt
-		in.reason += fmt.Sprintf("; %q is no field of this item; accepted are %s", in.ignored, in.accepted)
+	if len(in.ignored) > 0 { // it may be misspelt
+		in.reason += fmt.Sprintf("; %q is not a field of this item; accepted are %s", in.ignored, in.accepted)
 	}
 }
 

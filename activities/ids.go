@@ -8,17 +8,17 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// deriveID makes an id that is the same in every attempt of an activity and differs from that of any other: 128 bits of
-// a SHA-256.
+// deriveID derives an id that is the same in every attempt of an activity and differs between activities: 128 bits of a
+// SHA-256.
 //
-// An activity id is unique among the pending activities of a run only: a workflow that gives it itself may use it again
-// when the activity has ended. The time at which the activity was scheduled tells the two apart. It is that of the event
-// in the workflow's history, in nanoseconds, which all attempts share. The number of that event would do, but is only in
-// the task token, whose form is the server's own and which differs between attempts. A reset of the workflow makes a run
-// with an id of its own, and so does each start of an activity without a workflow.
+// An activity id is unique only among the pending activities of a run: a workflow that sets it may reuse it when the
+// activity has ended. The time at which the activity was scheduled distinguishes the two. It is the time of the event in the
+// workflow's history, in nanoseconds, and the same for all attempts. The number of that event would be better, but is only
+// in the task token, whose format is internal to the server and which differs between attempts. A reset of the workflow
+// creates a run with a new id, and so does each start of an activity without a workflow.
 //
-// The scheduled time of a local activity is when its worker got to it, so it is not part of the id. It is not needed
-// either: the SDK counts local activities, apart from the others, and takes no id for them.
+// The scheduled time of a local activity is when its worker started it, so it is not part of the id. It is not needed: the
+// SDK numbers local activities separately, and their ids cannot be set.
 func deriveID(info activity.Info, index int) string {
 	var scheduled int64
 	if !info.IsLocalActivity && info.ActivityRunID == "" {

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-func TestAnIDIsOfOneScheduledActivityAndOneItem(t *testing.T) {
+func TestAnIDIsUniqueToOneScheduledActivityAndOneItem(t *testing.T) {
 	t.Parallel()
 	scheduled := time.Unix(1_700_000_000, 1)
 	one := activity.Info{
@@ -56,9 +56,9 @@ func TestAnIDIsOfOneScheduledActivityAndOneItem(t *testing.T) {
 	require.Len(t, ids, 10)
 }
 
-func TestAnAlarmIsGivenOncePerMinuteForEachReason(t *testing.T) {
+func TestAProblemIsLoggedOncePerMinuteForEachReason(t *testing.T) {
 	t.Parallel()
-	var a alarms
+	var a logLimiter
 	start := time.Now()
 	require.True(t, a.due("one", start))
 	require.False(t, a.due("one", start.Add(time.Second)))

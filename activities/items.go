@@ -13,15 +13,15 @@ import (
 // List is the input of RecordItems. In JSON it is a list of {"type": "message", "item": {...}} and so on, the form in
 // which clients see items.
 type List struct {
-	items []Item // nil means that there is no list, not even an empty one
-	err   error  // what was wrong with the JSON
+	items []Item // nil means that there is no list; an empty list is not nil
+	err   error  // the error of the JSON
 }
 
 // Items makes the input of RecordItems.
 func Items(items ...Item) List { return List{items: append([]Item{}, items...)} }
 
-// errNoList says that the input is no list.
-func errNoList(is string) error {
+// errNotAList is the error for an input that is not a list.
+func errNotAList(is string) error {
 	return fmt.Errorf(`input: %s; accepted is a list of {"type": ..., "item": ...}`, is)
 }
 
@@ -47,17 +47,17 @@ func (l List) MarshalJSON() ([]byte, error) {
 	return json.Marshal(elements)
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It never fails, since the SDK would have the activity retried for it; the
-// activity reports what is wrong.
+// UnmarshalJSON implements [json.Unmarshaler]. It never fails, because the SDK would then retry the activity; the
+// activity reports the error instead.
 func (l *List) UnmarshalJSON(text []byte) error {
 	*l = List{}
 	var elements []json.RawMessage
 	switch {
 	case isNull(text):
-		l.err = errNoList("is null")
+		l.err = errNotAList("is null")
 		return nil
 	case json.Unmarshal(text, &elements) != nil:
-		l.err = errNoList("is no list")
+		l.err = errNotAList("is not a list")
 		return nil
 	}
 	l.items = make([]Item, 0, len(elements))
@@ -78,7 +78,7 @@ func decodeElement(text []byte) (Item, error) {
 	case isNull(text):
 		return nil, fmt.Errorf(`: is null; accepted is {"type": ..., "item": ...}`)
 	case json.Unmarshal(text, &e) != nil:
-		return nil, fmt.Errorf(`: is no item; accepted is {"type": ..., "item": ...}`)
+		return nil, fmt.Errorf(`: is not an item; accepted is {"type": ..., "item": ...}`)
 	}
 	var names []string
 	for _, kind := range db.Kinds() {

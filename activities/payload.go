@@ -5,19 +5,19 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// tooLarge is how many bytes of a payload Temporal may refuse: its limit is 2 MiB (limit.blobSize.error), for all arguments
-// of a call together.
-const tooLarge = 3 << 19
+// compressFrom is the size in bytes from which payloads are compressed: Temporal's limit is 2 MiB (limit.blobSize.error), for
+// all arguments of a call together.
+const compressFrom = 3 << 19
 
-// DataConverter returns the SDK's default data converter, which also compresses what is too large for Temporal. JSON makes
-// up to six bytes of one, so a message of half a megabyte may be such: of "<", or of control characters. The client that
-// starts and signals workflows, and the workers, need it; any other payload is as everybody's.
+// DataConverter returns the SDK's default data converter, extended to compress payloads that may be too large for Temporal.
+// JSON escapes one byte, such as "<" or a control character, by up to six, so half a megabyte of text may be too large. The
+// client that starts and signals workflows, and the workers, need it; smaller payloads are encoded as usual.
 func DataConverter() converter.DataConverter {
 	return converter.NewCodecDataConverter(converter.GetDefaultDataConverter(),
 		largeOnly{converter.NewZlibCodec(converter.ZlibCodecOptions{})})
 }
 
-// largeOnly leaves payloads as they are that Temporal takes.
+// largeOnly does not change payloads that Temporal accepts.
 type largeOnly struct{ converter.PayloadCodec }
 
 // Encode implements [converter.PayloadCodec].
@@ -25,7 +25,7 @@ func (c largeOnly) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, er
 	encoded := make([]*commonpb.Payload, len(payloads))
 	for i, p := range payloads {
 		encoded[i] = p
-		if p.Size() < tooLarge {
+		if p.Size() < compressFrom {
 			continue
 		}
 		one, err := c.PayloadCodec.Encode([]*commonpb.Payload{p})

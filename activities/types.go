@@ -28,8 +28,8 @@ func (m Message) item() db.Item {
 	return db.Message{WorkflowID: m.WorkflowID, ID: m.ID, Role: m.Role, Message: m.Message, Status: m.Status, Metadata: m.Metadata}
 }
 
-// UnmarshalJSON never fails; what is wrong is reported when the item is recorded, as the SDK would have the activity retried
-// for it. A field that it does not know is left out, with a warning. The message has to be there, and may be empty.
+// UnmarshalJSON never fails, because the SDK would then retry the activity; an error is reported when the item is recorded. An
+// unknown field is left out, with a warning. The message is required, and may be empty.
 func (m *Message) UnmarshalJSON(text []byte) error {
 	type plain Message
 	m.input = decode(text, (*plain)(m), db.KindOf(db.Message{}))
@@ -71,7 +71,7 @@ func (s Stat) item() db.Item {
 	return db.Stat{WorkflowID: s.WorkflowID, ID: s.ID, ProcessingTime: s.ProcessingTime, TokenCount: s.TokenCount, Metadata: s.Metadata}
 }
 
-// UnmarshalJSON decodes as that of Message does. One of the two numbers has to be there.
+// UnmarshalJSON decodes as that of Message does. One of the two numbers is required.
 func (s *Stat) UnmarshalJSON(text []byte) error {
 	type plain Stat
 	s.input = decode(text, (*plain)(s), db.KindOf(db.Stat{}))
@@ -93,7 +93,7 @@ func (p Progress) item() db.Item {
 	return db.Progress{WorkflowID: p.WorkflowID, ID: p.ID, Progress: p.Progress, Status: p.Status, Result: p.Result, Metadata: p.Metadata}
 }
 
-// UnmarshalJSON decodes as that of Message does. The progress has to be there.
+// UnmarshalJSON decodes as that of Message does. The progress is required.
 func (p *Progress) UnmarshalJSON(text []byte) error {
 	type plain Progress
 	p.input = decode(text, (*plain)(p), db.KindOf(db.Progress{}))

@@ -12,23 +12,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Written says what has become of one item.
+// Written is the result of writing one item.
 type Written struct {
 	ID      string
-	Already bool // the workflow had an item of this type and ID before, which was left as it was
+	Already bool // the workflow already had an item of this type and ID, which was left unchanged
 }
 
-// Append writes items in the caller's transaction, so that they become visible with whatever else it writes, or not at
-// all, and returns what has become of each, in their order. The items of one workflow keep the order in which they are
-// given. An item whose ID the workflow already has is left as it was, so Append may be repeated after a failure whose
-// outcome is unknown.
+// Append writes items in the caller's transaction, so that they become visible together with its other writes, or
+// not at all. It returns the result for each item, in their order. The items of one workflow keep the given order. An item
+// whose ID the workflow already has is left unchanged, so Append may be repeated after a failure with an unknown outcome.
 //
-// From here until the transaction ends, other writers of the same workflows wait: append last, and commit soon. A
-// transaction that appends more than once should do so in the order of the workflow ids, or it may deadlock with
-// another and fail with SQLSTATE 40P01. Where the transaction is repeatable read or serializable, the items are stamped up
-// to a tenth of a second ahead of the clock, as its snapshot does not show what it must come after.
+// From the call until the transaction ends, other writers of the same workflows wait: append last, and commit soon. A
+// transaction that appends more than once should do so in the order of the workflow ids, or it may deadlock with another
+// and fail with SQLSTATE 40P01. In a repeatable read or serializable transaction, items are stamped up to a tenth of a
+// second ahead of the clock, because the snapshot does not show which stamps they must come after.
 //
-// An [InvalidItemError] leaves the transaction usable; any other error is PostgreSQL's and has ended it.
+// An [InvalidItemError] leaves the transaction usable; any other error comes from PostgreSQL and has aborted it.
 func Append(ctx context.Context, tx pgx.Tx, items ...Item) ([]Written, error) {
 	rows, err := checked(items)
 	if err != nil || len(rows) == 0 {
@@ -44,15 +43,15 @@ func Append(ctx context.Context, tx pgx.Tx, items ...Item) ([]Written, error) {
 		return nil, fmt.Errorf("append: %w", explain(err))
 	}
 	written := make([]Written, len(items))
-	p.report(statements, func(place int, id string, already bool) { written[place] = Written{id, already} })
+	p.report(statements, func(index int, id string, already bool) { written[index] = Written{id, already} })
 	return written, nil
 }
 
-// statement is a run of rows of one type, which one insert writes.
+// statement is rows of one type, which one insert writes.
 type statement []row
 
-// plan orders rows by workflow, so that locks are always taken in one order, and puts them into few statements. The
-// rows of one workflow keep their order: a statement takes from each workflow what it can without overtaking.
+// plan orders rows by workflow, so that locks are always taken in the same order, and groups them into few statements. The
+// rows of one workflow keep their order: a statement takes from each workflow only rows that overtake none.
 func plan(rows []row) []statement {
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, func(a, b row) int { return cmp.Compare(a.workflowID, b.workflowID) })
@@ -75,14 +74,14 @@ func plan(rows []row) []statement {
 	return statements
 }
 
-// names returns the workflows of rows in order, as a JSON array: what a transaction of several statements locks first.
+// names returns the workflows of rows in order, as a JSON array. A transaction of several statements locks them first.
 func names(rows []row) string {
 	workflows := make([]string, len(rows))
 	for i, r := range rows {
 		workflows[i] = r.workflowID
 	}
 	slices.Sort(workflows)
-	text, _ := json.Marshal(slices.Compact(workflows)) // strings always can be
+	text, _ := json.Marshal(slices.Compact(workflows)) // cannot fail for strings
 	return string(text)
 }
 

@@ -131,7 +131,7 @@ func TestAFieldThatCannotBeStoredIsNamed(t *testing.T) {
 	require.Empty(t, column(ctx, t, pool, `select id from chatfeed.items`), "nor has what stood beside it been written")
 }
 
-func TestTheTablesRefuseWhatOtherProgramsMustNotWrite(t *testing.T) {
+func TestTheTablesRefuseInvalidRowsOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -154,7 +154,7 @@ func TestTheTablesRefuseWhatOtherProgramsMustNotWrite(t *testing.T) {
 	require.Equal(t, []string{"first"}, column(ctx, t, pool, `select message from chatfeed.messages`))
 }
 
-func TestTheStampOverridesTheWriterAndOutrunsAClockThatStepsBack(t *testing.T) {
+func TestTheStampOverridesTheWriterAndGrowsWhenTheClockStepsBack(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)

@@ -15,7 +15,7 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// hold opens a transaction of somebody else's that has written to workflows and does not end. release ends it.
+// hold opens another transaction that has written to workflows and stays open until release is called.
 func hold(ctx context.Context, t *testing.T, pool *pgxpool.Pool, workflows ...string) (release func()) {
 	t.Helper()
 	tx, err := pool.Begin(ctx)
@@ -30,7 +30,7 @@ func hold(ctx context.Context, t *testing.T, pool *pgxpool.Pool, workflows ...st
 	return release
 }
 
-// The writes to workflows that somebody else's transaction has locked wait, and no others; and what they wait in holds no
+// Only writes to workflows that another transaction has locked wait, and while they wait they hold no
 // lock that others need.
 func TestABlockedWorkflowDelaysNoOther(t *testing.T) {
 	t.Parallel()
@@ -49,7 +49,7 @@ func TestABlockedWorkflowDelaysNoOther(t *testing.T) {
 			blocked <- failure(writer.Write(ctx, itemOf(0, workflow, "waits"), itemOf(1, "beside_"+workflow, "waits")))
 		}()
 	}
-	require.Eventually(t, func() bool { return writer.Apart() == len(held) }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return writer.Blocked() == len(held) }, 20*time.Second, time.Millisecond)
 
 	// Unrelated workflows of one call, of many callers, and of those that a blocked write names beside the held one.
 	var slowest time.Duration
@@ -69,11 +69,11 @@ func TestABlockedWorkflowDelaysNoOther(t *testing.T) {
 		require.NoError(t, <-blocked)
 	}
 	require.Len(t, column(ctx, t, pool, `select id from chatfeed.items where id = 'waits'`), 2*len(held))
-	require.Eventually(t, func() bool { return writer.Apart() == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return writer.Blocked() == 0 }, 20*time.Second, time.Millisecond)
 }
 
 // While a workflow is blocked its writes keep their order, and join groups again afterwards.
-func TestWritesThatWaitApartKeepTheirOrder(t *testing.T) {
+func TestBlockedWritesKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -84,8 +84,8 @@ func TestWritesThatWaitApartKeepTheirOrder(t *testing.T) {
 		written, err := writer.Enqueue(itemOf(i%4, "wf", fmt.Sprintf("%02d", i)))
 		require.NoError(t, err)
 		waiting = append(waiting, written)
-		if i == 0 { // so that no flusher has any of the others
-			require.Eventually(t, func() bool { return writer.Apart() > 0 }, 20*time.Second, time.Millisecond)
+		if i == 0 { // so that no flusher has taken any of the others
+			require.Eventually(t, func() bool { return writer.Blocked() > 0 }, 20*time.Second, time.Millisecond)
 		}
 	}
 	release()
@@ -97,8 +97,8 @@ func TestWritesThatWaitApartKeepTheirOrder(t *testing.T) {
 	require.Len(t, ids, 20)
 }
 
-// What waits apart can be withdrawn, and is part of what Close writes.
-func TestAWriteThatWaitsApartCanBeGivenUp(t *testing.T) {
+// Blocked writes can be cancelled, and Close writes them.
+func TestABlockedWriteCanBeCancelled(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -106,7 +106,7 @@ func TestAWriteThatWaitsApartCanBeGivenUp(t *testing.T) {
 	writer := newWriter(t, pool)
 	first, err := writer.Enqueue(itemOf(0, "wf", "first"))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return writer.Apart() == 1 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return writer.Blocked() == 1 }, 20*time.Second, time.Millisecond)
 	impatient, giveUp := context.WithCancel(ctx)
 	gone := make(chan error, 1)
 	go func() { gone <- failure(writer.Write(impatient, itemOf(0, "wf", "given up"))) }()
@@ -121,8 +121,8 @@ func TestAWriteThatWaitsApartCanBeGivenUp(t *testing.T) {
 	require.ErrorIs(t, err, db.ErrWriterClosed)
 }
 
-// A lock that is no workflow's, such as that of a row which a foreign key of the user's refers to, blocks whom it concerns.
-func TestALockOfAnotherTableDelaysOnlyWhomItConcerns(t *testing.T) {
+// A lock other than a workflow's, such as that of a row which a foreign key refers to, blocks only the writes that need it.
+func TestALockOfAnotherTableDelaysOnlyTheWritesThatNeedIt(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 8)
@@ -148,8 +148,8 @@ func TestALockOfAnotherTableDelaysOnlyWhomItConcerns(t *testing.T) {
 	require.NoError(t, <-blocked)
 }
 
-// Who waits for one workflow does not wait for another that a write before it names, too.
-func TestAWriteThatWaitsForAnotherWorkflowLetsThoseBehindItGo(t *testing.T) {
+// A write that waits for one workflow does not wait for another workflow of a write before it.
+func TestAWriteThatWaitsForAnotherWorkflowDoesNotDelayThoseBehindIt(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 8)
@@ -158,7 +158,7 @@ func TestAWriteThatWaitsForAnotherWorkflowLetsThoseBehindItGo(t *testing.T) {
 	writer := newWriter(t, pool)
 	both, err := writer.Enqueue(itemOf(0, "a", "both"), itemOf(0, "b", "both"))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return writer.Apart() > 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return writer.Blocked() > 0 }, 20*time.Second, time.Millisecond)
 	behind, err := writer.Enqueue(itemOf(0, "a", "behind"))
 	require.NoError(t, err)
 	releaseA()
@@ -168,8 +168,8 @@ func TestAWriteThatWaitsForAnotherWorkflowLetsThoseBehindItGo(t *testing.T) {
 	require.NoError(t, <-both)
 }
 
-// When the lock is free, what waited joins groups again, however much of it there is.
-func TestAWorkflowThatIsFreeAgainIsWrittenInGroups(t *testing.T) {
+// When the lock is free, the waiting writes join groups again, however many there are.
+func TestAnUnblockedWorkflowIsWrittenInGroupsAgain(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 8)

@@ -8,9 +8,9 @@ import (
 	"chatfeed/db/internal/dbsqlc"
 )
 
-// body makes the JSON object that the view chatfeed.items has for a row, byte by byte as PostgreSQL does. It is made here
-// because PostgreSQL escapes a text a character at a time: 10 ms for 1 MiB, which it reads in 3. The object has hardly more
-// room than it takes: tails keep it.
+// body makes the JSON object that the view chatfeed.items has for a row, identical to PostgreSQL's byte by byte. It is made
+// here because PostgreSQL escapes a text one character at a time: 10 ms for 1 MiB, which it reads in 3. The object has
+// hardly any spare capacity, because tails keep it.
 func (k *Kind) body(row *dbsqlc.AfterRow) []byte {
 	room := 1
 	for i := range k.columns {
@@ -53,22 +53,22 @@ func (k *Kind) body(row *dbsqlc.AfterRow) []byte {
 // escapedLength is how long a text is in JSON, without quotes.
 func escapedLength(text string) int {
 	length := len(text)
-	for i := plain(text, 0); i < len(text); i = plain(text, i+1) {
+	for i := unescaped(text, 0); i < len(text); i = unescaped(text, i+1) {
 		length += len(escape(text[i])) - 1
 	}
 	return length
 }
 
-// plain returns where after the first i bytes the first one is that JSON has only as an escape, or the text's length. It
-// looks at eight at once: most texts have few.
-func plain(text string, i int) int {
+// unescaped returns the index, from i on, of the first byte that JSON must escape, or the text's length. It looks at eight
+// bytes at once: most texts have few escapes.
+func unescaped(text string, i int) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(text); i += 8 {
 		eight := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
 			uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
 		quote, backslash := eight^'"'*ones, eight^'\\'*ones
-		// The top bit of a byte is set where the byte is less than what is subtracted from it; it may be set in vain after one
-		// that is, which is not the first.
+		// The top bit of a byte is set where the byte is less than what is subtracted from it; after such a byte it may
+		// also be set wrongly, but that is never the first.
 		found := ((eight-' '*ones)&^eight | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
 		if found != 0 {
 			return i + bits.TrailingZeros64(found)/8
@@ -80,7 +80,7 @@ func plain(text string, i int) int {
 	return i
 }
 
-// escape is what stands in JSON for a byte that is not plain.
+// escape returns the JSON escape of a byte that must be escaped.
 func escape(c byte) string {
 	switch c {
 	case '"':
@@ -103,11 +103,11 @@ func escape(c byte) string {
 	return escapes[6*int(c):][:6]
 }
 
-// appendText appends a text as a JSON string. What is not ASCII stays as it is.
+// appendText appends a text as a JSON string. Non-ASCII characters are not escaped.
 func appendText(b []byte, text string) []byte {
 	b = append(b, '"')
 	for begin := 0; ; {
-		end := plain(text, begin)
+		end := unescaped(text, begin)
 		b = append(b, text[begin:end]...)
 		if end == len(text) {
 			return append(b, '"')
@@ -117,7 +117,7 @@ func appendText(b []byte, text string) []byte {
 	}
 }
 
-// appendNumber appends a number with as many digits as tell it from every other. One that JSON does not have is a string.
+// appendNumber appends a number with the fewest digits that identify it. NaN and infinities are strings.
 func appendNumber(b []byte, number float64) []byte {
 	size := math.Abs(number)
 	switch {

@@ -13,8 +13,8 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// What the source makes of a row is what people see in the view, and what PostgreSQL would have made.
-func TestABodyIsThatOfTheView(t *testing.T) {
+// The source makes the same body as the view and as PostgreSQL.
+func TestABodyIsTheSameAsInTheView(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := dbtest.Pool(t)

@@ -16,7 +16,7 @@ const (
 	maxMetadata   = 64 << 10
 )
 
-// What one call may write at the most, so that it can be done in the time that a transaction has.
+// The most that one call may write, so that it fits in the timeout of a transaction.
 const (
 	MaxItems = 10_000
 	MaxBytes = 16 << 20 // of texts and metadata
@@ -24,12 +24,12 @@ const (
 
 // InvalidItemError says which field of an item cannot be stored and why. Nothing of the call has been written.
 type InvalidItemError struct {
-	Index  int    // of the item among those of the call; below zero where it is the call or an unknown one of its items
+	Index  int    // of the item in the call; negative if the error concerns the whole call or it is not known which item
 	Field  string // by its JSON name
-	Reason string // what is wrong and what is accepted
+	Reason string // what is invalid and what is accepted
 }
 
-// Error says it in one line.
+// Error implements error, in one line.
 func (e *InvalidItemError) Error() string {
 	if e.Index < 0 {
 		return fmt.Sprintf("%s: %s", e.Field, e.Reason)
@@ -37,7 +37,7 @@ func (e *InvalidItemError) Error() string {
 	return fmt.Sprintf("item %d: %s: %s", e.Index, e.Field, e.Reason)
 }
 
-// checker keeps the first thing that is wrong with an item.
+// checker keeps the first error of an item.
 type checker struct {
 	field, reason string
 }
@@ -97,7 +97,7 @@ func checked(items []Item) ([]row, error) {
 		if c.field != "" {
 			return nil, &InvalidItemError{Index: i, Field: c.field, Reason: c.reason}
 		}
-		rows[i] = row{Item: item, workflowID: k.workflowID, id: k.id, metadata: string(k.metadata), place: i}
+		rows[i] = row{Item: item, workflowID: k.workflowID, id: k.id, metadata: string(k.metadata), index: i}
 		size += rows[i].bytes()
 	}
 	if size > MaxBytes {

@@ -26,7 +26,7 @@ func workflowVersions(ctx context.Context, t *testing.T, pool *pgxpool.Pool) (in
 	return inserted, updated
 }
 
-// What cannot be pruned while anyone holds a snapshot, or within one transaction, is not made.
+// Row versions could not be pruned while anyone holds a snapshot, or within one transaction, so none are made.
 func TestAnItemMakesNoVersionOfItsWorkflowsRow(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -50,7 +50,7 @@ func TestAnItemMakesNoVersionOfItsWorkflowsRow(t *testing.T) {
 	require.LessOrEqual(t, updated, 5+2, "one for each type and workflow, and at most one in a minute and workflow")
 }
 
-// A write that is repeated and changes nothing moves no head, wakes nobody and lists no workflow anew.
+// A write that is repeated and changes nothing moves no head, wakes nobody and does not change the listing.
 func TestARepeatedWriteLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -78,7 +78,7 @@ func TestARepeatedWriteLeavesNoTrace(t *testing.T) {
 	require.Equal(t, heads, again)
 	require.Equal(t, workflows, listed)
 	require.NoError(t, failure(writer.Write(ctx, itemOf(2, "new", "c"))))
-	require.Contains(t, <-woken, "new ", "nothing was heard of the others")
+	require.Contains(t, <-woken, "new ", "the others were not notified")
 }
 
 // The time of activity that workflows are listed by is written seldom and never more than a minute behind.

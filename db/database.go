@@ -9,15 +9,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// ErrUnfit is of a database that can never hold what chatfeed promises: its version is too old, or its encoding cannot hold
-// every text.
+// ErrUnfit is the error of a database that can never be used with chatfeed: its version is too old, or its encoding cannot
+// represent every text.
 var ErrUnfit = errors.New("the database is unfit for chatfeed")
 
-// ErrUnprepared is of a database in which something is missing that a person can put there: the schema, a migration, a right.
+// ErrUnprepared is the error of a database in which something is missing that an operator can add: the schema, a migration,
+// a privilege.
 var ErrUnprepared = errors.New("the database is not prepared")
 
-// Check reports why a database cannot be used, in words: [ErrUnfit], or [ErrUnprepared] with what is missing in it and how to
-// get it. Any other error is that the database could not be asked.
+// Check reports why a database cannot be used: [ErrUnfit], or [ErrUnprepared] with what is missing and how to add it. Any
+// other error means that the check itself failed.
 func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -36,13 +37,13 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	case encoding != "UTF8":
 		return fmt.Errorf("%w: its encoding is %s; UTF8 is accepted", ErrUnfit, encoding)
 	case !migrated:
-		return fmt.Errorf("%w: it has no schema chatfeed, or one of an older version, or this role has no right to use it; "+
+		return fmt.Errorf("%w: it has no schema chatfeed, or one of an older version, or this role may not use it; "+
 			"run chatfeed migrate up, and see docs/operations.md for the grants", ErrUnprepared)
 	}
 	return nil
 }
 
-// CheckReader is [Check] for a program that reads: it also reports rights that the role lacks.
+// CheckReader is [Check] for a program that reads: it also reports privileges that the role lacks.
 func CheckReader(ctx context.Context, pool *pgxpool.Pool) error {
 	return checkRights(ctx, pool, "reader", `
 		select current_user, array(
@@ -50,7 +51,7 @@ func CheckReader(ctx context.Context, pool *pgxpool.Pool) error {
 			where not pg_catalog.has_table_privilege(v, 'select'))`)
 }
 
-// CheckWriter is [Check] for a program that writes: it also reports rights that the role lacks.
+// CheckWriter is [Check] for a program that writes: it also reports privileges that the role lacks.
 func CheckWriter(ctx context.Context, pool *pgxpool.Pool) error {
 	asking, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -70,7 +71,7 @@ func CheckWriter(ctx context.Context, pool *pgxpool.Pool) error {
 					and pg_catalog.has_column_privilege(t, 'id', 'select'))), null)`, tables)
 }
 
-// checkRights is [Check] and then a query for the role and the rights that it lacks.
+// checkRights runs [Check] and then a query for the role and the privileges that it lacks.
 func checkRights(ctx context.Context, pool *pgxpool.Pool, whose, query string, args ...any) error {
 	if err := Check(ctx, pool); err != nil {
 		return err
@@ -82,15 +83,15 @@ func checkRights(ctx context.Context, pool *pgxpool.Pool, whose, query string, a
 	err := pool.QueryRow(ctx, query, args...).Scan(&role, &lacks)
 	switch {
 	case err != nil:
-		return fmt.Errorf("check the rights of the database role: %w", err)
+		return fmt.Errorf("check the privileges of the database role: %w", err)
 	case len(lacks) > 0:
 		return fmt.Errorf("%w: the role %s lacks %q; docs/operations.md has the grants that a %s needs", ErrUnprepared, role, lacks, whose)
 	}
 	return nil
 }
 
-// QueueUsage is how full PostgreSQL's NOTIFY queue is, from 0 to 1, and since when a transaction has kept it from being
-// emptied, as far as this role may see; zero where none is known. While the queue is full, commits that notify fail.
+// QueueUsage is how full PostgreSQL's NOTIFY queue is, from 0 to 1, and the start of the oldest transaction that may keep
+// it from being emptied, as far as this role may see; zero if none is known. While the queue is full, commits that notify fail.
 func QueueUsage(ctx context.Context, pool *pgxpool.Pool) (usage float64, since time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -100,7 +101,7 @@ func QueueUsage(ctx context.Context, pool *pgxpool.Pool) (usage float64, since t
 			(select pg_catalog.min(xact_start) from pg_catalog.pg_stat_activity where datname operator(pg_catalog.=) pg_catalog.current_database())`,
 	).Scan(&usage, &oldest)
 	if err != nil {
-		return 0, time.Time{}, fmt.Errorf("ask for the NOTIFY queue: %w", err)
+		return 0, time.Time{}, fmt.Errorf("read the usage of the NOTIFY queue: %w", err)
 	}
 	if oldest != nil {
 		since = *oldest

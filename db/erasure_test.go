@@ -14,7 +14,7 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-func TestWhatIsErasedOrChangedIsOnRecordAndAnnounced(t *testing.T) {
+func TestErasedAndChangedItemsAreRecordedAndAnnounced(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -70,11 +70,11 @@ func TestWhatIsErasedOrChangedIsOnRecordAndAnnounced(t *testing.T) {
 	require.Empty(t, column(ctx, t, pool, `select item_id from chatfeed.erasures`), "its record ends with a workflow")
 	require.Zero(t, head("wf"))
 	require.NoError(t, failure(writer.Write(ctx, itemOf(0, "wf", "a"))))
-	require.Greater(t, head("wf").Born, before.Born, "a new life")
+	require.Greater(t, head("wf").Born, before.Born, "a new history")
 }
 
-// A superuser who sets session_replication_role has all ordinary triggers out of the way.
-func TestAnErasureBesideTheOrdinaryTriggersIsOnRecord(t *testing.T) {
+// A superuser who sets session_replication_role disables all ordinary triggers.
+func TestAnErasureThatBypassesTheOrdinaryTriggersIsRecorded(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server := dbtest.Server(t)
@@ -86,7 +86,7 @@ func TestAnErasureBesideTheOrdinaryTriggersIsOnRecord(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, column(ctx, t, pool, `select item_id from chatfeed.erasures order by mark`))
 }
 
-// Marks of erasures are in order of commit, like stamps: who has read up to a mark misses none that commits later.
+// Marks of erasures are in order of commit, like stamps: a reader that has read up to a mark misses none that commits later.
 func TestErasuresOfAWorkflowWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -107,7 +107,7 @@ func TestErasuresOfAWorkflowWaitForEachOther(t *testing.T) {
 }
 
 // Whatever the clock does, nothing is stamped before an item that clients may have had.
-func TestLaterItemsAreStampedAfterWhatWasErased(t *testing.T) {
+func TestLaterItemsAreStampedAfterErasedOnes(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -129,7 +129,7 @@ func TestLaterItemsAreStampedAfterWhatWasErased(t *testing.T) {
 }
 
 // A transaction that stamps again, because the clock has stepped back, has erased nothing.
-func TestStampingAgainIsNoErasure(t *testing.T) {
+func TestStampingAgainIsNotAnErasure(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -143,7 +143,7 @@ func TestStampingAgainIsNoErasure(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "c"}, column(ctx, t, pool, `select id from chatfeed.items where workflow_id = 'wf' order by "_createdAt"`))
 }
 
-// Who has a cursor of an erased history can tell it from one of the new history, whatever the clock does.
+// A cursor of an erased history can be told from one of the new history, whatever the clock does.
 func TestANewHistoryBeginsAfterTheErasedOne(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

@@ -42,8 +42,8 @@ func state(err error) string {
 	return pg.Code
 }
 
-// What a statement, a trigger or a commit can raise is the data's fault, passes, or concerns others' rows; each is decided.
-func TestPermanentAndPassingErrorsAreToldApart(t *testing.T) {
+// Every error of a statement, a trigger or a commit is classified: invalid data, transient, or about other rows.
+func TestPermanentAndTransientErrorsAreDistinguished(t *testing.T) {
 	t.Parallel()
 	const refused, passing, others = "refused", "passing", "all of the group"
 	for code, want := range map[string]string{
@@ -81,7 +81,7 @@ func TestPermanentAndPassingErrorsAreToldApart(t *testing.T) {
 	}
 }
 
-func TestAConflictWithOthersIsTriedAgain(t *testing.T) {
+func TestAConflictWithOthersIsRetried(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"40001", "40P01"} {
 		for _, when := range []string{"insert", "commit"} {
@@ -100,8 +100,8 @@ func TestAConflictWithOthersIsTriedAgain(t *testing.T) {
 	}
 }
 
-// A caller that gives up is told whether its items may have been written.
-func TestWhoGivesUpIsToldWhatIsKnown(t *testing.T) {
+// A caller that cancels learns whether its items may have been written.
+func TestACancelledWriteSaysWhetherItsOutcomeIsKnown(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	address := dbtest.URL(t)
@@ -133,7 +133,7 @@ func TestWhoGivesUpIsToldWhatIsKnown(t *testing.T) {
 	require.Equal(t, []string{"under way"}, column(ctx, t, pool, `select id from chatfeed.messages where workflow_id = 'wf'`))
 }
 
-func TestAnErrorSaysWhatAPersonCanDo(t *testing.T) {
+func TestAnErrorSaysWhatAnOperatorCanDo(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 3)

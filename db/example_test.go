@@ -31,7 +31,7 @@ func exampleDatabase(ctx context.Context) (url string, stop func()) {
 	return server.URL(), func() { _ = server.Stop() }
 }
 
-// A business row and what the chat says of it become visible together, or not at all.
+// A business row and its chat rows become visible together, or not at all.
 func ExampleAppend() {
 	ctx := context.Background()
 	url, stop := exampleDatabase(ctx)
@@ -72,7 +72,7 @@ func ExampleAppend() {
 	// progress "booked"
 }
 
-// Without a transaction of one's own, a Writer shares its commits among all who write at the same time.
+// Without a transaction of the caller's, a Writer shares its commits among all concurrent callers.
 func ExampleWriter() {
 	ctx := context.Background()
 	url, stop := exampleDatabase(ctx)

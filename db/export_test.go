@@ -15,7 +15,7 @@ func (w *Writer) Queued() int {
 	return len(w.queue)
 }
 
-// Enqueue queues a write and leaves it to itself; written tells what has become of it.
+// Enqueue queues a write and does not wait for it; written receives its result.
 func (w *Writer) Enqueue(items ...Item) (written <-chan error, err error) {
 	rows, err := checked(items)
 	if err != nil {
@@ -28,18 +28,18 @@ func (w *Writer) Enqueue(items ...Item) (written <-chan error, err error) {
 	return request.done, nil
 }
 
-// Apart returns how many workflows have writes that wait apart.
-func (w *Writer) Apart() int {
+// Blocked returns how many workflows have blocked writes.
+func (w *Writer) Blocked() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.apart)
+	return len(w.blocked)
 }
 
-// Waiting returns how many writes wait apart for a workflow, besides the one that is under way.
+// Waiting returns how many writes wait for a blocked workflow.
 func (w *Writer) Waiting(workflow string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.apart[workflow])
+	return len(w.blocked[workflow])
 }
 
 // ReadSetting asks, as a [Source] reads, for a setting of PostgreSQL.
@@ -57,7 +57,7 @@ func ReadSetting(ctx context.Context, pool *pgxpool.Pool, name string) (value st
 	return value, rows.Err()
 }
 
-// Note is a type of item that only tests have, with all that a type can have.
+// Note is a type of item for tests, with every kind of column.
 type Note struct {
 	WorkflowID string
 	ID         string

@@ -33,10 +33,10 @@ const notes = `
 		body => $$json_build_object('note', note, 'mood', mood, 'weight', weight, 'starCount', star_count, 'source', source)$$,
 		text1 => 'note', text5 => 'mood', number1 => 'weight', number3 => 'star_count', json2 => 'source')`
 
-// A further type of item is a migration and a file like log.go: all that chatfeed does, it does with it.
+// A further type of item needs a migration and a file like log.go; everything then works with it.
 //
 //nolint:paralleltest // it changes the package's types, and so runs before the tests that are parallel
-func TestAFurtherTypeOfItem(t *testing.T) {
+func TestAnAdditionalTypeOfItem(t *testing.T) {
 	ctx := t.Context()
 	pool := dbtest.Pool(t)
 	const definitions = `select viewname || ' ' || definition from pg_views where schemaname = 'chatfeed' order by 1`
@@ -69,7 +69,7 @@ func TestAFurtherTypeOfItem(t *testing.T) {
 		db.Note{WorkflowID: "wf", ID: "1", Note: "again"}, db.Note{WorkflowID: "wf", ID: "6", Note: "new"}))
 	require.True(t, strings.HasPrefix(write(db.Note{WorkflowID: "other", Note: "x"})[0].ID, "note_"))
 
-	// It is read as people read it, in pages that are bounded in bytes.
+	// It is read as in the view, in pages that are bounded in bytes.
 	wanted := column(ctx, t, pool, `select type || ' ' || id || ' ' || body::text || coalesce(' ' || metadata::text, '')
 		from chatfeed.items where workflow_id = 'wf' order by "_createdAt"`)
 	require.Len(t, wanted, 6)
@@ -100,7 +100,7 @@ func TestAFurtherTypeOfItem(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, pages[0].Items, 5)
 
-	// What it may not hold is refused, by whoever it is written, and the field is named.
+	// Invalid values are refused, whichever program writes them, and the error names the field.
 	refused := func(item db.Note, field, reason string) {
 		item.WorkflowID = "wf"
 		_, err := writer.Write(ctx, item)
@@ -123,7 +123,7 @@ func TestAFurtherTypeOfItem(t *testing.T) {
 	_, err = pool.Exec(ctx, `update chatfeed.notes set note = 'changed'`)
 	require.ErrorContains(t, err, "never changes")
 
-	// Its erasure is on record, and it goes with its workflow.
+	// Its erasure is recorded, and it is erased with its workflow.
 	_, err = pool.Exec(ctx, `delete from chatfeed.notes where workflow_id = 'wf' and id = '3'`)
 	require.NoError(t, err)
 	require.Equal(t, []string{"note 3"}, column(ctx, t, pool, `select type || ' ' || item_id from chatfeed.erasures`))

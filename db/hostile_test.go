@@ -15,8 +15,8 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// The triggers act with their owner's rights, so nobody else may put them on a table of his own.
-func TestNobodyPutsTheTriggersOnHisOwnTables(t *testing.T) {
+// The triggers run with their owner's privileges, so no other role may use them on its own tables.
+func TestTheTriggersCannotBeUsedOnOtherTables(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	owner, reader := withRole(t, "reader")
@@ -41,7 +41,7 @@ func TestNobodyPutsTheTriggersOnHisOwnTables(t *testing.T) {
 	}
 	before := everything(ctx, t, owner)
 	refuses(t, reader, values(attacks)...)
-	// A restore without privileges gives them back to everyone.
+	// A restore without privileges grants them to everyone again.
 	_, err := owner.Exec(ctx, `grant execute on all functions in schema chatfeed to public`)
 	require.NoError(t, err)
 	for name, attack := range attacks {
@@ -58,8 +58,8 @@ func values(m map[string]string) (all []string) {
 	return all
 }
 
-// An older snapshot would leave the items behind that have been committed since.
-func TestAWorkflowIsErasedWholeOrNotAtAll(t *testing.T) {
+// With an older snapshot, items that were committed since would remain.
+func TestAWorkflowIsErasedCompletelyOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -161,7 +161,7 @@ func TestSeveralInsertsOfOneStatementAreNotStampedAgain(t *testing.T) {
 	require.LessOrEqual(t, updated, 2, "versions of the workflow's row for 40 statements")
 }
 
-// A clock that steps back may read what an item has already.
+// After a step back, the clock may show the stamp of an existing item.
 func TestAClockThatStepsBackIntoDenseStampsFailsNoInsert(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -214,14 +214,14 @@ func TestErasingOneByOneMakesNoVersions(t *testing.T) {
 	require.LessOrEqual(t, updated, 1)
 	require.Len(t, column(ctx, t, pool, `select item_id from chatfeed.erasures`), 99)
 
-	// What is a day old is known no more, but for the last of each workflow.
+	// Erasures older than a day are removed, except the last of each workflow.
 	_, err = pool.Exec(ctx, `update chatfeed.erasures set erased_at = erased_at - interval '2 days';
 		insert into chatfeed.logs (workflow_id, id, message) values ('other', 'a', ''), ('other', 'b', ''); delete from chatfeed.logs where id = 'a'`)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"99", "a"}, column(ctx, t, pool, `select item_id from chatfeed.erasures`))
 }
 
-// A workflow whose items are all gone is listed no more, and again when it has others.
+// A workflow whose items are all erased is no longer listed, until it has new ones.
 func TestAWorkflowWithoutItemsIsNotListed(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

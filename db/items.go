@@ -11,12 +11,12 @@ import "encoding/json"
 type Item interface {
 	kind() *Kind
 	key() key
-	// with returns the item, as a value and not a pointer, with these in place of what it has.
+	// with returns the item, as a value and not a pointer, with the given ids.
 	with(workflowID, id string) Item
 }
 
-// WithDefaults returns the item with the given workflow and a made id where it has none, and its id. The made id gets
-// the prefix of the item's type.
+// WithDefaults returns the item and its id. An empty workflow is replaced by the given one, an empty id by the prefix of the
+// item's type and the result of makeID.
 func WithDefaults(item Item, workflowID string, makeID func() string) (with Item, id string) {
 	k := item.key()
 	if k.workflowID != "" {
@@ -28,21 +28,21 @@ func WithDefaults(item Item, workflowID string, makeID func() string) (with Item
 	return item.with(workflowID, k.id), k.id
 }
 
-// key is what every type of item has.
+// key is the fields that every type of item has.
 type key struct {
 	workflowID string
 	id         string
 	metadata   json.RawMessage
 }
 
-// row is an item that has passed its checks and has its id.
+// row is a checked item with its id.
 type row struct {
 	Item
 	workflowID string
 	id         string
 	metadata   string // empty means none
-	place      int    // among the items of its call or group
+	index      int    // in the items of its call or group
 }
 
-// bytes is how long the row's body and metadata are.
+// bytes is the size of the row's body and metadata.
 func (r row) bytes() int { return r.kind().size(r.Item) + len(r.metadata) }

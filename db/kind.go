@@ -15,9 +15,9 @@ import (
 // in a migration, and a message of its name in the proto file.
 var kinds = []*Kind{messages, logs, stats, progress, deltas, tools}
 
-// Kind is a type of item: under which name clients know it, what it has, and where PostgreSQL keeps that.
+// Kind is a type of item: its name, its fields, and how PostgreSQL stores them.
 type Kind struct {
-	name    string // as clients know it, and so the name of its field in the proto file's Item
+	name    string // for clients, and the name of its field in the proto file's Item
 	table   string
 	prefix  string // of made ids
 	item    reflect.Type
@@ -59,8 +59,7 @@ func (k *Kind) Name() string { return k.name }
 // New returns a pointer to an item of the kind without anything in it, to decode JSON into.
 func (k *Kind) New() Item { return reflect.New(k.item).Interface().(Item) }
 
-// Needs returns the fields of which one has to be there where an item comes as JSON, and in words what is missing where
-// none is.
+// Needs returns the fields of which an item in JSON must have one, and the error text for an item that has none.
 func (k *Kind) Needs() (fields []string, missing string) {
 	if len(k.needs) > 1 {
 		return k.needs, fmt.Sprintf("is missing, and so is %s; one of them is required", strings.Join(k.needs[1:], " and "))

@@ -13,24 +13,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestThreeCanariesInARowThatAreUnheardEndAListener(t *testing.T) {
+func TestThreeMissedCanariesInARowEndAListener(t *testing.T) {
 	t.Parallel()
 	const interval = 5 * time.Second
 	refused := fmt.Errorf("notify: %w", &pgconn.PgError{Code: "54000"})
 	lost := errors.New("connection reset by peer")
 	for name, test := range map[string]struct {
-		sing  func(n int, heard *atomic.Bool) error // of the canary with the number n, from 1
-		ended int                                   // at this interval; zero is never
+		send  func(n int, heard *atomic.Bool) error // of canary number n, from 1
+		ended int                                   // at this interval; zero means never
 	}{
-		"all heard":              {func(_ int, heard *atomic.Bool) error { heard.Store(true); return nil }, 0},
-		"none heard":             {func(int, *atomic.Bool) error { return nil }, 4},
-		"every third heard":      {func(n int, heard *atomic.Bool) error { heard.Store(n%3 == 0); return nil }, 0},
-		"every fourth heard":     {func(n int, heard *atomic.Bool) error { heard.Store(n%4 == 0); return nil }, 4},
+		"all received":           {func(_ int, heard *atomic.Bool) error { heard.Store(true); return nil }, 0},
+		"none received":          {func(int, *atomic.Bool) error { return nil }, 4},
+		"every third received":   {func(n int, heard *atomic.Bool) error { heard.Store(n%3 == 0); return nil }, 0},
+		"every fourth received":  {func(n int, heard *atomic.Bool) error { heard.Store(n%4 == 0); return nil }, 4},
 		"none after the tenth":   {func(n int, heard *atomic.Bool) error { heard.Store(n <= 10); return nil }, 14},
-		"refused in words":       {func(int, *atomic.Bool) error { return refused }, 0},
+		"refused with an error":  {func(int, *atomic.Bool) error { return refused }, 0},
 		"no connection was free": {func(int, *atomic.Bool) error { return errBusy }, 0},
 		"the connection is lost": {func(int, *atomic.Bool) error { return lost }, 4},
-		"two unheard, then refused, then one more": {func(n int, _ *atomic.Bool) error {
+		"two missed, then refused, then one more": {func(n int, _ *atomic.Bool) error {
 			if n == 3 || n == 4 {
 				return refused
 			}
@@ -46,14 +46,14 @@ func TestThreeCanariesInARowThatAreUnheardEndAListener(t *testing.T) {
 				start, n := time.Now(), 0
 				err := watch(ctx, interval, &heard, func(context.Context) error {
 					n++
-					return test.sing(n, &heard)
+					return test.send(n, &heard)
 				})
 				if test.ended == 0 {
 					require.NoError(t, err)
 					require.Equal(t, 100, n)
 					return
 				}
-				require.ErrorIs(t, err, errDeaf)
+				require.ErrorIs(t, err, errSilent)
 				require.Equal(t, time.Duration(test.ended)*interval, time.Since(start))
 			})
 		})
@@ -70,7 +70,7 @@ func TestACanaryThatIsNotAnsweredCostsOneInterval(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		require.ErrorIs(t, err, errDeaf)
+		require.ErrorIs(t, err, errSilent)
 		require.LessOrEqual(t, time.Since(start), 5*interval)
 	})
 }

@@ -18,8 +18,8 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// mute stands between a client and PostgreSQL, on any number of connections. From the moment that a client sends the
-// given text, nothing comes through any more, and no connection ends.
+// mute is a proxy between a client and PostgreSQL, on any number of connections. After a client has sent the
+// given text, it forwards nothing any more, and closes no connection.
 type mute struct {
 	server  string
 	after   []byte // empty means from the beginning
@@ -27,7 +27,7 @@ type mute struct {
 	running sync.WaitGroup
 }
 
-// throughMute returns a database URL that leads through a mute. It is gone at the end of the test.
+// throughMute returns a database URL of a mute, which stops at the end of the test.
 func throughMute(t *testing.T, database, after string) string {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -98,7 +98,7 @@ func (m *mute) carry(client net.Conn) {
 	_ = client.Close()
 }
 
-// with returns a database URL with settings in place of those that it has.
+// with returns a database URL with settings instead of its own.
 func with(t *testing.T, database string, settings ...string) string {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -111,8 +111,8 @@ func with(t *testing.T, database string, settings ...string) string {
 	return u.String()
 }
 
-// listenUntilGivenUp returns why Listen has ended. One that hangs ends with the deadline of its context.
-func listenUntilGivenUp(t *testing.T, source *db.Source, connected func()) error {
+// listenUntilError returns the error of Listen. One that hangs ends with the deadline of its context.
+func listenUntilError(t *testing.T, source *db.Source, connected func()) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -121,7 +121,7 @@ func listenUntilGivenUp(t *testing.T, source *db.Source, connected func()) error
 	return err
 }
 
-func TestAServerThatDoesNotAnswerIsGivenUpAtEveryStep(t *testing.T) {
+func TestListenFailsIfTheServerStopsAnsweringAtAnyStep(t *testing.T) {
 	t.Parallel()
 	database := dbtest.URL(t)
 	for step, test := range map[string]struct {
@@ -141,7 +141,7 @@ func TestAServerThatDoesNotAnswerIsGivenUpAtEveryStep(t *testing.T) {
 			listen: throughMute(t, database, "listen "), want: "LISTEN is not answered",
 		},
 		"notification": {
-			listen: throughMute(t, database, "never sent"), want: "nothing was heard", connected: true,
+			listen: throughMute(t, database, "never sent"), want: "no notification was received", connected: true,
 		},
 	} {
 		t.Run(step, func(t *testing.T) {
@@ -154,14 +154,14 @@ func TestAServerThatDoesNotAnswerIsGivenUpAtEveryStep(t *testing.T) {
 				Listen: with(t, test.listen, "connect_timeout", "1"), Canary: 50 * time.Millisecond,
 			})
 			var connected bool
-			err := listenUntilGivenUp(t, source, func() { connected = true })
+			err := listenUntilError(t, source, func() { connected = true })
 			require.ErrorContains(t, err, test.want)
 			require.Equal(t, test.connected, connected)
 		})
 	}
 }
 
-func TestAServerWhoseNameIsNeverFoundIsGivenUp(t *testing.T) {
+func TestListenFailsIfTheNameLookupHangs(t *testing.T) {
 	t.Parallel()
 	cfg, err := pgxpool.ParseConfig("postgres://nobody@database.example/none?sslmode=prefer&connect_timeout=1")
 	require.NoError(t, err)
@@ -173,18 +173,18 @@ func TestAServerWhoseNameIsNeverFoundIsGivenUp(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	source := newSource(t, pool, db.SourceConfig{})
-	require.Error(t, listenUntilGivenUp(t, source, func() { t.Error("connected to nothing") }))
+	require.Error(t, listenUntilError(t, source, func() { t.Error("connected to nothing") }))
 }
 
-func TestAListenerIsGivenUpWhereNothingComesThroughToTheDatabase(t *testing.T) {
+func TestAListenerEndsIfTheDatabaseIsUnreachable(t *testing.T) {
 	t.Parallel()
 	// The pool's connections go the same way as the listener's, so that the canary is not answered either.
 	database := throughMute(t, dbtest.URL(t), "pg_notify")
 	source := newSource(t, openPool(t, with(t, database, "connect_timeout", "1"), 4), db.SourceConfig{Canary: 50 * time.Millisecond})
-	require.ErrorContains(t, listenUntilGivenUp(t, source, func() {}), "nothing was heard")
+	require.ErrorContains(t, listenUntilError(t, source, func() {}), "no notification was received")
 }
 
-func TestWhatOthersNotifyKeepsNoListenerAlive(t *testing.T) {
+func TestNotificationsOfOthersDoNotKeepAListenerAlive(t *testing.T) {
 	t.Parallel()
 	theirs := dbtest.URL(t)
 	pool := openPool(t, theirs, 4)
@@ -198,10 +198,10 @@ func TestWhatOthersNotifyKeepsNoListenerAlive(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { stop(); forged.Wait() })
-	require.ErrorContains(t, listenUntilGivenUp(t, ours, func() {}), "nothing was heard")
+	require.ErrorContains(t, listenUntilError(t, ours, func() {}), "no notification was received")
 }
 
-func TestAListenerOutlastsAPoolThatIsBusy(t *testing.T) {
+func TestAListenerSurvivesABusyPool(t *testing.T) {
 	t.Parallel()
 	pool := openPool(t, dbtest.URL(t), 1)
 	connected, woken, ended := listening(t, newSource(t, pool, db.SourceConfig{Canary: 50 * time.Millisecond}))
@@ -217,7 +217,7 @@ func TestAListenerOutlastsAPoolThatIsBusy(t *testing.T) {
 	require.Empty(t, ended)
 }
 
-func TestWhatAnyoneMayNotifyWakesOnlyWhereItHasTheForm(t *testing.T) {
+func TestOnlyWellFormedNotificationsWake(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)

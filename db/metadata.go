@@ -9,14 +9,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth is how deep metadata may be nested. Each level costs up to three of the hundred nested messages that protobuf
-// decoders allow, and clients in some languages fail on the whole frame where it is more.
+// maxDepth is how deep metadata may be nested. Each level takes up to three of the hundred nested messages that protobuf
+// decoders allow, and beyond that clients in some languages fail on the whole frame.
 const maxDepth = 32
 
 const undecodable = "cannot be decoded by every client; JSON nested at most 32 deep is accepted, with numbers that a " +
-	"64-bit float keeps to the last digit: write others as text"
+	"64-bit float represents exactly: write others as text"
 
-// value checks that a JSON value can be stored and that every client can decode it. The schema has the same rule, in
+// value checks that a JSON value can be stored and that every client can decode it. The schema has the same rule in
 // chatfeed.decodable.
 func (c *checker) value(field string, value json.RawMessage, most int) {
 	switch {
@@ -57,10 +57,10 @@ func decodable(value json.RawMessage) bool {
 	}
 }
 
-// The least positive number that a double has with all its digits.
+// The smallest normal double; smaller numbers lose digits.
 const leastNormal = 0x1p-1022
 
-// keepsDigits reports whether a number of JSON is the same after it has been a double.
+// keepsDigits reports whether a JSON number is unchanged after conversion to a double and back.
 func keepsDigits(number string) bool {
 	double, err := strconv.ParseFloat(number, 64)
 	if err != nil || double != 0 && math.Abs(double) < leastNormal {

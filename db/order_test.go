@@ -28,7 +28,7 @@ const (
 	orderPage      = 7
 )
 
-// control is what chatfeed does not do: a timestamp that defaults to now(), read by the same cursor.
+// control is a table without chatfeed's triggers: a timestamp that defaults to now(), read by the same cursor.
 const control = `
 create table control (n bigint generated always as identity, workflow_id text not null,
     created_at timestamptz not null default now());
@@ -143,7 +143,7 @@ func writeOne(ctx context.Context, tx pgx.Tx, workflow, id string) error {
 		return err
 	}
 	switch rand.IntN(5) {
-	case 0: // as any other program would
+	case 0: // like any other program
 		_, err := tx.Exec(ctx, `insert into chatfeed.messages (workflow_id, id, message, "_createdAt")
 			values ($1, $2, '', '2001-01-01')`, workflow, id)
 		return err

@@ -11,7 +11,7 @@ import (
 	"chatfeed/feed"
 )
 
-func TestAPageThatIsKeptKeepsNoOtherOfItsQuery(t *testing.T) {
+func TestAKeptPageKeepsNoOtherPageInMemory(t *testing.T) {
 	t.Parallel()
 	kept, dropped := func() (feed.Page, weak.Pointer[feed.Item]) {
 		rows := []dbsqlc.AfterRow{{Position: 1, ID: "a", Followed: true}, {Position: 2, ID: "b"}, {Position: 1, ID: "c"}}
@@ -23,7 +23,7 @@ func TestAPageThatIsKeptKeepsNoOtherOfItsQuery(t *testing.T) {
 	require.Equal(t, []string{"a", "c"}, []string{kept.Items[0].ID, kept.Items[1].ID})
 }
 
-func TestAnItemThatIsKeptKeepsFewOthersOfItsPage(t *testing.T) {
+func TestAKeptItemKeepsFewOthersInMemory(t *testing.T) {
 	t.Parallel()
 	kept, others := func() (*feed.Item, []weak.Pointer[feed.Item]) {
 		rows := make([]dbsqlc.AfterRow, 256)

@@ -7,33 +7,33 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// pipeline queues inserts instead of running them. Sent together they are one round trip and, outside of a transaction, one
-// transaction. It collects the keys of the rows that the inserts have written.
+// pipeline queues inserts to send them together: in one round trip and, outside of a transaction, as one transaction. It
+// collects the keys of the rows that the inserts have written.
 type pipeline struct {
 	pgx.Batch
 	settings
 	written map[rowKey]bool
 }
 
-// settings are what the inserts tell the triggers: see insertion.
-type settings struct{ lock, patience string }
+// settings are passed by the inserts to the triggers: see insertion.
+type settings struct{ lock, lockTimeout string }
 
-// rowKey identifies a row among those of a pipeline, as a statement is of one type.
+// rowKey identifies a row of a pipeline; each statement has rows of one type.
 type rowKey struct {
 	statement      int
 	workflowID, id string
 }
 
-// insertion is the statement that inserts rows of a kind, in the order of the arrays. A row that is already there stays as it
-// is, so a write may be repeated; the keys that come back are those of the rows that were not.
+// insertion is the statement that inserts rows of a kind, in the order of the arrays. A row that exists is left
+// unchanged, so a write may be repeated; the returned keys are those of the new rows.
 //
-// The settings are for the triggers, until the transaction ends: which workflows to lock first, as a JSON array in order, so
-// that two transactions of several inserts never wait for each other in a circle; and for how many milliseconds this insert
-// waits for a lock, after which the trigger gives the transaction its own lock_timeout back. Empty means none, and no bound.
-// They are made in what the workflows' array is taken from, which is evaluated once and first; a join costs more than they do.
+// The settings are for the triggers and last until the transaction ends: which workflows to lock first, as a sorted JSON
+// array, so that two transactions of several inserts never deadlock; and how many milliseconds this insert may wait for a
+// lock, after which the trigger restores the transaction's own lock_timeout. Empty means none, and no limit. They are set in
+// the expression of the workflows' array, which is evaluated once and first; a join would cost more than the settings.
 //
-// The statement runs on connections of others too, so what it calls is named with its schema: an exact match in somebody's
-// public schema would come before PostgreSQL's own polymorphic function.
+// The statement also runs on other programs' connections, so its function names are qualified with their schema: an exact
+// match in a public schema would take precedence over PostgreSQL's polymorphic function.
 func insertion(k *Kind) string {
 	var names, values, arrays strings.Builder
 	for i, c := range k.columns {
@@ -65,7 +65,7 @@ func (p *pipeline) insert(statements []statement) {
 		for j, r := range s {
 			workflows[j], ids[j], metadata[j] = r.workflowID, r.id, r.metadata
 		}
-		args := []any{p.lock, p.patience, workflows, ids, metadata}
+		args := []any{p.lock, p.lockTimeout, workflows, ids, metadata}
 		for _, c := range k.columns {
 			args = append(args, c.values(s))
 		}
@@ -77,17 +77,17 @@ func (p *pipeline) insert(statements []statement) {
 			})
 			return err
 		})
-		p.lock = "" // the first has locked them
+		p.lock = "" // the first insert locks them
 	}
 }
 
-// report says of each row of the statements whether it was there already. The rows' places lead to where.
-func (p *pipeline) report(statements []statement, into func(place int, id string, already bool)) {
+// report calls into for each row of the statements, with whether it existed before.
+func (p *pipeline) report(statements []statement, into func(index int, id string, already bool)) {
 	for i, s := range statements {
 		for _, r := range s {
 			key := rowKey{i, r.workflowID, r.id}
-			into(r.place, r.id, !p.written[key])
-			delete(p.written, key) // what is given twice is there the second time
+			into(r.index, r.id, !p.written[key])
+			delete(p.written, key) // the second of two equal keys existed already
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // PostgreSQL takes a workflow for as long as they are on average. Where it is told how many items a page may have, and that
 // is more, it means to read them all and sort them: every page of the long workflow would read all that comes after.
-func TestAPageOfALongWorkflowAmongShortOnesReadsNoMoreThanItHas(t *testing.T) {
+func TestAPageOfALongWorkflowAmongShortOnesReadsOnlyItsItems(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 1) // so that one session has all the counts

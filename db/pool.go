@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// session is what the connections of [Open] have of PostgreSQL's settings, whatever the role or the database says. Without
-// client_encoding texts would come in the encoding of somebody's ALTER ROLE, and extra_float_digits decides about the digits
-// of numbers wherever PostgreSQL writes them as text. An isolation other than read committed costs conflicts and buys nothing
-// here. JIT: see Open.
+// session is the settings of the connections of [Open], regardless of the settings of the role or the database. Without
+// client_encoding texts would have the encoding of an ALTER ROLE, and extra_float_digits decides the digits of numbers that
+// PostgreSQL formats as text. An isolation level other than read committed causes conflicts and has no benefit here. For
+// JIT see Open.
 var session = map[string]string{
 	"application_name":              "chatfeed",
 	"client_encoding":               "UTF8",
@@ -21,16 +21,16 @@ var session = map[string]string{
 	"jit":                           "off",
 }
 
-// Open makes a connection pool for a PostgreSQL URL or keyword string (pool_max_conns and the other settings of
-// pgxpool may stand in it). It does not connect yet. The caller closes the pool.
+// Open makes a connection pool for a PostgreSQL URL or keyword string, which may have pool_max_conns and the other settings
+// of pgxpool. It does not connect yet. The caller closes the pool.
 //
-// It turns PostgreSQL's JIT compiler off for these connections, unless the URL sets jit itself: the planner takes the
-// feed's batch reads for large, and compiling one costs a hundred times what running it does. A pool that only this package
-// uses should also have enable_seqscan=off: PostgreSQL keeps the plans that it has made when the tables were small.
+// It turns PostgreSQL's JIT compiler off for these connections, unless the URL sets jit itself: the planner
+// overestimates the feed's batch reads, and compiling one costs a hundred times as much as running it. A pool that only this
+// package uses should also have enable_seqscan=off: PostgreSQL keeps plans that it made when the tables were small.
 //
-// The URL may lead through a pooler in transaction mode, such as PgBouncer of any version. The first connection finds out;
-// statements are then not prepared, and no parameters are sent at the start that a pooler would refuse, besides those that
-// stand in the URL. What a [Source] needs of them goes along with each of its queries.
+// The URL may be that of a pooler in transaction mode, such as PgBouncer of any version. The first connection detects it;
+// statements are then not prepared, and no startup parameters are sent that a pooler would refuse, except those in the URL.
+// A [Source] sends the settings that it needs with each of its queries.
 func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -48,7 +48,7 @@ func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// setSession adds the settings of a session to what is given.
+// setSession adds the settings of a session that are not set already.
 func setSession(cfg *pgx.ConnConfig) {
 	for name, value := range session {
 		if _, ok := cfg.RuntimeParams[name]; !ok {

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// pooler knows whether a pool's connections lead through a pooler, such as PgBouncer. In transaction mode, each transaction
-// may be on another connection to PostgreSQL, so nothing of a session holds: no prepared statement and no setting.
+// pooler detects whether a pool's connections go through a pooler, such as PgBouncer. In transaction mode, each transaction
+// may use another connection to PostgreSQL, so no session state is kept: no prepared statements and no settings.
 type pooler struct {
 	given map[string]string // parameters of the URL
 	found atomic.Int32
@@ -24,13 +24,13 @@ const (
 	pooled
 )
 
-// tracked are the parameters that poolers keep for each of their clients.
+// tracked are the parameters that poolers keep for each client.
 var tracked = []string{"application_name", "client_encoding"}
 
-// pooledKey marks a connection that leads through a pooler.
+// pooledKey marks a connection that goes through a pooler.
 const pooledKey = "chatfeed.pooled"
 
-// beforeConnect makes the config of a connection fit what it leads to. Until that is known it asks.
+// beforeConnect adapts the config of a connection if it goes through a pooler. Until that is known, it checks.
 func (p *pooler) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 	behind := cfg.Copy()
 	for name := range behind.RuntimeParams {
@@ -44,7 +44,7 @@ func (p *pooler) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 		}
 	}
 	if behind.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-		// A statement is described once, and then sent whole with its parameters.
+		// A statement is described once, and then sent in full with its parameters.
 		behind.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	if p.found.Load() == unknown {
@@ -68,8 +68,8 @@ func (p *pooler) afterConnect(_ context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// leadsThroughPooler connects and asks whether the process that greets is the one that answers. A pooler greets with a
-// process id of its own, by which it knows whom to cancel.
+// leadsThroughPooler connects and compares the process id of the handshake with that of the process that runs queries. A
+// pooler uses process ids of its own, to identify cancel requests.
 func leadsThroughPooler(ctx context.Context, cfg *pgx.ConnConfig) (is bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
@@ -78,14 +78,14 @@ func leadsThroughPooler(ctx context.Context, cfg *pgx.ConnConfig) (is bool, err 
 	defer func() { _ = conn.Close(ctx) }()
 	results, err := conn.PgConn().Exec(ctx, "select pg_catalog.pg_backend_pid()").ReadAll()
 	if err != nil || len(results) != 1 || len(results[0].Rows) != 1 {
-		return false, fmt.Errorf("ask for the process that answers: %w", err)
+		return false, fmt.Errorf("read the process id of the backend: %w", err)
 	}
 	return string(results[0].Rows[0][0]) != strconv.FormatUint(uint64(conn.PgConn().PID()), 10), nil
 }
 
-// reads is the [dbsqlc.DBTX] of what reads. Through a pooler, the settings that a read needs are sent with it: they hold
-// until the transaction ends, which is the pipeline's. The texts and numbers of results do not depend on settings, as they
-// travel in PostgreSQL's binary form.
+// reads is the [dbsqlc.DBTX] for reads. Through a pooler, the settings that a read needs are sent with it in one pipeline,
+// which is one transaction, and end with it. The results do not depend on other settings, because they are sent in
+// PostgreSQL's binary format.
 type reads struct{ pool *pgxpool.Pool }
 
 // Exec implements [dbsqlc.DBTX].
@@ -117,7 +117,7 @@ func (r reads) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 	batch.Queue(sql, args...)
 	results := conn.SendBatch(ctx, &batch)
 	end := func() {
-		_ = results.Close() // what has failed is the error of the rows
+		_ = results.Close() // an error is already that of the rows
 		conn.Release()
 	}
 	if _, err := results.Exec(); err != nil {
@@ -132,13 +132,13 @@ func (r reads) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 	return heldRows{rows, end}, nil
 }
 
-// heldRows are rows that hold a connection.
+// heldRows are rows that hold a connection until they are closed.
 type heldRows struct {
 	pgx.Rows
 	end func()
 }
 
-// Close gives the connection back. It must be called once.
+// Close releases the connection. It must be called once.
 func (r heldRows) Close() {
 	r.Rows.Close()
 	r.end()

@@ -79,7 +79,7 @@ func TestNothingFailsThroughPgBouncer(t *testing.T) {
 	}
 }
 
-func TestTheSettingsOfOurConnectionsHoldThroughPgBouncer(t *testing.T) {
+func TestSettingsApplyThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool, err := db.Open(ctx, throughPgBouncer(t, dbtest.URL(t)).URL())

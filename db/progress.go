@@ -2,7 +2,7 @@ package db
 
 import "encoding/json"
 
-// Progress says how far the workflow has come. The status of a workflow is that of its latest progress item.
+// Progress is the progress of the workflow. The status of a workflow is that of its latest progress item.
 type Progress struct {
 	WorkflowID string          `json:"workflowId,omitempty"`
 	ID         string          `json:"id,omitempty"`

@@ -27,7 +27,7 @@ func client(t *testing.T, program string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// everything is all that a reader can tell of the items, in order.
+// everything returns all that a reader can see of the items, in order.
 func everything(ctx context.Context, t *testing.T, pool *pgxpool.Pool) []string {
 	t.Helper()
 	return append(
@@ -50,7 +50,7 @@ func dumped(t *testing.T, options ...string) (pool *pgxpool.Pool, dump string) {
 	return pool, dump
 }
 
-func TestADumpOfEverythingIsRestoredAsItWas(t *testing.T) {
+func TestAFullDumpIsRestoredUnchanged(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool, dump := dumped(t)
@@ -67,10 +67,10 @@ func TestADumpOfEverythingIsRestoredAsItWas(t *testing.T) {
 	restored := openPool(t, as(t, address.String(), "postgres"), 2)
 	want := everything(ctx, t, pool)
 	require.Equal(t, want, everything(ctx, t, restored))
-	goesOn(ctx, t, restored)
+	worksAfterRestore(ctx, t, restored)
 }
 
-func TestDataAloneIsRestoredAsItWas(t *testing.T) {
+func TestADataDumpIsRestoredUnchanged(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool, dump := dumped(t, "--data-only", "--schema=chatfeed", "--exclude-table=chatfeed.goose_db_version")
@@ -80,14 +80,14 @@ func TestDataAloneIsRestoredAsItWas(t *testing.T) {
 
 	restored := openPool(t, address, 2)
 	require.Equal(t, everything(ctx, t, pool), everything(ctx, t, restored))
-	goesOn(ctx, t, restored)
+	worksAfterRestore(ctx, t, restored)
 	_, err = restored.Exec(ctx, documented(t, "always"))
 	require.NoError(t, err)
 	require.Equal(t, []string{"8"}, column(ctx, t, restored, `select count(*)::text from pg_trigger where tgenabled = 'A'`))
 }
 
-// goesOn checks that a database orders and erases as one that was not restored.
-func goesOn(ctx context.Context, t *testing.T, pool *pgxpool.Pool) {
+// worksAfterRestore checks that a database orders and erases like one that was not restored.
+func worksAfterRestore(ctx context.Context, t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	require.NoError(t, failure(newWriter(t, pool).Write(ctx, itemOf(0, "wf_a", "later"))))
 	items := column(ctx, t, pool, `select id from chatfeed.items where workflow_id = 'wf_a' order by "_createdAt"`)
@@ -97,7 +97,7 @@ func goesOn(ctx context.Context, t *testing.T, pool *pgxpool.Pool) {
 	require.Equal(t, []string{"later"}, column(ctx, t, pool, `select item_id from chatfeed.erasures`))
 }
 
-func TestDataThatWouldBeStampedAnewIsRefused(t *testing.T) {
+func TestARestoreThatWouldStampRowsAgainIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, format := range [][]string{nil, {"--inserts"}} {
 		address := dbtest.URL(t)

@@ -67,7 +67,7 @@ func refuses(t *testing.T, pool *pgxpool.Pool, statements ...string) {
 	}
 }
 
-func TestTheWriterOfTheDocumentationWritesAndDoesNothingElse(t *testing.T) {
+func TestTheDocumentedWriterRoleCanOnlyWrite(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	owner, limited := withRole(t, "writer")
@@ -106,7 +106,7 @@ func TestTheWriterOfTheDocumentationWritesAndDoesNothingElse(t *testing.T) {
 		`delete from chatfeed.messages`,
 		`truncate chatfeed.messages`,
 		`select * from chatfeed.items`)
-	// What a writer can set itself only makes its own rows be looked at more closely.
+	// Settings that a writer can change only cause extra checks of its own rows.
 	for _, setting := range []string{"9223372036854775806", "-1", "0"} {
 		_, err := limited.Exec(ctx, `begin; set local chatfeed.stamped = '`+setting+`'; set local chatfeed.lock = '["wf_new"]';
 			insert into chatfeed.messages (workflow_id, message, "_createdAt") values ('wf_new', 'later', 'infinity'); commit`)
@@ -118,7 +118,7 @@ func TestTheWriterOfTheDocumentationWritesAndDoesNothingElse(t *testing.T) {
 		`select count(*)::text from chatfeed.items where "_createdAt" > clock_timestamp()`), "nothing is stamped ahead of the clock")
 }
 
-func TestTheReaderOfTheDocumentationReadsAndDoesNothingElse(t *testing.T) {
+func TestTheDocumentedReaderRoleCanOnlyRead(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	owner, limited := withRole(t, "reader")
@@ -150,7 +150,7 @@ func TestTheReaderOfTheDocumentationReadsAndDoesNothingElse(t *testing.T) {
 		`select setval('chatfeed.horizon', 1)`)
 }
 
-func TestWhoMayNotCreateSchemasMigratesWhereTheSchemaIsThere(t *testing.T) {
+func TestARoleThatMayNotCreateSchemasMigratesAnExistingSchema(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server, err := embedded.Start(ctx, embedded.Config{})
@@ -171,7 +171,7 @@ func TestWhoMayNotCreateSchemasMigratesWhereTheSchemaIsThere(t *testing.T) {
 
 // Functions that anyone may make in a schema that is searched first must not run with the rights of who writes, reads or
 // owns the tables.
-func TestNobodysFunctionsRunInPlaceOfPostgreSQLs(t *testing.T) {
+func TestFunctionsOfOthersDoNotReplacePostgreSQLs(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t)+"&search_path="+url.QueryEscape("hostile, pg_catalog"), 4)
@@ -215,7 +215,7 @@ func TestNobodysFunctionsRunInPlaceOfPostgreSQLs(t *testing.T) {
 
 // The views' and functions' own parts are looked up already, named with their schema or pinned, so that whoever migrates or
 // writes runs nobody's either.
-func TestEveryFunctionCallsPostgreSQLsOwn(t *testing.T) {
+func TestEveryFunctionCallsOnlyQualifiedNames(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 1)

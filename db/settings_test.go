@@ -18,7 +18,7 @@ import (
 	"chatfeed/migrations"
 )
 
-// settings are what a role or a database may be set to, and nobody of those who read and write may notice.
+// settings are settings of a role or a database that must not affect readers and writers.
 var settings = []string{
 	"extra_float_digits = -15", "DateStyle = 'SQL, DMY'", "IntervalStyle = sql_standard", "TimeZone = 'Pacific/Chatham'",
 	"bytea_output = escape", "standard_conforming_strings = off", "backslash_quote = on", "search_path = nowhere", "row_security = off",
@@ -51,7 +51,7 @@ func everySetting(t *testing.T, each func(t *testing.T, setting, address string)
 	}
 }
 
-func TestWhatIsReadAndWrittenDoesNotDependOnTheSettingsOfTheRole(t *testing.T) {
+func TestReadsAndWritesDoNotDependOnTheSettingsOfTheRole(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	var want []string
@@ -101,8 +101,8 @@ func readAll(ctx context.Context, t *testing.T, source *db.Source, workflow stri
 	return all
 }
 
-// A wake that names the workflow in another encoding wakes nobody.
-func TestAListenerHearsWorkflowsByTheirNamesWhateverTheRoleIsSetTo(t *testing.T) {
+// A wake with the workflow id in another encoding would have no effect.
+func TestAListenerReceivesWorkflowIDsInUTF8WhateverTheRolesSettings(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	address := dbtest.URL(t)
@@ -120,7 +120,7 @@ func TestAListenerHearsWorkflowsByTheirNamesWhateverTheRoleIsSetTo(t *testing.T)
 	}
 }
 
-func TestAReadOnlyRoleReadsAndIsToldWhyItCannotWriteOrMigrate(t *testing.T) {
+func TestAReadOnlyRoleReadsAndGetsAnErrorForWritesAndMigrations(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server := dbtest.Server(t)

@@ -18,13 +18,13 @@ import (
 // readTimeout bounds a read on a database that no longer answers.
 const readTimeout = 10 * time.Second
 
-// SourceConfig says how a [Source] listens. The zero value of each field means its default.
+// SourceConfig configures how a [Source] listens. A zero field means its default.
 type SourceConfig struct {
 	// Listen is how to connect for LISTEN, as a URL or a keyword string; by default as the pool does. LISTEN needs a
-	// session of its own, which a pooler in transaction mode does not give.
+	// session of its own, which a pooler in transaction mode does not provide.
 	Listen string
-	// Canary is how often a listener is tested by a notification of our own: 5 s. After three that are not heard it is taken
-	// for dead.
+	// Canary is how often a listener is tested with a notification of its own: 5 s. After three that are not received it is
+	// considered dead.
 	Canary time.Duration
 }
 
@@ -40,7 +40,7 @@ type Source struct {
 var _ feed.Source = (*Source)(nil)
 
 // NewSource makes a source that reads through pool, which stays the caller's and must lead to the primary. The error
-// says which field of cfg is wrong.
+// names the invalid field of cfg.
 func NewSource(pool *pgxpool.Pool, cfg SourceConfig) (*Source, error) {
 	s := &Source{
 		pool:   pool,
@@ -61,7 +61,7 @@ func NewSource(pool *pgxpool.Pool, cfg SourceConfig) (*Source, error) {
 	}
 	s.listen.RuntimeParams["client_encoding"] = "UTF8"
 	for _, name := range []string{"jit", "extra_float_digits", "default_transaction_isolation", "search_path", "enable_seqscan"} {
-		delete(s.listen.RuntimeParams, name) // it reads nothing, and a pooler in session mode would refuse them
+		delete(s.listen.RuntimeParams, name) // it reads no tables, and a pooler in session mode would refuse them
 	}
 	s.listen.ConnectTimeout = cmp.Or(s.listen.ConnectTimeout, 5*time.Second)
 	return s, nil
@@ -103,14 +103,14 @@ func (s *Source) Heads(ctx context.Context, workflowIDs []string) (map[string]fe
 	}
 	heads := make(map[string]feed.Head, len(rows))
 	for _, row := range rows {
-		if row.Head.Valid || row.Erased > 0 { // else nothing has been written to it yet
+		if row.Head.Valid || row.Erased > 0 { // otherwise nothing has been written to it yet
 			heads[row.ID] = feed.Head{At: cursor(row.Head), Born: cursor(row.Born), Erased: row.Erased}
 		}
 	}
 	return heads, nil
 }
 
-// Erased implements [feed.Source]. What was erased is known for a day.
+// Erased implements [feed.Source]. Erasures are kept for a day.
 func (s *Source) Erased(ctx context.Context, workflowID string, after int64, limit int) ([]feed.Gone, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -143,11 +143,11 @@ func afterParams(at []feed.Position, window feed.Window) dbsqlc.AfterParams {
 	return p
 }
 
-// itemsAtOnce is how many items of a page are made in one piece of memory. It is what one item that is kept may keep of others.
+// itemsAtOnce is how many items of a page share one allocation, and so how many a single item can keep in memory.
 const itemsAtOnce = 16
 
-// pages sorts rows into the pages of their positions, oldest first. The query has them by position already, but only
-// the order within a page is its promise to keep.
+// pages distributes rows to the pages of their positions, oldest first. The query returns them by position, but does not
+// guarantee the order within a page.
 func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 	pages := make([]feed.Page, len(at))
 	counts := make([]int, len(at))
@@ -166,11 +166,11 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 		item.WorkflowID = at[row.Position-1].WorkflowID
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
 		item.Metadata = row.Metadata
-		if k := kindNamed(row.Type); k != nil { // else it is of a later schema
+		if k := kindNamed(row.Type); k != nil { // otherwise it is of a later schema
 			item.Body = k.body(row)
 		}
-		row.Text1 = ""                                                  // it may be long, and is not needed any more
-		page.More = row.Followed && (page.More || len(page.Items) == 0) // the last row says whether there is more; all others are followed
+		row.Text1 = ""                                                  // release a long text that is no longer needed
+		page.More = row.Followed && (page.More || len(page.Items) == 0) // the last row says whether there is more; all others are followed by a row
 		page.Items = append(page.Items, item)
 	}
 	for i := range pages {
@@ -182,7 +182,7 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 	return pages
 }
 
-// cursor is zero for null.
+// cursor converts a time; null is zero.
 func cursor(t pgtype.Timestamptz) feed.Cursor {
 	if !t.Valid {
 		return 0
@@ -190,7 +190,7 @@ func cursor(t pgtype.Timestamptz) feed.Cursor {
 	return feed.Cursor(t.Time.UnixMicro())
 }
 
-// timestamp is a cursor as PostgreSQL takes it. What is before the epoch is the epoch, as no item is older.
+// timestamp converts a cursor for PostgreSQL. A time before the epoch becomes the epoch; no item is older.
 func timestamp(c feed.Cursor) pgtype.Timestamptz {
 	if c == feed.End {
 		return pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}

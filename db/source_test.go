@@ -77,7 +77,7 @@ func TestOneReadServesManyPositions(t *testing.T) {
 	require.Equal(t, []string{"1", "2", "5", "6", "9"}, ids(pages[0]))
 }
 
-func TestAPageIsBoundedInBytesAndNeverEmptyWhereThereIsAnItem(t *testing.T) {
+func TestAPageIsBoundedInBytesAndEmptyOnlyWithoutItems(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -108,7 +108,7 @@ func TestAPageIsBoundedInBytesAndNeverEmptyWhereThereIsAnItem(t *testing.T) {
 }
 
 // Bodies beside the page are not read: their lengths say where it ends.
-func TestAPageReadsNoBodyButItsOwn(t *testing.T) {
+func TestAPageReadsOnlyItsOwnBodies(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 1) // so that one session has all the counts
@@ -160,7 +160,7 @@ func toastReads(ctx context.Context, t *testing.T, pool *pgxpool.Pool) (n int) {
 	return n
 }
 
-func TestWhatAReadCostsDoesNotGrowWithTheTable(t *testing.T) {
+func TestTheCostOfAReadDoesNotGrowWithTheTable(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 1) // so that one session has all the counts
@@ -245,7 +245,7 @@ func listening(t *testing.T, source *db.Source) (connected <-chan struct{}, woke
 	return c, w, e
 }
 
-func TestACommitIsHeardWithItsWorkflowAndHead(t *testing.T) {
+func TestACommitIsNotifiedWithItsWorkflowAndHead(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -261,7 +261,7 @@ func TestACommitIsHeardWithItsWorkflowAndHead(t *testing.T) {
 	require.Equal(t, odd+" "+head[0], <-woken, "one notification for a statement, and none of the forged ones")
 }
 
-func TestAListenerThatLosesItsConnectionSaysSo(t *testing.T) {
+func TestAListenerThatLosesItsConnectionReturnsAnError(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -273,15 +273,15 @@ func TestAListenerThatLosesItsConnectionSaysSo(t *testing.T) {
 	require.ErrorContains(t, <-ended, "terminating connection")
 }
 
-func TestAListenerThatHearsNothingIsGivenUp(t *testing.T) {
+func TestAListenerThatReceivesNothingReturnsAnError(t *testing.T) {
 	t.Parallel()
 	url := dbtest.URL(t)
 	pool := openPool(t, url, 4)
-	// The canary is sung in one database and listened for in another, which is as deaf as a frozen connection.
+	// The canary is sent in one database and listened for in another, like with a frozen connection.
 	source := newSource(t, pool, db.SourceConfig{Listen: dbtest.URL(t), Canary: 20 * time.Millisecond})
 	connected, _, ended := listening(t, source)
 	<-connected
-	require.ErrorContains(t, <-ended, "nothing was heard")
+	require.ErrorContains(t, <-ended, "no notification was received")
 }
 
 func TestASilentListenerIsKeptAliveByItsCanary(t *testing.T) {
@@ -301,7 +301,7 @@ func TestASilentListenerIsKeptAliveByItsCanary(t *testing.T) {
 	require.Empty(t, woken)
 }
 
-func TestADatabaseThatIsAwayIsAnErrorAndNotAWait(t *testing.T) {
+func TestAnUnavailableDatabaseIsAnErrorAtOnce(t *testing.T) {
 	t.Parallel()
 	pool := openPool(t, "postgres://nobody@127.0.0.1:1/none?sslmode=disable", 4)
 	source := newSource(t, pool, db.SourceConfig{})
@@ -314,7 +314,7 @@ func TestADatabaseThatIsAwayIsAnErrorAndNotAWait(t *testing.T) {
 	require.False(t, errors.Is(err, context.Canceled), "the error says what was wrong")
 }
 
-func TestAWrongSourceConfigNamesItsField(t *testing.T) {
+func TestAnInvalidSourceConfigNamesItsField(t *testing.T) {
 	t.Parallel()
 	pool := openPool(t, "postgres://nobody@127.0.0.1:1/none?sslmode=disable", 4)
 	_, err := db.NewSource(pool, db.SourceConfig{Listen: "postgres://%"})

@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Stat says what a piece of work has cost.
+// Stat is the cost of a piece of work.
 type Stat struct {
 	WorkflowID     string          `json:"workflowId,omitempty"`
 	ID             string          `json:"id,omitempty"`

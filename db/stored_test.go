@@ -19,8 +19,8 @@ func nested(open, inside, end string, n int) string {
 	return strings.Repeat(open, n) + inside + strings.Repeat(end, n)
 }
 
-// What is stored by psql is held to the same rule as what is stored by this package.
-func TestWhatClientsCannotDecodeCannotBeStored(t *testing.T) {
+// The same rule applies to psql and to this package.
+func TestMetadataThatClientsCannotDecodeCannotBeStored(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -71,7 +71,7 @@ func TestWhatClientsCannotDecodeCannotBeStored(t *testing.T) {
 	}
 }
 
-func TestLimitsMeasureWhatTheCallerHasSent(t *testing.T) {
+func TestLimitsApplyToTheSizeThatTheCallerSends(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)
@@ -112,7 +112,7 @@ func TestACallIsBoundedInItemsAndBytes(t *testing.T) {
 	require.EqualError(t, err, "items: have 17825792 bytes; at most 16777216 are accepted in one call")
 }
 
-func TestADatabaseThatCannotHoldThePromiseIsRefused(t *testing.T) {
+func TestAnUnsuitableDatabaseIsRefused(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server, err := embedded.Start(ctx, embedded.Config{})

@@ -11,10 +11,10 @@ import (
 	"chatfeed/feed"
 )
 
-// Lists are bounded, so that those who ask for them take nothing from those who follow.
+// Lists are limited, so that they do not delay streams.
 const (
-	listsAtOnce  = 2
-	listPatience = 5 * time.Second
+	listsAtOnce = 2
+	listTimeout = 5 * time.Second
 )
 
 // Lister lists workflows. Its methods may be called from any goroutine.
@@ -23,21 +23,21 @@ type Lister struct {
 	turns chan struct{}
 }
 
-// NewLister makes a lister that reads through pool, which stays the caller's. It uses two connections at the most.
+// NewLister makes a lister that reads through pool, which stays the caller's. It uses at most two connections.
 func NewLister(pool *pgxpool.Pool) *Lister {
 	return &Lister{q: dbsqlc.New(reads{pool}), turns: make(chan struct{}, listsAtOnce)}
 }
 
-// Workflows returns at most limit workflows that have items, by time of activity, those that come after the given one in
-// that order; a zero one means from the newest. The time is at most a minute before the head. It blocks for the query, and
-// for a turn where many ask at once; the error is [feed.ErrBusy] where that takes too long.
+// Workflows returns at most limit workflows that have items, by time of activity, newest first, that come after the given one
+// in that order; zero means from the newest. The time is at most a minute before the head. It blocks for the query, and for
+// its turn if there are many callers; the error is [feed.ErrBusy] if that takes too long.
 func (l *Lister) Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
-	patience := time.NewTimer(listPatience)
-	defer patience.Stop()
+	timeout := time.NewTimer(listTimeout)
+	defer timeout.Stop()
 	select {
 	case l.turns <- struct{}{}:
 		defer func() { <-l.turns }()
-	case <-patience.C:
+	case <-timeout.C:
 		return nil, feed.ErrBusy
 	case <-ctx.Done():
 		return nil, fmt.Errorf("list workflows: %w", context.Cause(ctx))

@@ -11,8 +11,8 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// Who lists workflows takes at most two connections, and does not wait for ever for a turn.
-func TestListsAreBoundedAndSayWhenThereAreTooMany(t *testing.T) {
+// Lists take at most two connections, and do not wait for ever for a turn.
+func TestConcurrentListsAreBoundedAndReturnBusyBeyond(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 3)
@@ -38,7 +38,7 @@ func TestListsAreBoundedAndSayWhenThereAreTooMany(t *testing.T) {
 }
 
 // A page of workflows costs what the page has, however many were active in the same hour.
-func TestWhatAListCostsDoesNotGrowWithTheWorkflows(t *testing.T) {
+func TestTheCostOfAListDoesNotGrowWithTheWorkflows(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 1) // so that one session has all the counts

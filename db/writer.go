@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// flushers is how many transactions a Writer has under way at once: while one waits for its commit, the next inserts.
+	// flushers is how many transactions a Writer runs at the same time: while one commits, the next inserts.
 	flushers = 2
 	// A group holds at most this many rows and, beyond its first write, bytes.
 	groupRows  = 1000
 	groupBytes = 4 << 20
 	// commitTimeout bounds a transaction on a database that no longer answers.
 	commitTimeout = 30 * time.Second
-	// conflictTries is how often a group is tried that PostgreSQL has ended for a deadlock or a failed serialization.
+	// conflictTries is how often a group is tried if PostgreSQL aborts it for a deadlock or a serialization failure.
 	conflictTries = 10
-	// lockTimeout is how long a group waits for a workflow that somebody else is writing to. What is left of it waits for
-	// shortTimeout, and so does a write that waits apart each time that it looks.
+	// lockTimeout is how long a group waits for a workflow that someone else is writing to. The rest of the group waits for
+	// shortTimeout, and so does each retry of a blocked write.
 	lockTimeout  = 250 * time.Millisecond
 	shortTimeout = 25 * time.Millisecond
 )
@@ -33,13 +33,13 @@ const (
 // ErrWriterClosed is returned by [Writer.Write] after [Writer.Close].
 var ErrWriterClosed = errors.New("db: writer is closed")
 
-// Writer appends items for many callers at once. It commits together what they have queued: PostgreSQL commits one
-// notifying transaction at a time, so a commit for each caller would make them all wait for each other. There is no
-// timer in it; a group is what arrived during the commits before.
+// Writer appends items for many concurrent callers. It commits their queued writes in groups: PostgreSQL commits one
+// notifying transaction at a time, so with a commit for each, all callers would wait for each other. It uses no timer; a
+// group is what arrived during the previous commits.
 //
-// A transaction of another program that has written to a workflow and stays open holds up the writes to that workflow and
-// no others: after a quarter of a second without the workflow's lock they leave their group and wait apart, and after 30 s
-// they fail. idle_in_transaction_session_timeout is PostgreSQL's remedy for such transactions.
+// A transaction of another program that has written to a workflow and stays open blocks writes to that workflow but no
+// others: after a quarter of a second without the workflow's lock they leave their group and wait separately, and after 30 s
+// they fail. idle_in_transaction_session_timeout ends such transactions.
 //
 // Its methods may be called from any goroutine.
 type Writer struct {
@@ -47,26 +47,26 @@ type Writer struct {
 	arrived *sync.Cond // queue is not empty, or closed
 	running sync.WaitGroup
 
-	mu     sync.Mutex
-	queue  []*write
-	apart  map[string][]*write // writes to workflows that others have locked; a goroutine for each workflow writes them
-	turns  chan struct{}       // taken while one of those goroutines has a transaction; two may at once
-	closed bool
+	mu      sync.Mutex
+	queue   []*write
+	blocked map[string][]*write // writes to workflows that others have locked, by workflow; a goroutine for each workflow writes them
+	turns   chan struct{}       // limits how many of those goroutines have a transaction at the same time, to two
+	closed  bool
 }
 
-// write is one caller's items on their way.
+// write is one caller's pending items.
 type write struct {
 	rows    []row
 	size    int
 	begun   time.Time
-	busy    bool       // waits apart, and is being tried; guarded by Writer.mu
-	written []Written  // set before done is told
+	busy    bool       // blocked, and being tried; guarded by Writer.mu
+	written []Written  // set before done is sent to
 	done    chan error // of capacity one
 }
 
 // NewWriter makes a writer on the pool, which stays the caller's. The caller must Close the writer.
 func NewWriter(pool *pgxpool.Pool) *Writer {
-	w := &Writer{pool: pool, apart: make(map[string][]*write), turns: make(chan struct{}, 2)}
+	w := &Writer{pool: pool, blocked: make(map[string][]*write), turns: make(chan struct{}, 2)}
 	w.arrived = sync.NewCond(&w.mu)
 	for range flushers {
 		w.running.Go(w.flush)
@@ -74,12 +74,12 @@ func NewWriter(pool *pgxpool.Pool) *Writer {
 	return w
 }
 
-// Write appends items, all or none, and returns what has become of each when they are durable. The items of one workflow
-// keep the order in which they are given; an item whose ID the workflow already has is left as it was.
+// Write appends items, all or none, and returns the result for each when they are durable. The items of one workflow keep the
+// given order; an item whose ID the workflow already has is left unchanged.
 //
-// The error is the caller's own: an [InvalidItemError], what PostgreSQL has against these items, or what has become of
-// the database. When ctx ends or the connection is lost during the commit, the items may yet have been written; with
-// IDs of the caller's own, writing them again is safe.
+// The error concerns this caller's items only: an [InvalidItemError], PostgreSQL's error for these items, or a failure of the
+// database. If ctx ends or the connection is lost during the commit, the items may have been written; if the caller has set
+// their IDs, writing them again is safe.
 func (w *Writer) Write(ctx context.Context, items ...Item) ([]Written, error) {
 	rows, err := checked(items)
 	if err != nil || len(rows) == 0 {
@@ -110,8 +110,8 @@ func (w *Writer) enqueue(rows []row) (*write, error) {
 	if w.closed {
 		return nil, ErrWriterClosed
 	}
-	if workflow, ok := w.waitsFor(request); ok {
-		w.apart[workflow] = append(w.apart[workflow], request)
+	if workflow, ok := w.blockedBy(request); ok {
+		w.blocked[workflow] = append(w.blocked[workflow], request)
 		return request, nil
 	}
 	w.queue = append(w.queue, request)
@@ -119,7 +119,7 @@ func (w *Writer) enqueue(rows []row) (*write, error) {
 	return request, nil
 }
 
-// withdraw takes a write out of where it waits and reports whether it was still there.
+// withdraw removes a waiting write, and reports whether it was still waiting.
 func (w *Writer) withdraw(request *write) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,9 +127,9 @@ func (w *Writer) withdraw(request *write) bool {
 		w.queue = slices.Delete(w.queue, at, at+1)
 		return true
 	}
-	for workflow, waiting := range w.apart {
+	for workflow, waiting := range w.blocked {
 		if at := slices.Index(waiting, request); at >= 0 && !request.busy {
-			w.apart[workflow] = slices.Delete(waiting, at, at+1)
+			w.blocked[workflow] = slices.Delete(waiting, at, at+1)
 			return true
 		}
 	}
@@ -152,7 +152,7 @@ func (w *Writer) flush() {
 	}
 }
 
-// take blocks until there are writes and returns as many as make a group, or nil when the writer is closed and empty.
+// take blocks until there are writes and returns the next group, or nil when the writer is closed and empty.
 func (w *Writer) take() []*write {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,18 +176,18 @@ func (w *Writer) take() []*write {
 	return group
 }
 
-// commit writes a group and tells each caller. A group that PostgreSQL refuses for what is in it is halved until the
-// refused write stands alone. Writes to workflows whose locks are not to be had in time leave it.
+// commit writes a group and reports to each caller. A group that PostgreSQL refuses because of its contents is halved until
+// the refused write is alone. Writes to workflows that are locked by others leave the group.
 func (w *Writer) commit(group []*write, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	err := w.try(ctx, group, timeout)
 	blocked := locked(err)
-	if lockTimedOut(err) && len(blocked) == 0 && len(group) == 1 { // a lock that is not a workflow's, such as a foreign key's
+	if lockTimedOut(err) && len(blocked) == 0 && len(group) == 1 { // a lock other than a workflow's, such as a foreign key's
 		blocked = []string{group[0].rows[0].workflowID}
 	}
 	if len(blocked) > 0 {
-		if free := w.setApart(group, blocked); len(free) > 0 {
+		if free := w.removeBlocked(group, blocked); len(free) > 0 {
 			w.commit(free, shortTimeout)
 		}
 		return
@@ -197,7 +197,7 @@ func (w *Writer) commit(group []*write, timeout time.Duration) {
 		w.commit(group[len(group)/2:], shortTimeout)
 		return
 	}
-	if len(group) > 1 && ofOneRow(err) {
+	if len(group) > 1 && mayConcernOneRow(err) {
 		w.commit(group[:len(group)/2], timeout)
 		w.commit(group[len(group)/2:], timeout)
 		return
@@ -207,19 +207,19 @@ func (w *Writer) commit(group []*write, timeout time.Duration) {
 	}
 }
 
-// try writes a group in one transaction and one round trip, again if PostgreSQL ends it for a conflict with others. It
-// waits for no lock for longer than the timeout.
+// try writes a group in one transaction and one round trip, and retries if PostgreSQL aborts it for a conflict with others.
+// It waits for each lock at most for the timeout.
 func (w *Writer) try(ctx context.Context, group []*write, timeout time.Duration) error {
 	var rows []row
 	for _, request := range group {
 		for _, r := range request.rows {
-			r.place = len(rows)
+			r.index = len(rows)
 			rows = append(rows, r)
 		}
 	}
 	statements := plan(rows)
-	// One statement takes its locks in order by itself. That the workflows are named costs a fifth, and tells of all that
-	// are locked, and not only of the first.
+	// A single statement takes its locks in order by itself. Naming the workflows costs a fifth more, but the error then
+	// names all that are locked and not only the first.
 	workflows := ""
 	if len(statements) > 1 || timeout < lockTimeout {
 		workflows = names(rows)
@@ -243,13 +243,13 @@ func (w *Writer) try(ctx context.Context, group []*write, timeout time.Duration)
 	}
 }
 
-// report tells each write of a group what has become of its rows.
+// report sets the results of each write of a group.
 func report(p *pipeline, group []*write, statements []statement) {
 	var written []Written
 	for _, request := range group {
 		written = append(written, make([]Written, len(request.rows))...)
 	}
-	p.report(statements, func(place int, id string, already bool) { written[place] = Written{id, already} })
+	p.report(statements, func(index int, id string, already bool) { written[index] = Written{id, already} })
 	for _, request := range group {
 		n := len(request.rows)
 		request.written, written = written[:n:n], written[n:]

@@ -73,7 +73,7 @@ func TestCallersThatQueueDuringACommitShareTheNext(t *testing.T) {
 	require.Len(t, commits, 1)
 }
 
-func TestAQueuedWriteThatIsGivenUpIsNotWritten(t *testing.T) {
+func TestACancelledQueuedWriteIsNotWritten(t *testing.T) {
 	t.Parallel()
 	ctx, giveUp := context.WithCancel(t.Context())
 	pool := openPool(t, dbtest.URL(t), 2)
@@ -92,7 +92,7 @@ func TestAQueuedWriteThatIsGivenUpIsNotWritten(t *testing.T) {
 }
 
 // busyWriter makes a writer on a pool of two connections, each of whose flushers has one write and waits for a
-// connection until free is called; whoever writes now is queued.
+// connection until free is called; later writes are queued.
 func busyWriter(t *testing.T, pool *pgxpool.Pool) (writer *db.Writer, free func()) {
 	t.Helper()
 	var conns []*pgxpool.Conn
@@ -123,7 +123,7 @@ func queued(t *testing.T, writer *db.Writer, n int) {
 	require.Eventually(t, func() bool { return writer.Queued() == n }, 10*time.Second, time.Millisecond)
 }
 
-func TestACallerThatGivesUpLeavesTheOthersAlone(t *testing.T) {
+func TestACancelledCallerDoesNotAffectOthers(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 8)
@@ -165,7 +165,7 @@ func TestAnErrorOfAUsersOwnTriggerFailsItsCallerOnly(t *testing.T) {
 	require.Equal(t, 1, refused)
 }
 
-func TestCloseCommitsWhatIsQueuedAndRefusesWhatComesLater(t *testing.T) {
+func TestCloseCommitsQueuedWritesAndRefusesLaterOnes(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, dbtest.URL(t), 4)

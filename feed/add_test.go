@@ -56,7 +56,7 @@ func TestAnAddedWorkflowIsNotUpToDateBeforeItIsCaughtUp(t *testing.T) {
 		s := live(t, f, "a")
 		held := src.holdNext(opBefore, beforeSnapshot)
 		require.NoError(t, s.Add(after("b", 0)))
-		require.False(t, next(t, s).UpToDate, "nothing is read of b yet")
+		require.False(t, next(t, s).UpToDate, "b has not been read yet")
 		src.messages("a", 1)
 		batch := next(t, s)
 		requireSame(t, numbered("a", 1, 1), ids(batch.Items))
@@ -74,12 +74,12 @@ func TestASubscriptionWithoutWorkflowsIsUpToDate(t *testing.T) {
 		s := follow(t, f, feed.Options{})
 		promptly(t, func() { require.True(t, next(t, s).UpToDate) })
 		require.Empty(t, s.Positions())
-		src.goAway()
+		src.disconnect()
 		require.NoError(t, s.Add(after("w", 0)))
 		require.False(t, next(t, s).UpToDate)
 		s.Drop("w")
 		promptly(t, func() { require.True(t, next(t, s).UpToDate) })
-		src.comeBack()
+		src.reconnect()
 		s.Close()
 		require.ErrorIs(t, s.Add(after("w", 0)), feed.ErrClosed)
 		require.False(t, s.Drop("w"))
@@ -111,7 +111,7 @@ func TestAnAddedWorkflowIsServedFromMemoryBeforeItIsCompared(t *testing.T) {
 	})
 }
 
-func TestWhatIsAddedOrDroppedWithoutItemsEndsInUpToDate(t *testing.T) {
+func TestAddingOrDroppingAnEmptyWorkflowEndsUpToDate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -119,7 +119,7 @@ func TestWhatIsAddedOrDroppedWithoutItemsEndsInUpToDate(t *testing.T) {
 		s := live(t, f, "a")
 		require.NoError(t, s.Add(after("b", 0)))
 		promptly(t, func() { require.True(t, next(t, s).UpToDate) })
-		src.goAway()
+		src.disconnect()
 		require.NoError(t, s.Add(after("c", 0)))
 		batches := make(chan feed.Batch, 1)
 		go func() {
@@ -131,7 +131,7 @@ func TestWhatIsAddedOrDroppedWithoutItemsEndsInUpToDate(t *testing.T) {
 			s.Drop("c")
 			require.True(t, (<-batches).UpToDate)
 		})
-		src.comeBack()
+		src.reconnect()
 	})
 }
 
@@ -154,7 +154,7 @@ func TestThePageOfADroppedWorkflowDelaysNoOther(t *testing.T) {
 	})
 }
 
-func TestAPositionThatIsNotKnownIsSaidAsItWasGiven(t *testing.T) {
+func TestAnUnknownPositionIsReturnedAsGiven(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -174,7 +174,7 @@ func TestAPositionThatIsNotKnownIsSaidAsItWasGiven(t *testing.T) {
 	})
 }
 
-func TestPositionsAreRightAfterWhatIsGoneOrBegunAnew(t *testing.T) {
+func TestPositionsAreCorrectAfterErasuresAndNewHistories(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()

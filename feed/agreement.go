@@ -1,14 +1,14 @@
 package feed
 
-// agreement finds the newest item that a tail and the source both have, from pages of what the source has after the
-// tail's floor.
+// agreement finds the newest item that a tail and the source have in common. It compares the tail with the pages that the
+// source has after the tail's floor.
 type agreement struct {
 	tail  *tail
 	had   map[identity]bool
 	read  Cursor // how far the pages reach
-	to    Cursor // the newest item that both have, or the floor
-	found bool   // they have one in common
-	lost  bool   // after it, the source has items which the tail should have had and has not
+	to    Cursor // the newest common item, or the floor
+	found bool   // there is a common item
+	lost  bool   // after it, the source has items that are missing from the tail
 }
 
 type identity struct {
@@ -24,8 +24,7 @@ func newAgreement(t *tail) *agreement {
 	return a
 }
 
-// add takes the next page, and reports whether another is needed. What is after all that the tail has read is of no
-// interest.
+// add compares the next page, and reports whether another is needed. Items after the end of the tail do not matter.
 func (a *agreement) add(page Page) (more bool) {
 	for _, item := range page.Items {
 		a.read = item.CreatedAt

@@ -11,12 +11,12 @@ import (
 )
 
 // To find where a page ends the source looks at every item that it is asked for, and of large ones a page has few.
-func TestAPageThatIsReadAheadOfLargeItemsIsAskedForFew(t *testing.T) {
+func TestAPageReadAheadRequestsFewLargeItems(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ bodySize, want int }{
-		"one fills a page":          {2_000, 16},
-		"ten fill a page":           {100, 64},
-		"a window of them fills no": {1, 80},
+		"one fills a page":            {2_000, 16},
+		"ten fill a page":             {100, 64},
+		"a window of them fills none": {1, 80},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -31,7 +31,7 @@ func TestAPageThatIsReadAheadOfLargeItemsIsAskedForFew(t *testing.T) {
 				for _, q := range src.asked(opAfter) {
 					asked = append(asked, q.window.Items)
 				}
-				require.Equal(t, 20, asked[0], "who waits for a page gets what a window has")
+				require.Equal(t, 20, asked[0], "a page that is waited for has at most a window of items")
 				asked = slices.Compact(asked[1:])
 				require.Equal(t, c.want, slices.Max(asked))
 			})

@@ -29,7 +29,7 @@ func await(ctx context.Context, f *feed.Feed, read feed.Read, wait time.Duration
 	return done
 }
 
-func TestAwaitReturnsAtOnceWhatIsThere(t *testing.T) {
+func TestAwaitReturnsExistingItemsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -170,8 +170,8 @@ func TestAwaitFailsWithTheSourcesError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		f := run(t, src, feed.Config{})
-		src.goAway()
+		src.disconnect()
 		got := <-await(t.Context(), f, readAfter("w", 0), time.Minute)
-		require.ErrorIs(t, got.err, errAway)
+		require.ErrorIs(t, got.err, errUnavailable)
 	})
 }

@@ -165,10 +165,10 @@ func TestRunReturnsWhenItsContextEndsAndDrains(t *testing.T) {
 			elapse(2 * sweep)
 			return s
 		},
-		"while the source is away": func(t *testing.T, src *source, f *feed.Feed) *feed.Subscription {
+		"while the source is unavailable": func(t *testing.T, src *source, f *feed.Feed) *feed.Subscription {
 			src.messages("w", 20)
 			live(t, f, "w")
-			src.goAway()
+			src.disconnect()
 			follow(t, f, feed.Options{From: all("v")})
 			elapse(time.Minute)
 			return follow(t, f, feed.Options{From: all("w")})

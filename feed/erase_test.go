@@ -12,8 +12,8 @@ import (
 	"chatfeed/feed"
 )
 
-// told takes batches until one is up to date, and returns all that they told.
-func told(t *testing.T, s *feed.Subscription) feed.Batch {
+// batchesUntilUpToDate takes batches until one is up to date, and returns their news combined.
+func batchesUntilUpToDate(t *testing.T, s *feed.Subscription) feed.Batch {
 	t.Helper()
 	var all feed.Batch
 	for range 1000 {
@@ -25,7 +25,7 @@ func told(t *testing.T, s *feed.Subscription) feed.Batch {
 			return all
 		}
 	}
-	require.Fail(t, "it does not become up to date")
+	require.Fail(t, "it did not become up to date")
 	return all
 }
 
@@ -54,7 +54,7 @@ func TestAnErasedItemIsTakenFromTheTailAndItsFollowersAreToldAtOnce(t *testing.T
 				s := live(t, f, "w")
 				promptly(t, func() {
 					src.redact("w", c.erased...)
-					batch := told(t, s)
+					batch := batchesUntilUpToDate(t, s)
 					requireSame(t, c.erased, goneIDs(batch.Gone))
 					requireSame(t, feed.Gone{WorkflowID: "w", Type: "message", ID: c.erased[0], Mark: 1}, batch.Gone[0])
 					require.Empty(t, batch.Items)
@@ -64,8 +64,8 @@ func TestAnErasedItemIsTakenFromTheTailAndItsFollowersAreToldAtOnce(t *testing.T
 				src.messages("w", 1)
 				promptly(t, func() { requireSame(t, numbered("w", 4, 4), catchUp(t, s)) })
 				elapse(time.Hour)
-				batch := told(t, s)
-				require.Empty(t, batch.Gone, "each is told once")
+				batch := batchesUntilUpToDate(t, s)
+				require.Empty(t, batch.Gone, "each is reported once")
 				require.Zero(t, f.Stats().Rewound)
 				require.Zero(t, f.Stats().Lost)
 			})
@@ -73,7 +73,7 @@ func TestAnErasedItemIsTakenFromTheTailAndItsFollowersAreToldAtOnce(t *testing.T
 	}
 }
 
-func TestAnErasureThatNobodyNotifiedIsFoundByTheSweep(t *testing.T) {
+func TestAnErasureWithoutANotificationIsFoundByTheSweep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -82,7 +82,7 @@ func TestAnErasureThatNobodyNotifiedIsFoundByTheSweep(t *testing.T) {
 		s := live(t, f, "w")
 		src.eraseItems("w", "w/2")
 		began := time.Now()
-		requireSame(t, []string{"w/2"}, goneIDs(told(t, s).Gone))
+		requireSame(t, []string{"w/2"}, goneIDs(batchesUntilUpToDate(t, s).Gone))
 		require.LessOrEqual(t, time.Since(began), sweep)
 		requireSame(t, []string{"w/1", "w/3"}, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
 	})
@@ -96,7 +96,7 @@ func TestFollowersAreToldOfErasedItemsThatTheTailDoesNotHold(t *testing.T) {
 		f := run(t, src, small())
 		s := live(t, f, "w")
 		src.redact("w", "w/2", "w/5")
-		batch := told(t, s)
+		batch := batchesUntilUpToDate(t, s)
 		requireSame(t, []string{"w/2", "w/5"}, goneIDs(batch.Gone))
 		require.Empty(t, batch.Items)
 	})
@@ -111,19 +111,19 @@ func TestEveryFollowerIsToldOfEachErasureOnce(t *testing.T) {
 		f := run(t, src, feed.Config{})
 		one, two := live(t, f, "w"), live(t, f, "v", "w")
 		src.redact("w", "w/1")
-		requireSame(t, []string{"w/1"}, goneIDs(told(t, one).Gone))
+		requireSame(t, []string{"w/1"}, goneIDs(batchesUntilUpToDate(t, one).Gone))
 		src.redact("w", "w/2")
 		src.redact("w", "w/3")
 		synctest.Wait()
 		late := live(t, f, "w")
-		requireSame(t, []string{"w/2", "w/3"}, goneIDs(told(t, one).Gone))
-		requireSame(t, []string{"w/1", "w/2", "w/3"}, goneIDs(told(t, two).Gone))
+		requireSame(t, []string{"w/2", "w/3"}, goneIDs(batchesUntilUpToDate(t, one).Gone))
+		requireSame(t, []string{"w/1", "w/2", "w/3"}, goneIDs(batchesUntilUpToDate(t, two).Gone))
 		src.redact("w", "w/4")
-		requireSame(t, []string{"w/4"}, goneIDs(told(t, late).Gone)) // only what was erased since it came
+		requireSame(t, []string{"w/4"}, goneIDs(batchesUntilUpToDate(t, late).Gone)) // only what was erased since it came
 	})
 }
 
-func TestALoadThatAnErasureOvertakesDoesNotShowWhatIsErased(t *testing.T) {
+func TestALoadOvertakenByAnErasureHasNoErasedItems(t *testing.T) {
 	t.Parallel()
 	for name, notified := range map[string]bool{"by a wake": true, "by a comparison": false} {
 		t.Run(name, func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestALoadThatAnErasureOvertakesDoesNotShowWhatIsErased(t *testing.T) {
 	}
 }
 
-func TestAReadThatAnErasureOvertakesDoesNotShowWhatIsErased(t *testing.T) {
+func TestAReadOvertakenByAnErasureHasNoErasedItems(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -163,14 +163,14 @@ func TestAReadThatAnErasureOvertakesDoesNotShowWhatIsErased(t *testing.T) {
 		synctest.Wait()
 		close(read.release)
 		synctest.Wait()
-		batch := told(t, s)
+		batch := batchesUntilUpToDate(t, s)
 		requireSame(t, numbered("w", 5, 5), ids(batch.Items))
 		requireSame(t, []string{"w/4"}, goneIDs(batch.Gone))
 		requireSame(t, []string{"w/1", "w/2", "w/3", "w/5"}, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
 	})
 }
 
-func TestAPageThatAnErasureOvertakesIsReadAgain(t *testing.T) {
+func TestAPageOvertakenByAnErasureIsReadAgain(t *testing.T) {
 	t.Parallel()
 	for name, ask := range map[string]func(t *testing.T, f *feed.Feed) []string{
 		"of a subscription": func(t *testing.T, f *feed.Feed) []string {
@@ -213,28 +213,28 @@ func TestErasuresThatAFailoverHasLostDoNotHideThoseThatFollow(t *testing.T) {
 		before := src.items["w"]
 		src.mu.Unlock()
 		src.redact("w", "w/1")
-		requireSame(t, []string{"w/1"}, goneIDs(told(t, s).Gone))
+		requireSame(t, []string{"w/1"}, goneIDs(batchesUntilUpToDate(t, s).Gone))
 		src.mu.Lock()
-		src.items["w"], src.lives["w"].mark, src.lives["w"].gone = before, 0, nil
+		src.items["w"], src.pasts["w"].mark, src.pasts["w"].gone = before, 0, nil
 		src.mu.Unlock()
 		elapse(2 * sweep)
 		requireSame(t, numbered("w", 1, 3), catchUp(t, follow(t, f, feed.Options{From: all("w")})))
 		src.redact("w", "w/2")
-		requireSame(t, []string{"w/2"}, goneIDs(told(t, s).Gone))
+		requireSame(t, []string{"w/2"}, goneIDs(batchesUntilUpToDate(t, s).Gone))
 	})
 }
 
-func TestWhoIsTooFarBehindTheErasuresStartsAnew(t *testing.T) {
+func TestAFollowerTooFarBehindTheErasuresStartsAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		erased int
 		pass   time.Duration
 		anew   bool
 	}{
-		"a thousand are kept":     {1000, time.Second, false},
-		"more are not":            {1001, time.Second, true},
-		"nor for over a minute":   {1, 2 * time.Minute, true},
-		"but for half of one yes": {1, 30 * time.Second, false},
+		"a thousand are kept":        {1000, time.Second, false},
+		"more are not":               {1001, time.Second, true},
+		"not for over a minute":      {1, 2 * time.Minute, true},
+		"for half a minute they are": {1, 30 * time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -250,7 +250,7 @@ func TestWhoIsTooFarBehindTheErasuresStartsAnew(t *testing.T) {
 				src.redact("w", erased...)
 				synctest.Wait()
 				elapse(c.pass)
-				batch := told(t, s)
+				batch := batchesUntilUpToDate(t, s)
 				if !c.anew {
 					requireSame(t, erased, goneIDs(batch.Gone))
 					require.Empty(t, batch.Items)
@@ -264,7 +264,7 @@ func TestWhoIsTooFarBehindTheErasuresStartsAnew(t *testing.T) {
 	}
 }
 
-func TestATopicThatNobodyFollowsForgetsWhatMayBeErased(t *testing.T) {
+func TestATopicWithoutFollowersDropsItsTailAfterAnErasure(t *testing.T) {
 	t.Parallel()
 	for name, notified := range map[string]bool{"by a wake": true, "by a sweep": false} {
 		t.Run(name, func(t *testing.T) {
@@ -303,7 +303,7 @@ func TestATopicIsLoadedThoughItemsAreErasedDuringEachLoad(t *testing.T) {
 		f := run(t, src, feed.Config{})
 		s := follow(t, f, feed.Options{From: []feed.Start{last("w", 1)}})
 		batch := next(t, s)
-		for len(batch.Items) == 0 { // it may be told of what is gone first
+		for len(batch.Items) == 0 { // the erased items may be reported first
 			batch = next(t, s)
 		}
 		requireSame(t, numbered("w", 500, 500), ids(batch.Items))

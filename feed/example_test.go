@@ -9,7 +9,7 @@ import (
 	"chatfeed/feed"
 )
 
-// history is the least that a feed can read from: one workflow whose items never change. The one for PostgreSQL is
+// history is the smallest source for a feed: one workflow whose items never change. The one for PostgreSQL is
 // db.Source.
 type history struct{ items []*feed.Item }
 
@@ -41,7 +41,7 @@ func (h history) Heads(context.Context, []string) (map[string]feed.Head, error) 
 
 func (h history) Erased(context.Context, string, int64, int) ([]feed.Gone, error) { return nil, nil }
 
-// A client that has seen the first item gets the ones after it, and is told when it has them all.
+// A client that has seen the first item gets the ones after it, and learns when it has them all.
 func ExampleFeed_Subscribe() {
 	source := history{[]*feed.Item{
 		{WorkflowID: "wf_1", ID: "msg_1", Type: "message", CreatedAt: 1000, Body: []byte(`{"message": "Hello"}`)},

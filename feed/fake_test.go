@@ -12,8 +12,8 @@ import (
 	"chatfeed/feed"
 )
 
-// errAway is what a source that is away answers.
-var errAway = errors.New("the source is away")
+// errUnavailable is what a source returns while it is unavailable.
+var errUnavailable = errors.New("the source is unavailable")
 
 // op is one of the source's reading methods.
 type op string
@@ -44,24 +44,24 @@ type source struct {
 	// bodySize is how many bytes each committed item has; 0 means 1.
 	bodySize int
 
-	mu      sync.Mutex
-	items   map[string][]*feed.Item
-	heads   map[string]feed.Cursor
-	lives   map[string]*past
-	given   map[string]feed.Cursor // the newest heads that Heads has answered
-	told    map[string]feed.Cursor // the newest head of each that a listener has been told of, unless it was forged
-	queries []query
-	holds   []*hold
-	failing op   // reads of this kind fail
-	away    bool // reads and Listen fail
-	deaf    bool // Listen fails
-	line    *line
-	listens []time.Time
-	faults  []string // promises of a Source that this one did not keep
-	served  int      // items that reads have returned
+	mu       sync.Mutex
+	items    map[string][]*feed.Item
+	heads    map[string]feed.Cursor
+	pasts    map[string]*past
+	given    map[string]feed.Cursor // the newest heads that Heads has answered
+	notified map[string]feed.Cursor // the newest head of each that a listener has received, unless it was forged
+	queries  []query
+	holds    []*hold
+	failing  op   // reads of this kind fail
+	away     bool // reads and Listen fail
+	noListen bool // Listen fails
+	line     *line
+	listens  []time.Time
+	faults   []string // guarantees of a Source that this one broke
+	served   int      // items that reads have returned
 
-	disturbed map[string]bool          // workflows of which items have been erased or lost
-	lostAt    map[string][]feed.Cursor // the stamps of items that a failover has lost
+	changed map[string]bool          // workflows of which items have been erased or lost
+	lostAt  map[string][]feed.Cursor // the stamps of items that a failover has lost
 }
 
 // line is one run of Listen.
@@ -72,14 +72,14 @@ type line struct {
 
 func newSource() *source {
 	return &source{
-		items: make(map[string][]*feed.Item),
-		heads: make(map[string]feed.Cursor),
-		lives: make(map[string]*past),
-		given: make(map[string]feed.Cursor),
-		told:  make(map[string]feed.Cursor),
+		items:    make(map[string][]*feed.Item),
+		heads:    make(map[string]feed.Cursor),
+		pasts:    make(map[string]*past),
+		given:    make(map[string]feed.Cursor),
+		notified: make(map[string]feed.Cursor),
 
-		disturbed: make(map[string]bool),
-		lostAt:    make(map[string][]feed.Cursor),
+		changed: make(map[string]bool),
+		lostAt:  make(map[string][]feed.Cursor),
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *source) addAt(workflowID string, at feed.Cursor) {
 
 // write appends an item at the workflow's head. The caller holds mu.
 func (s *source) write(workflowID, name string) {
-	life := s.life(workflowID)
+	life := s.pastOf(workflowID)
 	life.made++
 	s.items[workflowID] = append(s.items[workflowID], &feed.Item{
 		WorkflowID: workflowID,
@@ -119,7 +119,7 @@ func (s *source) write(workflowID, name string) {
 // stamp moves a workflow's head. The test holds mu.
 func (s *source) stamp(workflowID string) {
 	s.heads[workflowID] = max(feed.Cursor(time.Now().UnixMicro()), s.heads[workflowID]+1)
-	s.life(workflowID)
+	s.pastOf(workflowID)
 }
 
 // commit is add with its notification.
@@ -154,17 +154,17 @@ func (s *source) notify(workflowID string, head feed.Cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if head <= s.heads[workflowID] {
-		s.told[workflowID] = max(s.told[workflowID], head)
+		s.notified[workflowID] = max(s.notified[workflowID], head)
 	}
 }
 
-// hangUp ends the listener, which may come back at once; with deaf it may not.
-func (s *source) hangUp(deaf bool) {
+// dropListener ends the listener, which may come back at once; with noListen it may not.
+func (s *source) dropListener(noListen bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.deaf = deaf
+	s.noListen = noListen
 	if s.line != nil {
-		s.line.lost <- errAway
+		s.line.lost <- errUnavailable
 		s.line = nil
 	}
 }
@@ -176,35 +176,35 @@ func (s *source) setBefore(before func(context.Context, query) error) {
 	s.before = before
 }
 
-// goAway makes everything fail until comeBack.
-func (s *source) goAway() {
-	s.hangUp(false)
+// disconnect makes everything fail until reconnect.
+func (s *source) disconnect() {
+	s.dropListener(false)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.away = true
 }
 
-// fail makes one kind of read fail until comeBack.
+// fail makes one kind of read fail until reconnect.
 func (s *source) fail(kind op) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failing = kind
 }
 
-// comeBack ends what goAway, hangUp and fail began.
-func (s *source) comeBack() {
+// reconnect ends what disconnect, dropListener and fail began.
+func (s *source) reconnect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.away, s.deaf, s.failing = false, false, ""
+	s.away, s.noListen, s.failing = false, false, ""
 }
 
 // Listen implements [feed.Source].
 func (s *source) Listen(ctx context.Context, connected func(), wake func(string, feed.Cursor)) error {
 	s.mu.Lock()
 	s.listens = append(s.listens, time.Now())
-	if s.away || s.deaf {
+	if s.away || s.noListen {
 		s.mu.Unlock()
-		return errAway
+		return errUnavailable
 	}
 	l := &line{wake: wake, lost: make(chan error, 1)}
 	s.line = l
@@ -275,7 +275,7 @@ func (s *source) pages(ctx context.Context, q query, read func(feed.Position) fe
 		for i, p := range q.at {
 			pages[i] = read(p)
 			s.served += len(pages[i].Items)
-			if !s.disturbed[p.WorkflowID] && s.heads[p.WorkflowID] < min(promised[i], s.given[p.WorkflowID]) {
+			if !s.changed[p.WorkflowID] && s.heads[p.WorkflowID] < min(promised[i], s.given[p.WorkflowID]) {
 				s.faults = append(s.faults, fmt.Sprintf("a read of %s does not see head %d, which Heads gave before it began",
 					p.WorkflowID, promised[i]))
 			}
@@ -290,7 +290,7 @@ func (s *source) Heads(ctx context.Context, workflowIDs []string) (map[string]fe
 	err := s.run(ctx, query{op: opHeads, ids: workflowIDs}, func() {
 		for _, id := range workflowIDs {
 			if head, ok := s.heads[id]; ok {
-				heads[id] = feed.Head{At: head, Born: s.lives[id].born, Erased: s.lives[id].mark}
+				heads[id] = feed.Head{At: head, Born: s.pasts[id].born, Erased: s.pasts[id].mark}
 			}
 		}
 	})
@@ -325,7 +325,7 @@ func (s *source) run(ctx context.Context, q query, snapshot func()) error {
 	s.mu.Lock()
 	if s.away || s.failing == q.op {
 		s.mu.Unlock()
-		return errAway
+		return errUnavailable
 	}
 	snapshot()
 	s.mu.Unlock()
@@ -368,7 +368,7 @@ func (s *source) listened() []time.Time {
 // reads is how many queries for items there have been.
 func (s *source) reads() int { return len(s.asked(opAfter)) + len(s.asked(opBefore)) }
 
-// broken returns the promises that the source itself has not kept, which would make a test mean nothing.
+// broken returns the guarantees that the source itself has broken; a test with any would prove nothing.
 func (s *source) broken() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// Config says how a feed behaves. The zero value of each field means its default.
+// Config configures a feed. A zero field means its default.
 type Config struct {
-	// Window bounds a topic's tail, a page and a batch alike: 256 items, 256 KiB. A page that is read ahead may have four
-	// times the items in the same bytes.
+	// Window bounds a topic's tail, a page and a batch: 256 items, 256 KiB. A page that is read ahead may have four times
+	// the items in the same bytes.
 	Window Bounds
-	// Sweep is how often the heads of all topics are compared with what they have read: 5 s. It bounds how late an item
-	// is when its notification is lost.
+	// Sweep is how often the heads of all topics are compared with what they have read: 5 s. It bounds the delay of an item
+	// whose notification was lost.
 	Sweep time.Duration
-	// Linger is how long a topic is kept after its last subscription, for the one that comes back: 30 s.
+	// Linger is how long a topic is kept after its last subscription, for a client that reconnects: 30 s.
 	Linger time.Duration
-	// Log takes what an operator should know; the default is slog.Default().
+	// Log receives what an operator should know; the default is slog.Default().
 	Log *slog.Logger
 }
 
@@ -45,14 +45,14 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 const (
-	// batchSize is how many topics or pages one query reads at the most.
+	// batchSize is the most topics or pages that one query reads.
 	batchSize = 256
-	// headsSize is how many topics one query compares at the most.
+	// headsSize is the most topics that one query compares.
 	headsSize = 1024
-	// firstLoad is how many items a topic is loaded with at the most: as many as most who come lack. Its tail grows from there.
+	// firstLoad is the most items that a topic is loaded with: enough for most clients that connect. Its tail grows from there.
 	firstLoad = 64
-	// aheadWindows is how many windows of items a page has at the most that is read ahead.
-	aheadWindows = 4
+	// maxAheadWindows is the most windows of items that a page may have that is read ahead.
+	maxAheadWindows = 4
 )
 
 // Feed follows the workflows that its subscriptions ask for. Its methods may be called from any goroutine.
@@ -76,18 +76,18 @@ type Feed struct {
 	topics
 }
 
-// lanes are what reads from the source. None waits for another.
+// lanes read from the source. None waits for another.
 type lanes struct {
-	compares *lane[*topic] // heads of topics that somebody joined, and of those that have lost items
-	loads    *lane[*topic] // the newest items of topics that somebody begins to follow
-	grows    *lane[*topic] // what comes after the tails of topics
-	apart    *apart
-	behind   *pages // for subscriptions that are not on a tail
-	singles  *pages // for Page and Await
+	compares  *lane[*topic] // heads of topics that a subscription has joined, and of those with erased items
+	loads     *lane[*topic] // the newest items of topics that gain their first follower
+	grows     *lane[*topic] // the items after the tails of topics
+	isolation *isolation
+	catchUp   *pages // for subscriptions that are behind their tails
+	singles   *pages // for Page and Await
 }
 
-// New makes a feed that reads from reader when waker says so; one value may be both. It does nothing until [Feed.Run]. The
-// error names the field of cfg that is wrong.
+// New makes a feed that reads from reader when waker wakes it; one value may be both. It does nothing until [Feed.Run].
+// The error names the invalid field of cfg.
 func New(reader Reader, waker Waker, cfg Config) (*Feed, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -105,29 +105,28 @@ func New(reader Reader, waker Waker, cfg Config) (*Feed, error) {
 		stopped:  make(chan struct{}),
 		topics:   topics{byID: make(map[string]*topic)},
 	}
-	apart := newApart()
+	isolation := newIsolation()
 	always := func(*topic, *topic) bool { return true }
 	f.lanes = lanes{
-		apart:    apart,
-		compares: newLane("heads", f.log, headsSize, apart, f.compare, always),
-		loads:    newLane("topics", f.log, batchSize, apart, f.load, loadable),
-		grows:    newLane("new items", f.log, batchSize, apart, f.grow, always),
-		behind:   f.newPages("pages", false, apart),
-		singles:  f.newPages("single pages", true, apart),
+		isolation: isolation,
+		compares:  newLane("heads", f.log, headsSize, isolation, f.compare, always),
+		loads:     newLane("topics", f.log, batchSize, isolation, f.load, loadable),
+		grows:     newLane("new items", f.log, batchSize, isolation, f.grow, always),
+		catchUp:   f.newPages("pages", false, isolation),
+		singles:   f.newPages("single pages", true, isolation),
 	}
 	for _, l := range []*lane[*topic]{f.compares, f.loads, f.grows} {
 		l.turn = make(chan struct{}, 1)
 	}
-	f.compares.herd = &herd{}
+	f.compares.burst = &burst{}
 	return f, nil
 }
 
-// clock is how long the feed has existed. It does not step, as the time of day may.
+// clock is how long the feed has existed. Unlike the time of day, it never steps.
 func (f *Feed) clock() time.Duration { return time.Since(f.made) }
 
-// Run listens, reads and sweeps until ctx ends, and then drains. It returns when all that it has started has ended. A source
-// that is away does not end it: it tries again until the source is back. A feed runs once; the error says that it has run
-// already.
+// Run listens, reads and sweeps until ctx ends, and then drains. It returns when all goroutines that it started have
+// ended. While the source is unavailable it retries. A feed runs once; the error says that Run was called before.
 func (f *Feed) Run(ctx context.Context) error {
 	if f.ran.Swap(true) {
 		return errors.New("feed: Run was called before; a feed runs once")
@@ -141,18 +140,18 @@ func (f *Feed) Run(ctx context.Context) error {
 	running.Go(func() { f.compares.run(ctx, 2) })
 	running.Go(func() { f.loads.run(ctx, 2) })
 	running.Go(func() { f.grows.run(ctx, 2) })
-	running.Go(func() { f.behind.lane.run(ctx, 2) })
+	running.Go(func() { f.catchUp.lane.run(ctx, 2) })
 	running.Go(func() { f.singles.lane.run(ctx, 2) })
 	running.Wait()
 	return nil
 }
 
-// Drain ends every subscription, now and later, with [ErrDraining]. It does not wait for them. Single reads go on.
+// Drain ends every current and future subscription with [ErrDraining]. It does not wait for them. Single reads continue.
 func (f *Feed) Drain() {
 	f.drain.Do(func() {
 		close(f.draining)
 		for _, t := range f.followed() {
-			t.tell()
+			t.notify()
 		}
 	})
 }
@@ -166,25 +165,25 @@ func (f *Feed) drained() bool {
 	}
 }
 
-// forget drops what has been of no use for long.
+// forget drops state that has not been used for long.
 func (f *Feed) forget(now time.Time) {
 	f.compares.forget(now)
 	f.loads.forget(now)
 	f.grows.forget(now)
-	f.behind.lane.forget(now)
+	f.catchUp.lane.forget(now)
 	f.singles.lane.forget(now)
 }
 
 // Stats counts what a feed has done since it was made, and what it holds now.
 type Stats struct {
-	Topics        int    // kept in memory now
+	Topics        int    // in memory now
 	Subscriptions int    // open now
-	Wakes         uint64 // heard from the source
+	Wakes         uint64 // received from the source
 	TopicReads    uint64 // batch queries for topics
 	PageReads     uint64 // batch queries for pages
 	Sweeps        uint64 // queries for heads
 	Rewound       uint64 // how often the source had lost items that a topic had read
-	Lost          uint64 // how often a sweep found a workflow's items whose notification never came
+	Lost          uint64 // how often a sweep found items of a workflow whose notification was lost
 }
 
 type counters struct {
@@ -192,7 +191,7 @@ type counters struct {
 	wakes, topicReads, pageReads, sweeps, lost, rewound atomic.Uint64
 }
 
-// Stats returns the counts. Each is right by itself; they are not of one instant.
+// Stats returns the counts. Each is correct, but they are not taken at the same instant.
 func (f *Feed) Stats() Stats {
 	return Stats{
 		Topics:        f.count(),

@@ -1,24 +1,24 @@
 package feed
 
-// follow is a subscription's place in one workflow.
+// follow is a subscription's position in one workflow.
 type follow struct {
-	topic  *topic
-	joined tick
-	told   uint64 // how many of the topic's news the client has been told
-	at     Cursor
-	given  bool // at is the client's word: nothing has been delivered since, and the source has not been asked about it
-	last   int  // items still to go back from the head before at is known; below zero when at is known
-	search search
+	topic      *topic
+	joined     tick
+	newsSeen   uint64 // how many events of the topic's news the client has been given
+	at         Cursor
+	unverified bool // at comes from the client: nothing has been delivered since, and it has not been compared with the source
+	last       int  // items still to go back from the head before at is known; negative when at is known
+	search     search
 }
 
-// search is how far back a follow has looked for where the last items begin.
+// search is how far back a follow has looked for the start of the last items.
 type search struct {
 	begun bool
-	seen  Cursor // everything from here on has been looked at
-	whole int    // how many were to be found in all
+	seen  Cursor // everything from here on has been searched
+	whole int    // how many items to find in total
 }
 
-// position is where a client that has all that was delivered may begin again.
+// position is where a client that has everything delivered so far may resume.
 func (f *follow) position() Start {
 	switch {
 	case f.last < 0:
@@ -30,62 +30,62 @@ func (f *follow) position() Start {
 	}
 }
 
-// move sets the position to where items have been delivered up to.
-func (f *follow) move(to Cursor) { f.at, f.given = to, false }
+// move sets the position to the last delivered item.
+func (f *follow) move(to Cursor) { f.at, f.unverified = to, false }
 
-// restart sends the follow back to the beginning. One that has not found its last items yet looks for them again.
+// restart sends the follow back to the beginning, or restarts its search for the last items if it has not found them yet.
 func (f *follow) restart() {
-	f.at, f.given = 0, false
-	f.again()
+	f.at, f.unverified = 0, false
+	f.restartSearch()
 }
 
-// again begins the search for the last items anew.
-func (f *follow) again() {
+// restartSearch restarts the search for the last items.
+func (f *follow) restartSearch() {
 	if f.search.begun {
 		f.last, f.search = f.search.whole, search{}
 	}
 }
 
-// hear takes what the topic has reported since the follow last looked. It returns the items that are gone, and whether the
-// workflow's history has begun anew; what was gone before that is of no interest then.
-func (f *follow) hear() (gone []Gone, anew bool) {
-	checked := f.given && f.checked() // before the tail, which is then at least as new
+// readNews reads the topic's news since the last call. It returns the erased items, and whether the workflow's history was
+// replaced; items erased before that no longer matter.
+func (f *follow) readNews() (gone []Gone, anew bool) {
+	checked := f.unverified && f.checked() // before the tail, which is then at least as new
 	tail := f.topic.tail.Load()
-	if f.told != tail.news.count() {
-		gone, anew = f.take(tail.news)
+	if f.newsSeen != tail.news.count() {
+		gone, anew = f.applyNews(tail.news)
 	}
-	return gone, f.given && f.verify(tail, checked) || anew
+	return gone, f.unverified && f.verify(tail, checked) || anew
 }
 
-func (f *follow) take(n *news) (gone []Gone, anew bool) {
-	told := f.told
-	f.told = n.count()
-	if told < n.dropped { // some of it is no longer kept
+func (f *follow) applyNews(n *news) (gone []Gone, anew bool) {
+	seen := f.newsSeen
+	f.newsSeen = n.count()
+	if seen < n.dropped { // some of it is no longer kept
 		f.restart()
 		return nil, true
 	}
-	for _, e := range n.events[told-n.dropped:] {
+	for _, e := range n.events[seen-n.dropped:] {
 		switch e.kind {
 		case itemGone:
 			gone = append(gone, e.gone)
-		case begunNew:
-			if !f.given { // else the cursor may be of the new history already
+		case newHistory:
+			if !f.unverified { // otherwise the cursor may belong to the new history already
 				f.restart()
 				gone, anew = nil, true
 			}
-		case wentBack:
-			if f.joined < e.by && f.at > e.to && !f.given {
+		case rewound:
+			if f.joined < e.by && f.at > e.to && !f.unverified {
 				f.at = e.to
 			}
-			f.again()
+			f.restartSearch()
 		}
 	}
 	return gone, anew
 }
 
-// verify compares a cursor that the client has given with what the source has. One from before the workflow was born is of
-// a history that is erased. One that is beyond the head is the head; but that can be said only after the source has been
-// asked, as the topic may just be behind.
+// verify compares a cursor that came from the client with the source. A cursor from before the workflow was born belongs to
+// an erased history. A cursor beyond the head is set to the head, but only after the source has been asked: the topic may
+// just be behind.
 func (f *follow) verify(t *tail, checked bool) (anew bool) {
 	switch {
 	case !t.loaded:
@@ -93,31 +93,30 @@ func (f *follow) verify(t *tail, checked bool) (anew bool) {
 	case 0 < f.at && f.at < t.born:
 		f.restart()
 		return true
-	case !checked || t.wanted > t.read:
+	case !checked || t.target > t.read:
 		return false
 	case f.at > t.read:
-		anew = t.read == 0 // the workflow has nothing: all that the client has is erased
+		anew = t.read == 0 // the workflow is empty: everything that the client has is erased
 		f.at = t.read
 	}
-	f.given = false
+	f.unverified = false
 	return anew
 }
 
-// checked reports whether the source has been asked about the topic since the follow came.
+// checked reports whether the source has been asked about the topic since the follow joined.
 func (f *follow) checked() bool { return f.topic.contact.checked.Load() > uint64(f.joined) }
 
-// place returns the tail, and whether the follow can take its place in it.
-func (f *follow) place() (t *tail, ok bool) {
-	unsure := f.given && f.at > 0 && !f.checked() // before the tail, which is then at least as new
+// currentTail returns the tail, and whether the follow's position can be used with it.
+func (f *follow) currentTail() (t *tail, ok bool) {
+	unsure := f.unverified && f.at > 0 && !f.checked() // before the tail, which is then at least as new
 	t = f.topic.tail.Load()
-	// Where it is not known yet when the workflow was born, a cursor may be of another history.
-	return t, t.loaded && f.told == t.news.count() && (!unsure || t.born != 0)
+	// As long as the born time of the workflow is not known, a cursor may belong to another history.
+	return t, t.loaded && f.newsSeen == t.news.count() && (!unsure || t.born != 0)
 }
 
-// reached reports whether the follow has passed all that there is, on the strength of a read or comparison that began
-// after it came.
+// reached reports whether the follow has passed every item, according to a read or comparison that began after it joined.
 func (f *follow) reached() bool {
 	checked := f.checked() // before the tail, which is then at least as new
-	t, ok := f.place()
-	return ok && checked && f.last < 0 && !f.given && t.reached(f.at)
+	t, ok := f.currentTail()
+	return ok && checked && f.last < 0 && !f.unverified && t.reached(f.at)
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // Add begins to follow one more workflow. Until its items have been delivered the subscription is not up to date. The
-// error says that it is followed already, or is [ErrClosed].
+// error says that the workflow is followed already, or is [ErrClosed].
 func (s *Subscription) Add(start Start) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -17,15 +17,15 @@ func (s *Subscription) Add(start Start) error {
 		return fmt.Errorf("feed: workflow %q is followed already; each may be followed once", start.WorkflowID)
 	}
 	f := start.follow()
-	f.topic, f.joined, f.told = s.feed.join(start.WorkflowID, s)
+	f.topic, f.joined, f.newsSeen = s.feed.join(start.WorkflowID, s)
 	s.follows = append(s.follows, f)
 	s.upToDate = false
 	signal(s.ready)
 	return nil
 }
 
-// Drop ends to follow a workflow, and reports whether it was followed. What Next returns may still be of the workflow
-// where it was called before Drop has returned.
+// Drop stops following a workflow, and reports whether it was followed. A call of Next that began before Drop returned may
+// still return items of the workflow.
 func (s *Subscription) Drop(workflowID string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,14 +40,14 @@ func (s *Subscription) Drop(workflowID string) bool {
 	}
 	s.forget(f)
 	s.feed.leave(f.topic, s)
-	signal(s.ready) // the others may be up to date without it, or wait for its page
+	signal(s.ready) // the others may be up to date without it, or be waiting for its page
 	return true
 }
 
-// Positions returns where the subscription stands in each of its workflows, in the order in which they were added: with
-// what Next has returned a client has all items up to there, and one that subscribes from there has the rest. A workflow
-// that begins with its last items, of which none has been found yet, is as it was given: who subscribes again is given
-// those that are the last then.
+// Positions returns the subscription's position in each of its workflows, in the order in which they were added. A client
+// has every item up to there from what Next has returned, and a subscription from there delivers the rest. For a workflow
+// that starts with its last items, as long as none has been found, it returns the Start that was given; a new subscription
+// then looks for the items that are the last at that time.
 func (s *Subscription) Positions() []Start {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"chatfeed/feed"
 )
 
-func TestACommitAnywhereAroundTheFirstReadArrivesOnce(t *testing.T) {
+func TestACommitBeforeDuringOrAfterTheFirstReadArrivesOnce(t *testing.T) {
 	t.Parallel()
 	for name, commit := range map[string]func(t *testing.T, src *source, subscribe func()){
 		"before Subscribe": func(_ *testing.T, src *source, subscribe func()) {

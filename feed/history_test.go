@@ -15,8 +15,8 @@ import (
 func TestAWorkflowThatIsErasedAndWrittenAnewIsFollowedFromItsBeginning(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ notified, settled bool }{
-		"told":                      {notified: true},
-		"told, with a pause":        {notified: true, settled: true},
+		"notified":                  {notified: true},
+		"notified, with a pause":    {notified: true, settled: true},
 		"between two sweeps":        {},
 		"found by one sweep in two": {settled: true},
 	} {
@@ -40,9 +40,9 @@ func TestAWorkflowThatIsErasedAndWrittenAnewIsFollowedFromItsBeginning(t *testin
 					src.notify("w", 0)
 				}
 				began := time.Now()
-				got := told(t, s)
+				got := batchesUntilUpToDate(t, s)
 				for len(got.Items) == 0 {
-					batch := told(t, s)
+					batch := batchesUntilUpToDate(t, s)
 					got.Items, got.Anew = append(got.Items, batch.Items...), append(got.Anew, batch.Anew...)
 				}
 				require.LessOrEqual(t, time.Since(began), sweep)
@@ -51,7 +51,7 @@ func TestAWorkflowThatIsErasedAndWrittenAnewIsFollowedFromItsBeginning(t *testin
 				require.Empty(t, got.Gone)
 				requireSame(t, numbered("w", 1, 2), catchUp(t, follow(t, f, feed.Options{From: all("w")})))
 
-				back := told(t, follow(t, f, feed.Options{From: []feed.Start{after("w", head)}}))
+				back := batchesUntilUpToDate(t, follow(t, f, feed.Options{From: []feed.Start{after("w", head)}}))
 				requireSame(t, []string{"w"}, back.Anew)
 				requireSame(t, numbered("w", 1, 2), ids(back.Items))
 				require.Zero(t, f.Stats().Rewound)
@@ -71,7 +71,7 @@ func TestAHistoryThatBeginsBeforeTheOldOneEndedIsANewOne(t *testing.T) {
 		src.erase("w")
 		src.addAt("w", head-1000) // the clock has stepped back
 		src.addAt("w", head+1000)
-		batch := told(t, s)
+		batch := batchesUntilUpToDate(t, s)
 		requireSame(t, []string{"w"}, batch.Anew)
 		requireSame(t, numbered("w", 1, 2), ids(batch.Items))
 		require.Zero(t, f.Stats().Rewound)
@@ -90,16 +90,16 @@ func TestAComparisonFromBeforeANewHistoryDoesNotBeginAnother(t *testing.T) {
 		src.erase("w")
 		src.add("w", "message")
 		src.notify("w", 0)
-		requireSame(t, []string{"w"}, told(t, s).Anew)
+		requireSame(t, []string{"w"}, batchesUntilUpToDate(t, s).Anew)
 		close(old.release)
 		elapse(2 * sweep)
-		batch := told(t, s)
+		batch := batchesUntilUpToDate(t, s)
 		require.Empty(t, batch.Anew)
 		require.Empty(t, batch.Items)
 	})
 }
 
-func TestAWorkflowThatVanishesIsTold(t *testing.T) {
+func TestAWorkflowThatVanishesIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -108,12 +108,12 @@ func TestAWorkflowThatVanishesIsTold(t *testing.T) {
 		s := live(t, f, "w")
 		src.erase("w")
 		src.notify("w", 0)
-		promptly(t, func() { requireSame(t, feed.Batch{Anew: []string{"w"}}, told(t, s)) })
+		promptly(t, func() { requireSame(t, feed.Batch{Anew: []string{"w"}}, batchesUntilUpToDate(t, s)) })
 		back := follow(t, f, feed.Options{From: []feed.Start{after("w", head)}})
-		requireSame(t, feed.Batch{Anew: []string{"w"}}, told(t, back))
+		requireSame(t, feed.Batch{Anew: []string{"w"}}, batchesUntilUpToDate(t, back))
 		src.messages("w", 1)
-		requireSame(t, numbered("w", 1, 1), ids(told(t, s).Items))
-		requireSame(t, numbered("w", 1, 1), ids(told(t, back).Items))
+		requireSame(t, numbered("w", 1, 1), ids(batchesUntilUpToDate(t, s).Items))
+		requireSame(t, numbered("w", 1, 1), ids(batchesUntilUpToDate(t, back).Items))
 	})
 }
 
@@ -124,12 +124,12 @@ func TestTheFirstItemsOfAWorkflowAreNotANewHistory(t *testing.T) {
 		f := run(t, src, feed.Config{})
 		s := live(t, f, "w")
 		src.messages("w", 2)
-		require.Empty(t, told(t, s).Anew)
+		require.Empty(t, batchesUntilUpToDate(t, s).Anew)
 		elapse(time.Minute)
 		src.messages("w", 1)
-		require.Empty(t, told(t, s).Anew)
+		require.Empty(t, batchesUntilUpToDate(t, s).Anew)
 		src.redact("w", "w/1")
-		batch := told(t, s)
+		batch := batchesUntilUpToDate(t, s)
 		require.Empty(t, batch.Anew)
 		requireSame(t, []string{"w/1"}, goneIDs(batch.Gone))
 	})
@@ -152,12 +152,12 @@ func TestItemsOfASourceThatGivesNoHeadsAreDeliveredOnce(t *testing.T) {
 		t.Cleanup(func() { <-ended })
 		synctest.Wait()
 		s := follow(t, f, feed.Options{From: all("w")})
-		requireSame(t, numbered("w", 1, 3), ids(told(t, s).Items))
+		requireSame(t, numbered("w", 1, 3), ids(batchesUntilUpToDate(t, s).Items))
 		elapse(time.Minute)
 		src.messages("w", 1)
-		batch := told(t, s)
+		batch := batchesUntilUpToDate(t, s)
 		for len(batch.Items) == 0 {
-			batch = told(t, s)
+			batch = batchesUntilUpToDate(t, s)
 		}
 		requireSame(t, numbered("w", 4, 4), ids(batch.Items))
 		require.Empty(t, batch.Anew)
@@ -175,11 +175,11 @@ func TestAWorkflowThatIsErasedBeforeTheSourceHasGivenItsHeadIsForgotten(t *testi
 		s := live(t, f, "w")
 		heads := src.holdNext(opHeads, beforeSnapshot)
 		src.messages("w", 2)
-		requireSame(t, numbered("w", 1, 2), ids(told(t, s).Items))
+		requireSame(t, numbered("w", 1, 2), ids(batchesUntilUpToDate(t, s).Items))
 		<-heads.reached
 		src.erase("w")
 		close(heads.release)
-		requireSame(t, feed.Batch{Anew: []string{"w"}}, told(t, s))
+		requireSame(t, feed.Batch{Anew: []string{"w"}}, batchesUntilUpToDate(t, s))
 		require.Empty(t, catchUp(t, follow(t, f, feed.Options{From: all("w")})))
 	})
 }
@@ -191,7 +191,7 @@ func TestAnItemThatIsOlderThanItsHistoryIsGivenOnce(t *testing.T) {
 		src := newSource()
 		src.messages("w", 3)
 		src.mu.Lock()
-		src.life("w").born = src.heads["w"] + 1
+		src.pastOf("w").born = src.heads["w"] + 1
 		src.mu.Unlock()
 		f := run(t, src, feed.Config{Sweep: time.Second})
 		s := follow(t, f, feed.Options{From: all("w"), Idle: time.Minute})

@@ -18,7 +18,7 @@ const End Cursor = 1<<63 - 1
 type Item struct {
 	WorkflowID string
 	ID         string
-	Type       string // message, log, stat, progress, or what else the source has
+	Type       string // message, log, stat, progress, or another type that the source has
 	CreatedAt  Cursor
 	Body       []byte // the type's own fields, a JSON object
 	Metadata   []byte // a JSON value, or nil when the item has none
@@ -26,15 +26,15 @@ type Item struct {
 	encodings atomic.Pointer[encoding]
 }
 
-// Format is a way to write items as bytes. A transport makes each of its formats once.
+// Format encodes items as bytes. A transport makes each of its formats once.
 type Format struct {
 	encode func(*Item) ([]byte, error)
 }
 
-// NewFormat makes a format. For one item encode must give the same bytes whenever it is called.
+// NewFormat makes a format. encode must always return the same bytes for the same item.
 func NewFormat(encode func(*Item) ([]byte, error)) *Format { return &Format{encode} }
 
-// encoding is an item in one format. An item has them in a list, the newest first, that only grows.
+// encoding is an item in one format. An item keeps its encodings in a list, newest first, that only grows.
 type encoding struct {
 	format *Format
 	next   *encoding
@@ -43,8 +43,8 @@ type encoding struct {
 	err    error
 }
 
-// Encoded returns the item in the given format. The first call makes it and all others wait for that one and share what it
-// has made: the bytes, which must not be changed, or the error. There are bytes or an error, also where encode panics.
+// Encoded returns the item in the given format. The first call encodes it; all others wait for that call and share its
+// result: the bytes, which must not be changed, or the error. If encode panics, the result is an error.
 func (i *Item) Encoded(format *Format) ([]byte, error) {
 	e := i.encodings.Load()
 	for e != nil && e.format != format {
@@ -57,7 +57,7 @@ func (i *Item) Encoded(format *Format) ([]byte, error) {
 	return e.bytes, e.err
 }
 
-// add adds an encoding that is not made yet, unless another caller has added one for the format in the meantime.
+// add adds an empty encoding for the format, unless another caller has added one meanwhile.
 func (i *Item) add(format *Format) *encoding {
 	for {
 		first := i.encodings.Load()
@@ -72,9 +72,9 @@ func (i *Item) add(format *Format) *encoding {
 	}
 }
 
-// make fills the encoding. It leaves an error behind wherever encode does not come back with bytes.
+// make fills the encoding. If encode returns no bytes, panics or ends the goroutine, it sets an error.
 func (e *encoding) make(i *Item) {
-	e.err = errors.New("encode an item: it was broken off")
+	e.err = errors.New("encode an item: the encoder did not return")
 	defer func() {
 		if reason := recover(); reason != nil {
 			e.bytes, e.err = nil, fmt.Errorf("encode an item: panic: %v", reason)
@@ -82,27 +82,27 @@ func (e *encoding) make(i *Item) {
 	}()
 	e.bytes, e.err = e.format.encode(i)
 	if e.err == nil && len(e.bytes) == 0 {
-		e.err = errors.New("encode an item: nothing was made of it")
+		e.err = errors.New("encode an item: the encoder returned no bytes")
 	}
 }
 
-// Size is how many bytes of body and metadata the item has: what tails and pages are bounded by.
+// Size is the number of bytes of body and metadata. Tails and pages are bounded by it.
 func (i *Item) Size() int { return len(i.Body) + len(i.Metadata) }
 
-// Gone names an item that was erased from the source. An item of the same workflow, type and id that was written since has a
-// later CreatedAt, and is not meant.
+// Gone names an item that was erased from the source. An item with the same workflow, type and id that was written later has a
+// later CreatedAt and is not affected.
 type Gone struct {
 	WorkflowID string
 	Type       string
 	ID         string
 	CreatedAt  Cursor
-	Mark       int64 // when, in the workflow's order of erasures
+	Mark       int64 // its place in the workflow's order of erasures
 }
 
 // Workflow is the newest state of a workflow that has items.
 type Workflow struct {
 	ID     string
 	Head   Cursor // CreatedAt of its newest item
-	Active Cursor // what workflows are listed by: at most a minute before the head
+	Active Cursor // workflows are listed in this order; at most a minute before the head
 	Status string // status of its latest progress item, or empty
 }

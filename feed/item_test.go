@@ -52,7 +52,7 @@ func TestAnItemIsEncodedOncePerFormatAndItsBytesAreShared(t *testing.T) {
 	}
 }
 
-func TestEveryReceiverIsGivenTheErrorOfAnEncoderThatFails(t *testing.T) {
+func TestEveryReceiverGetsTheErrorOfAFailingEncoder(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("it cannot be encoded")
 	for name, c := range map[string]struct {
@@ -62,9 +62,9 @@ func TestEveryReceiverIsGivenTheErrorOfAnEncoderThatFails(t *testing.T) {
 		"an error":               {func(*feed.Item) ([]byte, error) { return nil, failure }, failure.Error()},
 		"a panic":                {func(*feed.Item) ([]byte, error) { panic("index out of range") }, "index out of range"},
 		"an error's panic":       {func(*feed.Item) ([]byte, error) { panic(failure) }, failure.Error()},
-		"nothing at all":         {func(*feed.Item) ([]byte, error) { return nil, nil }, "nothing"},
-		"no bytes":               {func(*feed.Item) ([]byte, error) { return []byte{}, nil }, "nothing"},
-		"the end of a goroutine": {func(*feed.Item) ([]byte, error) { runtime.Goexit(); return nil, nil }, "broken off"},
+		"nothing at all":         {func(*feed.Item) ([]byte, error) { return nil, nil }, "no bytes"},
+		"no bytes":               {func(*feed.Item) ([]byte, error) { return []byte{}, nil }, "no bytes"},
+		"the end of a goroutine": {func(*feed.Item) ([]byte, error) { runtime.Goexit(); return nil, nil }, "did not return"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

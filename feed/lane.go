@@ -15,90 +15,90 @@ import (
 type job interface {
 	comparable
 	workflow() string
-	// wanted reports whether anyone still waits for it. What nobody waits for is not read.
+	// wanted reports whether anyone still waits for it. Otherwise it is not read.
 	wanted() bool
-	// refuse offers the job the error of a read of it alone. It reports whether that settles it; else it is tried again.
+	// refuse gives the job the error of a read of it alone. It reports whether the job is done; otherwise it is retried.
 	refuse(err error) bool
 }
 
-// lane reads jobs of one kind. All that wait are read together, so that load makes the queries larger and not the queue
-// longer; nothing is read twice at once, and what is asked for during a read of it is read once more.
+// lane reads jobs of one kind. All waiting jobs are read together, so under load the queries grow and the queue does not.
+// A job is never read twice at the same time; if it is requested during its read, it is read once more.
 //
-// What fails or is slow delays itself only. The members of a batch that failed are sorted: read in smaller batches, by a
-// reader of their own, until each has been read or has failed alone. A workflow that fails alone is read alone from then
-// on, by a third reader, after a pause and with a window of its own, until a read of it is quick. So the lane itself goes
-// on at once after the first failure, and knows the workflow afterwards.
+// A failing or slow workflow delays only itself. A batch that failed is split: a second reader reads its members in smaller
+// batches, until each has been read or has failed alone. A workflow that fails alone is from then on read alone, by a third
+// reader, after a pause and with a window of its own, until a read of it is fast. So the lane continues at once after the
+// first failure, and later reads keep the failing workflow out of its batches.
 type lane[J job] struct {
-	name     string
-	log      *slog.Logger
-	read     func(ctx context.Context, jobs []J, halvings int) (heavy []J, err error)
-	together func(a, b J) bool // whether one query can serve both
-	most     int               // jobs in one query
-	prompt   bool              // never waits after a failure
-	herd     *herd             // makes those who come one after the other wait for each other; nil does not
-	turn     chan struct{}     // held by the common reader that waits for work or reads, unless a read is overdue; nil: by all
-	apart    *apart
+	name      string
+	log       *slog.Logger
+	read      func(ctx context.Context, jobs []J, halvings int) (heavy []J, err error)
+	together  func(a, b J) bool // whether one query can serve both
+	maxBatch  int               // the most jobs in one query
+	noPause   bool              // no pause after a failure
+	burst     *burst            // delays queries so that jobs in quick succession share one; nil for no delay
+	turn      chan struct{}     // held by the common reader that waits for work or reads, unless its read is overdue; nil: no turns
+	isolation *isolation
 
 	mu       sync.Mutex
 	states   map[J]state
 	waiting  [classes][]J
 	troubled map[string]*trouble
-	limit    int // jobs in the next common query
-	failures int // common and sorting reads in a row that have failed
-	streak   int // reads of any kind in a row that have failed
+	limit    int // the most jobs in the next common query
+	failures int // common and splitting reads that have failed in a row
+	streak   int // reads of any kind that have failed in a row
 	work     [classes]chan struct{}
 }
 
-// state is where a job is. A job that the lane does not have has none.
+// state is the state of a job in the lane. The zero value means that the lane does not have the job.
 type state uint8
 
 const (
-	queued  state = iota + 1 // it waits, or a timer will make it
-	reading                  // it is being read
-	again                    // it is being read, and was asked for since
+	queued       state = iota + 1 // waiting, or a timer will queue it
+	reading                       // being read
+	readingAgain                  // being read, and requested again since
 )
 
-// class is who reads a job.
+// class is which reader reads a job.
 type class uint8
 
 const (
-	common  class = iota // with all others
-	sorting              // its batch has failed
-	alone                // it has failed alone, or is slow
+	common    class = iota // together with all others
+	splitting              // its batch has failed or was slow
+	alone                  // it fails or is slow alone
 	classes
 )
 
-// apart bounds the reads of what has failed, over all lanes, and knows what the source needs for the least of reads.
-type apart struct {
-	sorting, alone chan struct{}
-	latency        atomic.Int64 // how long the newest comparison of heads took
+// isolation bounds the concurrent splitting and alone reads of all lanes, and knows how long the cheapest read takes.
+type isolation struct {
+	splitting, alone chan struct{}
+	latency          atomic.Int64 // duration of the newest comparison of heads
 }
 
-// isSlow says what is too long for a read: where the source is slow for all, no workflow is to blame.
-func (a *apart) isSlow(took time.Duration) bool {
-	return took > max(patience, 4*time.Duration(a.latency.Load()))
+// isSlow reports whether a read took too long. Where the source is slow for all, no workflow is at fault.
+func (i *isolation) isSlow(took time.Duration) bool {
+	return took > max(slowAfter, 4*time.Duration(i.latency.Load()))
 }
 
-func newApart() *apart {
-	return &apart{sorting: make(chan struct{}, 2), alone: make(chan struct{}, 3)}
+func newIsolation() *isolation {
+	return &isolation{splitting: make(chan struct{}, 2), alone: make(chan struct{}, 3)}
 }
 
-// errNothing is what a read returns that had nothing to read: it says neither well nor ill of its workflows.
+// errNothing is returned by a read that had nothing to read. It says nothing about its workflows.
 var errNothing = errors.New("nothing to read")
 
 const (
-	// outage is how many reads of a lane have to fail in a row until it takes the source for away, and pauses.
+	// outage is after how many failed reads in a row a lane regards the source as unavailable, and pauses.
 	outage = 8
-	// crowdedPause is between two reads of workflows that fail, each alone, where nothing else succeeds.
-	crowdedPause = 20 * time.Millisecond
+	// failingPause is the pause between reads of workflows that fail alone while no read succeeds.
+	failingPause = 20 * time.Millisecond
 )
 
 func newLane[J job](
-	name string, log *slog.Logger, most int, apart *apart,
+	name string, log *slog.Logger, maxBatch int, isolation *isolation,
 	read func(context.Context, []J, int) ([]J, error), together func(a, b J) bool,
 ) *lane[J] {
 	l := &lane[J]{
-		name: name, log: log, read: read, together: together, most: most, limit: most, apart: apart,
+		name: name, log: log, read: read, together: together, maxBatch: maxBatch, limit: maxBatch, isolation: isolation,
 		states: make(map[J]state), troubled: make(map[string]*trouble),
 	}
 	for c := range l.work {
@@ -107,81 +107,81 @@ func newLane[J job](
 	return l
 }
 
-// put asks for a job to be read. The read begins after put is called.
+// put requests a read of a job. The read begins after the call of put.
 func (l *lane[J]) put(j J) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch l.states[j] {
 	case reading:
-		l.states[j] = again
+		l.states[j] = readingAgain
 	case 0:
 		l.queue(j)
 	}
 }
 
-// queue makes a job wait for the reader that its workflow's trouble calls for. The caller holds mu.
+// queue queues a job for the reader of its workflow's class. The caller holds mu.
 func (l *lane[J]) queue(j J) {
 	l.states[j] = queued
 	t := l.troubled[j.workflow()]
 	c := common
 	switch {
 	case t == nil:
-	case t.accused():
+	case t.atFault():
 		c = alone
-		if rest := time.Until(t.until); rest > 0 && !l.prompt {
-			time.AfterFunc(rest, func() {
+		if delay := time.Until(t.notBefore); delay > 0 && !l.noPause {
+			time.AfterFunc(delay, func() {
 				l.mu.Lock()
 				defer l.mu.Unlock()
-				l.line(c, j)
+				l.enqueue(c, j)
 			})
 			return
 		}
 	default:
-		c = sorting
+		c = splitting
 	}
-	l.line(c, j)
+	l.enqueue(c, j)
 }
 
-func (l *lane[J]) line(c class, j J) {
+func (l *lane[J]) enqueue(c class, j J) {
 	l.waiting[c] = append(l.waiting[c], j)
 	signal(l.work[c])
 }
 
-// isTroubled reports whether a workflow has to be read apart from others.
+// isTroubled reports whether a workflow's reads have failed or been slow.
 func (l *lane[J]) isTroubled(workflowID string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.troubled[workflowID] != nil
 }
 
-// forget drops what the lane remembers of workflows that have not failed for long.
+// forget drops the troubles of workflows that have not failed for troubleExpiry.
 func (l *lane[J]) forget(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, t := range l.troubled {
-		if now.Sub(t.since) > forgiven {
+		if now.Sub(t.lastFault) > troubleExpiry {
 			delete(l.troubled, id)
 		}
 	}
 }
 
-// run reads with so many common readers until ctx ends.
+// run reads until ctx ends, with the given number of common readers.
 func (l *lane[J]) run(ctx context.Context, readers int) {
 	var running sync.WaitGroup
 	for range readers {
 		running.Go(func() { l.serve(ctx, common) })
 	}
-	running.Go(func() { l.serve(ctx, sorting) })
+	running.Go(func() { l.serve(ctx, splitting) })
 	running.Go(func() { l.serve(ctx, alone) })
 	running.Wait()
 }
 
-// serve reads for a class until ctx ends. Only the common reader that has the turn hears of work, so that work wakes one
-// reader, and what comes while it reads is its next batch. Whoever has heard of work must not wait for the turn: who has it
-// may be waiting for work.
+// serve reads for a class until ctx ends. Only the common reader that holds the turn receives from work, so that
+// work wakes one reader, and jobs that arrive while it reads are its next batch. A reader that has received from work must
+// not wait for the turn: its holder may be waiting for work.
 func (l *lane[J]) serve(ctx context.Context, c class) {
 	for held := false; ; {
-		if c == common && !held && !enter(ctx, l.turn) {
+		if c == common && !held && !acquire(ctx, l.turn) {
 			return
 		}
 		select {
@@ -196,15 +196,15 @@ func (l *lane[J]) serve(ctx context.Context, c class) {
 	}
 }
 
-// step reads what waits, once. It reports whether to go on, and whether the reader still has the turn.
+// step reads one batch of waiting jobs. It reports whether to continue, and whether the reader still holds the turn.
 func (l *lane[J]) step(ctx context.Context, c class) (more, held bool) {
 	slot := l.slot(c)
-	if !enter(ctx, slot) {
+	if !acquire(ctx, slot) {
 		return false, true
 	}
-	leave := sync.OnceFunc(func() { exit(slot) })
+	leave := sync.OnceFunc(func() { releasePlace(slot) })
 	defer leave()
-	runtime.Gosched() // those who come together are served together
+	runtime.Gosched() // let jobs that arrive together be read together
 	jobs, halvings := l.take(c)
 	if len(jobs) == 0 {
 		return false, true
@@ -212,15 +212,15 @@ func (l *lane[J]) step(ctx context.Context, c class) (more, held bool) {
 	held = true
 	bounded := ctx
 	switch c {
-	case sorting:
+	case splitting:
 		var cancel context.CancelFunc
-		bounded, cancel = context.WithTimeout(ctx, sortingTime)
+		bounded, cancel = context.WithTimeout(ctx, splittingTime)
 		defer cancel()
 	case common:
-		overdue := time.AfterFunc(patience, func() { exit(l.turn) }) // another reader goes on
+		overdue := time.AfterFunc(slowAfter, func() { releasePlace(l.turn) }) // another reader continues
 		defer func() { held = overdue.Stop() }()
 	}
-	suspects, began := 0, time.Now()
+	candidates, began := 0, time.Now()
 	heavy, err := l.read(bounded, jobs, halvings)
 	switch {
 	case ctx.Err() != nil:
@@ -229,21 +229,21 @@ func (l *lane[J]) step(ctx context.Context, c class) (more, held bool) {
 		l.release(jobs)
 		return true, held
 	}
-	if !l.apart.isSlow(time.Since(began)) {
+	if !l.isolation.isSlow(time.Since(began)) {
 		heavy = nil
 	} else if len(jobs) == 1 {
 		heavy = jobs
 	} else if len(heavy) == 0 {
-		suspects = len(jobs) // which of them is slow, only other reads can tell
+		candidates = len(jobs) // only further reads can tell which of them is slow
 	}
-	l.settle(ctx, c, jobs, heavy, suspects, err)
+	l.settle(ctx, c, jobs, heavy, candidates, err)
 	leave()
-	wait(ctx, l.rest(c))
+	wait(ctx, l.delay(c))
 	return ctx.Err() == nil, held
 }
 
-// enter takes a place among so many as a channel has room for. It reports false when ctx has ended.
-func enter(ctx context.Context, places chan struct{}) bool {
+// acquire takes one of the places that the channel's capacity provides. It reports false when ctx has ended.
+func acquire(ctx context.Context, places chan struct{}) bool {
 	if places == nil {
 		return true
 	}
@@ -255,34 +255,34 @@ func enter(ctx context.Context, places chan struct{}) bool {
 	}
 }
 
-// exit gives back what enter took.
-func exit(places chan struct{}) {
+// releasePlace gives back what acquire took.
+func releasePlace(places chan struct{}) {
 	if places != nil {
 		<-places
 	}
 }
 
-// slot is where the readers of a class take their places for each read. The common ones have the turn instead.
+// slot returns the places that the readers of a class acquire for each read. Common readers use the turn instead.
 func (l *lane[J]) slot(c class) chan struct{} {
 	switch c {
-	case sorting:
-		return l.apart.sorting
+	case splitting:
+		return l.isolation.splitting
 	case alone:
-		return l.apart.alone
+		return l.isolation.alone
 	default:
 		return nil
 	}
 }
 
-// take removes jobs that one query can serve from those that wait. What nobody wants any more is dropped.
+// take removes from the waiting jobs those that one query can serve. Jobs that nobody wants any more are dropped.
 func (l *lane[J]) take(c class) (jobs []J, halvings int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	most := l.limit
+	limit := l.limit
 	var left []J
 	all := l.waiting[c]
 	for i, j := range all {
-		if len(jobs) > 0 && len(jobs) == most {
+		if len(jobs) > 0 && len(jobs) == limit {
 			left = append(left, all[i:]...)
 			break
 		}
@@ -292,9 +292,9 @@ func (l *lane[J]) take(c class) (jobs []J, halvings int) {
 			continue
 		case len(jobs) == 0:
 			if t := l.troubled[j.workflow()]; c != common && t != nil {
-				most, halvings = t.company(), t.halvings
+				limit, halvings = t.batchLimit(), t.halvings
 			}
-		case c != common && l.troubled[j.workflow()].company() < most, !l.together(jobs[0], j):
+		case c != common && l.troubled[j.workflow()].batchLimit() < limit, !l.together(jobs[0], j):
 			left = append(left, j)
 			continue
 		}
@@ -308,7 +308,7 @@ func (l *lane[J]) take(c class) (jobs []J, halvings int) {
 	return jobs, halvings
 }
 
-// release lets jobs go, and queues again those that were asked for meanwhile.
+// release ends the read of jobs, and queues again those that were requested meanwhile.
 func (l *lane[J]) release(jobs []J) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -317,35 +317,36 @@ func (l *lane[J]) release(jobs []J) {
 	}
 }
 
-// end ends the read of a job, which is queued again if it has to or was asked for meanwhile. The caller holds mu.
-func (l *lane[J]) end(j J, redo bool) {
-	if redo || l.states[j] == again {
+// end ends the read of a job. It is queued again if retry is set or it was requested meanwhile. The caller holds mu.
+func (l *lane[J]) end(j J, retry bool) {
+	if retry || l.states[j] == readingAgain {
 		l.queue(j)
 	} else {
 		delete(l.states, j)
 	}
 }
 
-// rest is how long a reader pauses before its next read.
-func (l *lane[J]) rest(c class) time.Duration {
+// delay is how long a reader pauses before its next read.
+func (l *lane[J]) delay(c class) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.prompt:
+	case l.noPause:
 		return 0
-	case c == common && l.herd != nil && l.failures == 0:
-		return l.herd.rest(time.Now())
+	case c == common && l.burst != nil && l.failures == 0:
+		return l.burst.delay(time.Now())
 	case c != alone:
 		return pause(l.failures - outage)
 	case l.streak > outage:
-		return crowdedPause
+		return failingPause
 	default:
-		return 0 // each workflow has a pause of its own
+		return 0 // each workflow has its own pause
 	}
 }
 
-// settle notes what became of a read. Where it was slow, either the heavy jobs are to blame or one of so many suspects.
-func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, suspects int, err error) {
+// settle records the result of a read. If it was slow, either the heavy jobs are at fault or one of the candidates, given as
+// a number.
+func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, candidates int, err error) {
 	refused := err != nil && len(jobs) == 1 && jobs[0].refuse(err)
 	now := time.Now()
 	l.mu.Lock()
@@ -356,16 +357,16 @@ func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, suspects
 		id := j.workflow()
 		t := l.troubled[id]
 		slow := slices.Contains(heavy, j)
-		if t == nil && (err != nil || slow || suspects > 0) {
+		if t == nil && (err != nil || slow || candidates > 0) {
 			t = &trouble{}
 			l.troubled[id] = t
 		}
 		switch {
 		case err != nil:
 			t.fail(len(jobs), l.streak <= outage, now)
-			log = log || len(jobs) > 1 || t.failures&(t.failures-1) == 0 // less and less often
-		case suspects > 0:
-			t.suspect(suspects, now)
+			log = log || len(jobs) > 1 || t.failures&(t.failures-1) == 0 // with decreasing frequency
+		case candidates > 0:
+			t.mayBeAtFault(candidates, now)
 		case t != nil && t.succeed(slow, now):
 			delete(l.troubled, id)
 		}
@@ -376,7 +377,7 @@ func (l *lane[J]) settle(ctx context.Context, c class, jobs, heavy []J, suspects
 	}
 }
 
-// count notes how the source does. The caller holds mu.
+// count updates the failure counts and the batch limit. The caller holds mu.
 func (l *lane[J]) count(c class, jobs int, err error) {
 	switch {
 	case err == nil:
@@ -390,9 +391,9 @@ func (l *lane[J]) count(c class, jobs int, err error) {
 	if c != common {
 		return
 	}
-	if err == nil { // slowly, as what is too much costs the time of a read
-		l.limit = min(l.limit+1+l.limit/8, l.most)
-	} else if jobs > split { // less is soon sorted
+	if err == nil { // grow slowly: a batch that is too large costs the time of a read
+		l.limit = min(l.limit+1+l.limit/8, l.maxBatch)
+	} else if jobs > split { // smaller batches are split quickly anyway
 		l.limit = max(split, jobs/2)
 	}
 }

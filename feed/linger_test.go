@@ -23,10 +23,10 @@ func TestASubscriptionThatReturnsWithinLingerCausesNoLoad(t *testing.T) {
 		reads := src.reads()
 		src.messages("w", 1)
 		elapse(10 * time.Second)
-		require.Equal(t, reads, src.reads(), "nothing is read for nobody")
+		require.Equal(t, reads, src.reads(), "nothing is read without followers")
 		back := follow(t, f, feed.Options{From: []feed.Start{after("w", head)}})
 		promptly(t, func() { requireSame(t, numbered("w", 2, 2), catchUp(t, back)) })
-		require.Equal(t, reads+1, src.reads(), "what came meanwhile, and not the topic anew")
+		require.Equal(t, reads+1, src.reads(), "the items that came meanwhile; the topic is not loaded again")
 		elapse(time.Hour)
 		require.Equal(t, 1, f.Stats().Topics, "it is followed again")
 	})
@@ -40,7 +40,7 @@ func TestATopicIsDroppedAfterLinger(t *testing.T) {
 		s, other := live(t, f, "w"), live(t, f, "w")
 		s.Close()
 		elapse(time.Hour)
-		require.Equal(t, 1, f.Stats().Topics, "someone follows it yet")
+		require.Equal(t, 1, f.Stats().Topics, "it still has a follower")
 		other.Close()
 		other.Close()
 		require.Zero(t, f.Stats().Subscriptions)
@@ -56,7 +56,7 @@ func TestATopicIsDroppedAfterLinger(t *testing.T) {
 	})
 }
 
-func TestADroppedTopicIsRebornWithAllThatHasCommitted(t *testing.T) {
+func TestADroppedTopicIsCreatedAgainWithEveryCommittedItem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -107,8 +107,8 @@ func TestATopicWhoseWorkflowIsErasedForgetsItsTail(t *testing.T) {
 
 		reads := src.reads()
 		elapse(time.Hour)
-		require.Equal(t, reads, src.reads(), "it is forgotten once")
-		src.messages("w", 2) // and comes into being anew
+		require.Equal(t, reads, src.reads(), "it is dropped once")
+		src.messages("w", 2) // and the topic is created again
 		promptly(t, func() { requireSame(t, numbered("w", 1, 2), catchUp(t, s)) })
 		require.Zero(t, f.Stats().Lost)
 	})

@@ -18,7 +18,7 @@ func TestItemsCommittedWhileNobodyListenedArriveWhenTheListenerIsBack(t *testing
 		src := newSource()
 		f := run(t, src, feed.Config{})
 		s := live(t, f, "w")
-		src.hangUp(false)
+		src.dropListener(false)
 		src.messages("w", 3)
 		began := time.Now()
 		requireSame(t, numbered("w", 1, 3), catchUp(t, s))
@@ -35,7 +35,7 @@ func TestItemsArriveByTheSweepWhileNobodyListens(t *testing.T) {
 		src := newSource()
 		f := run(t, src, feed.Config{})
 		s := live(t, f, "w")
-		src.hangUp(true)
+		src.dropListener(true)
 		for n := range 5 {
 			src.messages("w", 1)
 			began := time.Now()
@@ -45,28 +45,28 @@ func TestItemsArriveByTheSweepWhileNobodyListens(t *testing.T) {
 	})
 }
 
-func TestWhatTheSweepFindsWhileNobodyListensIsNotALostNotification(t *testing.T) {
+func TestItemsFoundByTheSweepWhileNobodyListensAreNotLostNotifications(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		f := run(t, src, feed.Config{})
 		s := live(t, f, "w")
-		src.hangUp(true)
+		src.dropListener(true)
 		src.messages("w", 1)
 		requireSame(t, numbered("w", 1, 1), catchUp(t, s))
 		elapse(3 * sweep)
-		src.comeBack()
+		src.reconnect()
 		elapse(3 * sweep)
 		require.Zero(t, f.Stats().Lost)
 	})
 }
 
-func TestASweepOnConnectFindsWhatATopicsFirstReadWasTooEarlyFor(t *testing.T) {
+func TestTheSweepOnConnectFindsItemsCommittedAfterATopicsFirstRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		f := run(t, src, feed.Config{})
-		src.hangUp(false) // it is back in 50 ms at the earliest
+		src.dropListener(false) // it returns after 50 ms at the earliest
 		read := src.holdNext(opBefore, afterSnapshot)
 		s := follow(t, f, feed.Options{From: all("w")})
 		<-read.reached
@@ -86,7 +86,7 @@ func TestAListenerLostDuringASweepIsNotALostNotification(t *testing.T) {
 		s := live(t, f, "w")
 		heads := src.holdNext(opHeads, beforeSnapshot)
 		<-heads.reached
-		src.hangUp(true)
+		src.dropListener(true)
 		synctest.Wait()
 		src.messages("w", 1)
 		close(heads.release)
@@ -108,7 +108,7 @@ func TestALostNotificationIsFoundByTheSweepAndCountedOnce(t *testing.T) {
 		began := time.Now()
 		requireSame(t, numbered("w", 1, 1), catchUp(t, s))
 		require.LessOrEqual(t, time.Since(began), sweep)
-		require.Zero(t, f.Stats().Lost, "it may be on its way yet")
+		require.Zero(t, f.Stats().Lost, "the notification may still arrive")
 		elapse(sweep)
 		require.EqualValues(t, 1, f.Stats().Lost)
 		elapse(time.Minute)
@@ -134,7 +134,7 @@ func TestALateNotificationIsNotCountedAsLost(t *testing.T) {
 			reads := src.reads()
 			src.notify("w", head)
 			elapse(3 * sweep)
-			require.Equal(t, reads, src.reads(), "what the sweep has found needs no other read")
+			require.Equal(t, reads, src.reads(), "the items found by the sweep are not read again")
 		}
 		require.Zero(t, f.Stats().Lost)
 	})
@@ -296,7 +296,7 @@ func TestAFeedThatNobodyFollowsAsksNothing(t *testing.T) {
 	})
 }
 
-// A wake of a head that nobody has must not hide the losses of later notifications.
+// A wake with a head that does not exist must not hide the losses of later notifications.
 func TestAForgedWakeHidesNoLoss(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

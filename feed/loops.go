@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// listen keeps the source listening. Whenever it begins to, a sweep finds what has committed while nobody listened.
+// listen keeps the waker listening. Each time it connects, a sweep finds what was committed in between.
 func (f *Feed) listen(ctx context.Context) {
 	failures := 0
 	connected := func() {
@@ -27,24 +27,24 @@ func (f *Feed) listen(ctx context.Context) {
 	}
 }
 
-// wake notes that a workflow may have items up to head or, where that is zero, that items of it were erased. It only
-// records, and costs nothing where nobody follows the workflow or its topic has the items.
+// wake records that a workflow may have items up to head or, if head is zero, that items of it were erased. It does not
+// block, and costs nothing if nobody follows the workflow or its topic has the items.
 func (f *Feed) wake(workflowID string, head Cursor) {
 	f.stats.wakes.Add(1)
 	t := f.find(workflowID)
 	switch {
 	case t == nil:
 	case head == 0:
-		followed, compare := t.alarm()
+		followed, compare := t.noteErasure()
 		if (followed || !f.drop(t)) && compare {
 			f.compares.put(t)
 		}
-	case t.want(head):
+	case t.noteWake(head):
 		f.enqueue(t)
 	}
 }
 
-// enqueue has a topic read, if anyone follows it. Else it is read when somebody does.
+// enqueue queues a read of a topic if anyone follows it. Otherwise it is read when a subscription joins.
 func (f *Feed) enqueue(t *topic) {
 	switch {
 	case !t.wanted():
@@ -76,10 +76,10 @@ func (f *Feed) sweep(ctx context.Context) {
 	}
 }
 
-// sweepAll compares all topics. Those whose comparison fails are left to the lane for comparisons, which finds out what
-// can be compared; the others do not wait for them.
+// sweepAll compares all topics. If a comparison fails, its topics are left to the lane for comparisons, which finds out
+// which of them can be compared; the others do not wait for them.
 func (f *Feed) sweepAll(ctx context.Context, expected bool) {
-	topics := f.lingering(time.Now())
+	topics := f.dropExpired(time.Now())
 	together := topics[:0:0]
 	for _, t := range topics {
 		if f.compares.isTroubled(t.workflowID) {
@@ -101,11 +101,11 @@ func (f *Feed) sweepAll(ctx context.Context, expected bool) {
 }
 
 func (f *Feed) sweepSome(ctx context.Context, topics []*topic, expected bool) (lost int) {
-	glances := f.glances(topics)
+	snapshots := f.snapshots(topics)
 	heads, err := f.heads(ctx, topics)
 	if err != nil {
 		if ctx.Err() == nil {
-			f.log.WarnContext(ctx, "comparing heads failed; trying again", "topics", len(topics), "error", err)
+			f.log.WarnContext(ctx, "comparing heads failed; retrying", "topics", len(topics), "error", err)
 		}
 		for _, t := range topics {
 			if t.wanted() {
@@ -114,13 +114,13 @@ func (f *Feed) sweepSome(ctx context.Context, topics []*topic, expected bool) (l
 		}
 		return 0
 	}
-	expected = expected || !f.listening.Load() // it may have been lost meanwhile
+	expected = expected || !f.listening.Load() // the listener may have been lost meanwhile
 	for i, t := range topics {
 		head, exists := heads[t.workflowID]
 		followed := t.wanted()
-		v := t.sweep(glances[i], head, exists, expected || !followed, f.clock())
+		v := t.sweep(snapshots[i], head, exists, expected || !followed, f.clock())
 		if !v.load || followed || !f.drop(t) {
-			f.obey(t, v)
+			f.apply(t, v)
 		}
 		if v.lost {
 			lost++
@@ -129,14 +129,14 @@ func (f *Feed) sweepSome(ctx context.Context, topics []*topic, expected bool) (l
 	return lost
 }
 
-// obey does what a comparison has shown to be necessary.
-func (f *Feed) obey(t *topic, v verdict) {
+// apply queues the read that a comparison has found necessary.
+func (f *Feed) apply(t *topic, v comparison) {
 	if v.load || v.grow {
 		f.enqueue(t)
 	}
 }
 
-// watch notices when the source has not answered for a topic for so long that nobody can be said to be up to date.
+// watch marks topics for which the source has not answered for two sweeps: their subscriptions are no longer up to date.
 func (f *Feed) watch(ctx context.Context) {
 	tick := time.NewTicker(max(1, f.cfg.Sweep/2))
 	defer tick.Stop()
@@ -148,12 +148,12 @@ func (f *Feed) watch(ctx context.Context) {
 		}
 		since := f.clock() - 2*f.cfg.Sweep
 		for _, t := range f.followed() {
-			t.silent(since)
+			t.checkContact(since)
 		}
 	}
 }
 
-// signal makes sure that whoever receives from a channel of capacity one does so once more.
+// signal wakes the receiver of a channel of capacity one. It does not block.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -143,7 +143,7 @@ func TestFilteredItemsMoveThePositionAndCostNoPages(t *testing.T) {
 
 		for range 200 {
 			src.messages("w", 2)
-			if got := next(t, s); len(got.Items) > 0 { // it reads beside the tail's moving on
+			if got := next(t, s); len(got.Items) > 0 { // it reads while the tail moves on
 				t.Fatal("an item of another type")
 			}
 		}
@@ -275,7 +275,7 @@ func TestASubscriptionIsNotUpToDateWhileItsTopicLagsBehindAWake(t *testing.T) {
 		<-read.reached
 		batch := next(t, s)
 		requireSame(t, numbered("w", 1, 1), ids(batch.Items))
-		require.False(t, batch.UpToDate, "a second item is known of")
+		require.False(t, batch.UpToDate, "a second item is known")
 		requireSame(t, feed.Batch{}, next(t, s))
 		close(read.release)
 		batch = next(t, s)
@@ -334,7 +334,7 @@ func TestASubscriptionThatWasIdleBehindAWakeAnnouncesThatItIsUpToDate(t *testing
 	})
 }
 
-func TestAWakeThatPromisedTooMuchEndsUpToDate(t *testing.T) {
+func TestASubscriptionIsUpToDateAfterAWakeWithTooHighAHead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()

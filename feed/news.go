@@ -3,48 +3,48 @@ package feed
 import "time"
 
 const (
-	// newsKept is how many events of a topic are kept for those who have not been told of them yet.
-	newsKept = 1000
-	// newsFor is for how long they are kept.
-	newsFor = time.Minute
+	// maxNews is how many events of a topic are kept for followers that have not read them yet.
+	maxNews = 1000
+	// newsMaxAge is how long they are kept.
+	newsMaxAge = time.Minute
 )
 
-// event is what has become of items that a topic had, or of the topic's order.
+// event is a change of a topic's history other than a new item.
 type event struct {
 	kind eventKind
 	when time.Duration // a [Feed.clock]
-	gone Gone          // of itemGone
-	to   Cursor        // of wentBack
-	// by is when the read began that found a head gone back. It says nothing of the positions of those who came later.
+	gone Gone          // for itemGone
+	to   Cursor        // for rewound
+	// by is the tick of the read that found the head gone back. It does not affect followers that joined later.
 	by tick
 }
 
 type eventKind uint8
 
 const (
-	itemGone eventKind = iota // an item was erased
-	begunNew                  // the workflow was erased; what comes now is a new history
-	wentBack                  // the source has lost what came after a cursor
+	itemGone   eventKind = iota // an item was erased
+	newHistory                  // the workflow was erased; later items are of a new history
+	rewound                     // the source has lost the items after a cursor
 )
 
-// news is the events of a topic, oldest first. It does not change; the topic gets another. A follower remembers how many
-// it has been told of.
+// news is the events of a topic, oldest first. It is immutable; the topic replaces it. A follower remembers how many events
+// it has read.
 type news struct {
-	dropped uint64 // how many came before and are no longer kept
+	dropped uint64 // how many earlier events are no longer kept
 	events  []event
 }
 
-// count is how many events there have ever been.
+// count is the number of events ever, kept or not.
 func (n *news) count() uint64 { return n.dropped + uint64(len(n.events)) }
 
-// with returns the news and further events, without the oldest that are too many.
+// with returns the news with further events, without the oldest beyond maxNews.
 func (n *news) with(events ...event) *news {
 	all := append(n.events[:len(n.events):len(n.events)], events...)
-	over := max(0, len(all)-newsKept)
+	over := max(0, len(all)-maxNews)
 	return &news{n.dropped + uint64(over), all[over:]}
 }
 
-// since returns the news without the events from before a time.
+// since returns the news without the events before a time.
 func (n *news) since(when time.Duration) *news {
 	over := 0
 	for over < len(n.events) && n.events[over].when < when {

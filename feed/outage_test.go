@@ -57,14 +57,14 @@ func TestItemsOfOtherTypesDoNotPutOffTheIdleBatch(t *testing.T) {
 	})
 }
 
-func TestIdleBatchesComeWhileTheSourceIsAway(t *testing.T) {
+func TestIdleBatchesAreReturnedWhileTheSourceIsUnavailable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		src.messages("w", 20)
 		f := run(t, src, small())
 		live(t, f, "w")
-		src.goAway()
+		src.disconnect()
 		for name, s := range map[string]*feed.Subscription{
 			"waits for a page":  follow(t, f, feed.Options{From: all("w"), Idle: 10 * time.Second}),
 			"waits for a topic": follow(t, f, feed.Options{From: all("v"), Idle: 10 * time.Second}),
@@ -78,24 +78,24 @@ func TestIdleBatchesComeWhileTheSourceIsAway(t *testing.T) {
 	})
 }
 
-func TestNextOutlastsASourceThatIsAway(t *testing.T) {
+func TestNextWaitsWhileTheSourceIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(t *testing.T, src *source, f *feed.Feed) (s *feed.Subscription, want []string){
 		"during the load": func(t *testing.T, src *source, f *feed.Feed) (*feed.Subscription, []string) {
 			src.messages("w", 3)
-			src.goAway()
+			src.disconnect()
 			return follow(t, f, feed.Options{From: all("w"), Idle: time.Hour}), numbered("w", 1, 3)
 		},
 		"during a page": func(t *testing.T, src *source, f *feed.Feed) (*feed.Subscription, []string) {
 			src.messages("w", 12)
 			live(t, f, "w")
-			src.goAway()
+			src.disconnect()
 			return follow(t, f, feed.Options{From: all("w"), Idle: time.Hour}), numbered("w", 1, 12)
 		},
 		"during the search for its start": func(t *testing.T, src *source, f *feed.Feed) (*feed.Subscription, []string) {
 			src.messages("w", 12)
 			live(t, f, "w")
-			src.goAway()
+			src.disconnect()
 			return follow(t, f, feed.Options{From: []feed.Start{last("w", 10)}, Idle: time.Hour}), numbered("w", 3, 12)
 		},
 		"during a fetch": func(t *testing.T, src *source, f *feed.Feed) (*feed.Subscription, []string) {
@@ -104,14 +104,14 @@ func TestNextOutlastsASourceThatIsAway(t *testing.T) {
 			read := src.holdNext(opAfter, beforeSnapshot)
 			src.messages("w", 3)
 			<-read.reached
-			src.goAway()
+			src.disconnect()
 			close(read.release)
 			return s, numbered("w", 1, 3)
 		},
 		"during a sweep": func(t *testing.T, src *source, f *feed.Feed) (*feed.Subscription, []string) {
 			s := follow(t, f, feed.Options{From: all("w"), Idle: time.Hour})
 			require.Empty(t, catchUp(t, s))
-			src.goAway()
+			src.disconnect()
 			src.messages("w", 3)
 			return s, numbered("w", 1, 3)
 		},
@@ -131,7 +131,7 @@ func TestNextOutlastsASourceThatIsAway(t *testing.T) {
 				require.Greater(t, src.total(), queries+15, "it tries again every 2 s at least")
 				require.LessOrEqual(t, src.total(), queries+60*4, "four loops try, each once a second at most")
 
-				src.comeBack()
+				src.reconnect()
 				back := time.Now()
 				requireSame(t, want, <-done)
 				require.LessOrEqual(t, time.Since(back), 2*time.Second)
@@ -142,12 +142,12 @@ func TestNextOutlastsASourceThatIsAway(t *testing.T) {
 	}
 }
 
-func TestListeningIsTriedAgainWithinBounds(t *testing.T) {
+func TestListeningIsRetriedWithinBounds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		run(t, src, feed.Config{})
-		src.hangUp(true)
+		src.dropListener(true)
 		lost := time.Now()
 		elapse(time.Minute)
 		tries := src.listened()[1:]
@@ -161,19 +161,19 @@ func TestListeningIsTriedAgainWithinBounds(t *testing.T) {
 			}
 		}
 
-		src.comeBack()
+		src.reconnect()
 		elapse(2 * time.Second)
 		before := len(src.listened())
-		src.hangUp(false)
+		src.dropListener(false)
 		lost = time.Now()
 		elapse(time.Second)
 		tries = src.listened()[before:]
 		require.Len(t, tries, 1)
-		require.LessOrEqual(t, tries[0].Sub(lost), 100*time.Millisecond, "the pause starts anew once it has listened")
+		require.LessOrEqual(t, tries[0].Sub(lost), 100*time.Millisecond, "the back-off starts again after it has listened")
 	})
 }
 
-func TestAFailedQueryIsTriedAgainWithinBounds(t *testing.T) {
+func TestAFailedQueryIsRetriedWithinBounds(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		kind op
@@ -227,7 +227,7 @@ func TestOneFailingKindOfReadDoesNotStopTheOthers(t *testing.T) {
 	})
 }
 
-func TestAFailedBatchReadIsTriedAgainWithoutASweep(t *testing.T) {
+func TestAFailedBatchReadIsRetriedWithoutASweep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -237,14 +237,14 @@ func TestAFailedBatchReadIsTriedAgainWithoutASweep(t *testing.T) {
 		src.messages("v", 1)
 		src.messages("w", 1)
 		elapse(10 * time.Second)
-		src.comeBack()
+		src.reconnect()
 		began := time.Now()
 		require.Len(t, catchUp(t, s), 2)
 		require.LessOrEqual(t, time.Since(began), 2*time.Second)
 	})
 }
 
-func TestWhatIsTooMuchForOneQueryIsReadInSmallerOnes(t *testing.T) {
+func TestABatchTooLargeForOneQueryIsReadInSmallerOnes(t *testing.T) {
 	t.Parallel()
 	for name, read := range map[string]op{"topics": opBefore, "pages": opAfter} {
 		t.Run(name, func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestWhatIsTooMuchForOneQueryIsReadInSmallerOnes(t *testing.T) {
 				src := newSource()
 				src.before = func(_ context.Context, q query) error {
 					if q.op == read && len(q.at) > 3 {
-						return errAway // as when it takes longer than a read may
+						return errUnavailable // as when it takes longer than a read may
 					}
 					return nil
 				}

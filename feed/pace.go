@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// pause is how long to wait after a number of failures in a row: 50 to 100 ms after the first, then twice as long each
-// time, up to 1 to 2 s. Half of it is chance, so that those who failed together do not return together.
+// pause is the back-off after a number of failures in a row: 50 to 100 ms after the first, then doubled each time, up to 1
+// to 2 s. Half of it is random, so that callers that failed together do not retry together.
 func pause(failures int) time.Duration {
 	if failures < 1 {
 		return 0
@@ -30,24 +30,24 @@ func wait(ctx context.Context, d time.Duration) {
 }
 
 const (
-	herdSize  = 4
-	herdTime  = 20 * time.Millisecond
-	herdPause = 5 * time.Millisecond
+	burstSize   = 4
+	burstWindow = 20 * time.Millisecond
+	burstDelay  = 5 * time.Millisecond
 )
 
-// herd notices when many come in short order, a few in each query, so that they are better served together.
-type herd struct {
+// burst detects many small queries in quick succession, which a short delay lets share one query.
+type burst struct {
 	began   time.Time
 	queries int
 }
 
-// rest notes a query and says how long to let more come before the next.
-func (h *herd) rest(now time.Time) time.Duration {
-	if now.Sub(h.began) > herdTime {
-		h.began, h.queries = now, 0
+// delay records a query and returns how long to wait for more jobs before the next.
+func (b *burst) delay(now time.Time) time.Duration {
+	if now.Sub(b.began) > burstWindow {
+		b.began, b.queries = now, 0
 	}
-	if h.queries++; h.queries < herdSize {
+	if b.queries++; b.queries < burstSize {
 		return 0
 	}
-	return herdPause
+	return burstDelay
 }

@@ -210,7 +210,7 @@ func TestManyPagesAreReadInBoundedQueries(t *testing.T) {
 	})
 }
 
-func TestAPageHasWhatWasCommittedWhenItWasAskedFor(t *testing.T) {
+func TestAPageHasEveryItemCommittedBeforeTheCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -250,17 +250,17 @@ func TestAPageFailsWithTheSourcesError(t *testing.T) {
 		src := newSource()
 		src.messages("w", 1)
 		f := run(t, src, feed.Config{})
-		src.goAway()
+		src.disconnect()
 		_, err := f.Page(t.Context(), readAfter("w", 0))
-		require.ErrorIs(t, err, errAway)
-		src.comeBack()
+		require.ErrorIs(t, err, errUnavailable)
+		src.reconnect()
 		page, err := f.Page(t.Context(), readAfter("w", 0))
 		require.NoError(t, err)
 		require.Len(t, page.Items, 1)
 	})
 }
 
-// Both are asked for before anyone reads, so one reader is told of both.
+// Both are asked for before anyone reads, so one reader receives both.
 func TestPagesOfTwoKindsAreReadSideBySide(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,37 +1,37 @@
 package feed
 
-// pager is the one page that a subscription has asked for.
+// pager is the one page that a subscription has requested.
 type pager struct {
 	call       *pageCall
-	of         *follow // whose page that is
-	drops      uint64  // how often its topic had dropped its tail when the page was asked for
-	head       Cursor  // what its topic had read then
-	contended  bool    // another follow needs a page and has to wait
-	contention bool    // one had to when the subscription last looked
+	of         *follow // the follow that the page is for
+	drops      uint64  // its topic's drops at the time of the request
+	head       Cursor  // the end of its topic's tail at that time
+	contended  bool    // another follow needs a page and has to wait for this one
+	contention bool    // the same in the round before
 }
 
-// begin begins another round over all follows.
+// begin starts a round over all follows.
 func (p *pager) begin() { p.contention, p.contended = p.contended, false }
 
-// request asks for a page, one at a time.
+// request requests a page, unless another is pending.
 func (s *Subscription) request(f *follow, tail *tail, from Position, backwards bool, items int) {
 	p := &s.pager
 	if p.call != nil {
 		p.contended = true
 		return
 	}
-	p.call = s.feed.behind.request(from, backwards, items, s.types, s)
+	p.call = s.feed.catchUp.request(from, backwards, items, s.types, s)
 	p.of, p.drops, p.head = f, tail.drops, tail.read
 }
 
-// collect takes the page that was asked for, if it is there. A page that is the last reaches to where the topic had read
-// when it was asked for, even if its items do not: what lies between is of other types. A page that was asked for before
-// the topic dropped its tail may have what is erased by now, and is asked for again.
+// collect takes the requested page, if it has arrived. The last page reaches the end that the tail had at the time of the
+// request, even if its items do not: the items between are of other types. A page that was requested before the topic
+// dropped its tail may contain erased items, and is requested again.
 func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 	p := &s.pager
 	if tail := f.topic.tail.Load(); tail.drops != p.drops {
 		s.forget(f)
-		f.again()
+		f.restartSearch()
 		return nil, true
 	}
 	select {
@@ -56,7 +56,7 @@ func (s *Subscription) collect(f *follow) (items []*Item, done bool) {
 	return page.Items, true
 }
 
-// forget gives up the page that was asked for, if it is one of the follow.
+// forget abandons the requested page, if it is for the follow.
 func (s *Subscription) forget(f *follow) {
 	if s.pager.of == f {
 		s.pager.call.leave(s)
@@ -64,15 +64,15 @@ func (s *Subscription) forget(f *follow) {
 	}
 }
 
-// readAhead asks for what comes after a page, so that it is read while the one before is on its way to the client. As
-// that takes a while, the page may have more items than one that somebody waits for, though not more bytes.
+// readAhead requests the page after this one, so that it is read while this one is being sent to the client. As nobody is
+// waiting for it yet, it may have more items than usual, though not more bytes.
 func (s *Subscription) readAhead(f *follow, page Page) {
-	if tail, ok := f.place(); ok && f.at < tail.floor {
+	if tail, ok := f.currentTail(); ok && f.at < tail.floor {
 		s.request(f, tail, Position{f.topic.workflowID, f.at}, false, s.feed.ahead(page))
 	}
 }
 
-// findStart goes back from the tail until it knows where the last items begin, and reports whether it does now.
+// findStart searches backwards from the tail for the start of the last items, and reports whether it is found.
 func (s *Subscription) findStart(f *follow, tail *tail) bool {
 	if !f.search.begun {
 		at, lacks := tail.newest(f.last, s.types)
@@ -83,13 +83,13 @@ func (s *Subscription) findStart(f *follow, tail *tail) bool {
 		f.search = search{begun: true, seen: tail.floor + 1, whole: f.last}
 		f.last = lacks
 	}
-	items := min(f.last, aheadWindows*s.feed.window.Items)
+	items := min(f.last, maxAheadWindows*s.feed.window.Items)
 	s.request(f, tail, Position{f.topic.workflowID, f.search.seen}, true, items)
 	return false
 }
 
-// found takes a page on the way back to where the last items begin. The one in which they begin is the first that is
-// delivered; those on the way there are read again, and where there were none nothing is read twice.
+// found takes a page of the backwards search for the last items. The page in which they begin is the first that is
+// delivered; pages before it in the search are read again later. If the first page is enough, nothing is read twice.
 func (s *Subscription) found(f *follow, page Page) []*Item {
 	f.last -= len(page.Items)
 	reached := f.search.seen - 1

@@ -8,16 +8,16 @@ import (
 	"sync"
 )
 
-// pages reads pages from the source. What is asked for during a read is read together by the next, and what is asked for
-// twice is read once. There are two: one for subscriptions far behind, whose pages are tried until they come, and one for
-// single reads, which fail with the source's error.
+// pages reads pages from the source. Pages requested during a read share the next, and identical requests share one page.
+// There are two: one for subscriptions far behind, which retries until it succeeds, and one for single reads, which fail
+// with the source's error.
 type pages struct {
 	lane   *lane[*pageCall]
 	single bool
 
-	mu     sync.Mutex
-	unread map[pageKey]*pageCall // whose read has not begun: who asks for the same joins
-	askers int                   // single reads that wait for theirs to begin
+	mu      sync.Mutex
+	unread  map[pageKey]*pageCall // pages whose read has not begun; identical requests join them
+	waiting int                   // single reads that have not begun
 }
 
 type pageKey struct {
@@ -25,7 +25,7 @@ type pageKey struct {
 	position Position
 }
 
-// pageGroup is what the pages of one query share.
+// pageGroup is what all pages of one query have in common.
 type pageGroup struct {
 	backwards bool
 	items     int
@@ -47,19 +47,19 @@ type pageCall struct {
 	begun         bool // its first read has begun
 }
 
-func (f *Feed) newPages(name string, single bool, apart *apart) *pages {
+func (f *Feed) newPages(name string, single bool, isolation *isolation) *pages {
 	p := &pages{single: single, unread: make(map[pageKey]*pageCall)}
 	read := func(ctx context.Context, calls []*pageCall, halvings int) ([]*pageCall, error) {
 		return f.readPages(ctx, p, calls, halvings)
 	}
-	p.lane = newLane(name, f.log, batchSize, apart, read, func(a, b *pageCall) bool { return a.key.pageGroup == b.key.pageGroup })
-	p.lane.prompt = single // who is given the error decides when to ask again
+	p.lane = newLane(name, f.log, batchSize, isolation, read, func(a, b *pageCall) bool { return a.key.pageGroup == b.key.pageGroup })
+	p.lane.noPause = single // the caller receives the error and decides when to retry
 	return p
 }
 
-// request asks for a page for a subscription or, where that is nil, for a single read, and does not wait. The read begins
-// after request is called, so the page has every item that was committed by then. types must be sorted. It returns nil
-// where too many single reads wait.
+// request requests a page for a subscription or, if s is nil, for a single read, and does not wait. The read begins after
+// the call, so the page has every item that was committed by then. types must be sorted. It returns nil if too many single
+// reads are waiting.
 func (p *pages) request(position Position, backwards bool, items int, types []string, s *Subscription) *pageCall {
 	names := ""
 	if types != nil {
@@ -67,7 +67,7 @@ func (p *pages) request(position Position, backwards bool, items int, types []st
 	}
 	key := pageKey{pageGroup{backwards, items, names}, position}
 	p.mu.Lock()
-	if s == nil && p.askers >= maxWaiting {
+	if s == nil && p.waiting >= maxWaiting {
 		p.mu.Unlock()
 		return nil
 	}
@@ -80,7 +80,7 @@ func (p *pages) request(position Position, backwards bool, items int, types []st
 		call.subscriptions = append(call.subscriptions, s)
 	} else {
 		call.singles++
-		p.askers++
+		p.waiting++
 	}
 	p.mu.Unlock()
 	if !ok {
@@ -89,8 +89,8 @@ func (p *pages) request(position Position, backwards bool, items int, types []st
 	return call
 }
 
-// abandon says that a single read no longer waits for the page. Unless it is to be abandoned in any case, it is only where
-// the read has not begun; abandon reports whether it is.
+// abandon makes a single read stop waiting for the page, and reports whether it did: unless always is set, only if the read
+// has not begun.
 func (c *pageCall) abandon(always bool) bool {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
@@ -99,26 +99,26 @@ func (c *pageCall) abandon(always bool) bool {
 	}
 	c.singles--
 	if !c.begun {
-		c.of.askers--
+		c.of.waiting--
 	}
 	return true
 }
 
-// leave says that a subscription no longer waits for the page.
+// leave makes a subscription stop waiting for the page.
 func (c *pageCall) leave(s *Subscription) {
 	c.of.mu.Lock()
 	defer c.of.mu.Unlock()
 	c.subscriptions = slices.DeleteFunc(c.subscriptions, func(other *Subscription) bool { return other == s })
 }
 
-// begin closes calls to those who come later: a page has what was committed when it was asked for.
+// begin marks calls as begun. Later requests cannot join them: a page must have every item committed before its request.
 func (p *pages) begin(calls []*pageCall) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, call := range calls {
 		if !call.begun {
 			call.begun = true
-			p.askers -= call.singles
+			p.waiting -= call.singles
 			delete(p.unread, call.key)
 		}
 	}
@@ -133,7 +133,7 @@ func (c *pageCall) wanted() bool {
 		return true
 	}
 	if c.of.unread[c.key] == c {
-		delete(c.of.unread, c.key) // nobody may join what will not be read
+		delete(c.of.unread, c.key) // nobody may join a page that will not be read
 	}
 	return false
 }
@@ -155,7 +155,7 @@ func (c *pageCall) settle(page Page, err error) {
 	}
 }
 
-// readPages reads pages of one group. It returns those that are full of bytes.
+// readPages reads pages of one group. It returns as heavy those that reached the window's bytes.
 func (f *Feed) readPages(ctx context.Context, p *pages, calls []*pageCall, halvings int) (heavy []*pageCall, err error) {
 	p.begin(calls)
 	at := make([]Position, len(calls))
@@ -183,21 +183,21 @@ func (f *Feed) readPages(ctx context.Context, p *pages, calls []*pageCall, halvi
 	return heavy, nil
 }
 
-// leastAhead is how many items are asked for at least.
-const leastAhead = 16
+// minAhead is the fewest items that are requested in a page that is read ahead.
+const minAhead = 16
 
-// ahead is how many items to ask for when the page after this one is read ahead. As nobody waits for it, they are more than
-// a window has. Where it is bytes that end pages they are not many more than this one has: to find where a page ends the
-// source looks at every item that it is asked for.
+// ahead is how many items to request when the page after this one is read ahead. As nobody is waiting for it, that is more
+// than a window. If the pages are limited by bytes, it is only a few more than this page has: to find the end of a page, the
+// source looks at every requested item.
 func (f *Feed) ahead(page Page) int {
-	most := aheadWindows * f.window.Items
+	most := maxAheadWindows * f.window.Items
 	if page.size() < f.window.Bytes {
 		return most
 	}
-	return min(most, max(leastAhead, 4<<bits.Len(uint(len(page.Items))))) // powers of two, so that pages have queries in common
+	return min(most, max(minAhead, 4<<bits.Len(uint(len(page.Items))))) // powers of two, so that pages can share queries
 }
 
-// size is how many bytes the page's items have.
+// size is the total size of the page's items in bytes.
 func (p Page) size() (bytes int) {
 	for _, item := range p.Items {
 		bytes += item.Size()

@@ -33,13 +33,13 @@ func play(t *testing.T, s script) []string {
 	t.Helper()
 	src := newSource()
 	src.bodySize = 10
-	var calm atomic.Bool // at the end nothing fails any more
+	var noFaults atomic.Bool // at the end no faults are injected any more
 	var turn atomic.Int64
 	src.before = func(ctx context.Context, _ query) error {
 		n := int(turn.Add(1))
 		pass(ctx, s.Early[n%len(s.Early)])
-		if s.Fails[n%len(s.Fails)] && !calm.Load() {
-			return errAway
+		if s.Fails[n%len(s.Fails)] && !noFaults.Load() {
+			return errUnavailable
 		}
 		return nil
 	}
@@ -89,9 +89,9 @@ func play(t *testing.T, s script) []string {
 			notify(workflowID, 0, step.Notified)
 			pass(ctx, time.Millisecond)
 		case goesBack:
-			src.comeBack()
+			src.reconnect()
 			if stamps := src.loseSome(workflowID, step.Items[0]); len(stamps) > 0 {
-				pass(ctx, time.Minute) // before the head is where it was, or nobody can know
+				pass(ctx, time.Minute) // the loss must be found before the head is back where it was
 				for _, at := range stamps {
 					src.addAt(workflowID, at)
 				}
@@ -106,13 +106,13 @@ func play(t *testing.T, s script) []string {
 		case drops:
 			readers[step.Reader].drop(step.Workflow)
 		case hangsUp:
-			src.hangUp(false)
+			src.dropListener(false)
 		case deafens:
-			src.hangUp(true)
+			src.dropListener(true)
 		case goesAway:
-			src.goAway()
+			src.disconnect()
 		case isBack:
-			src.comeBack()
+			src.reconnect()
 		case elapses:
 			pass(ctx, step.For)
 		}
@@ -122,14 +122,14 @@ func play(t *testing.T, s script) []string {
 	}
 
 	delivering.Wait()
-	calm.Store(true)
-	src.comeBack()
+	noFaults.Store(true)
+	src.reconnect()
 	elapse(20 * time.Minute) // enough for the slowest reader
 	reads := src.reads()
 	elapse(time.Hour)
 	faults := src.broken()
 	if more := src.reads() - reads; more > 0 {
-		faults = append(faults, fmt.Sprintf("%d reads within an hour in which nothing happens", more))
+		faults = append(faults, fmt.Sprintf("%d reads within an idle hour", more))
 	}
 	for n, r := range readers {
 		r.close()

@@ -36,11 +36,11 @@ type place struct {
 	next   int  // index, among the items of the reader's types, of the one to come
 	cursor feed.Cursor
 	last   int
-	owed   int // how many a notification had told of before Next was called: what up to date must have delivered
+	due    int // how many were notified before Next was called: a batch that is up to date must have delivered them
 
-	has     map[string]*feed.Item // by id, what it has been given since its history began
-	from    feed.Cursor           // where it began
-	blurred bool                  // it has resumed from a cursor of which the source knows nothing, so anything may be missing
+	has       map[string]*feed.Item // by id, what it has been given since its history began
+	from      feed.Cursor           // where it began
+	uncertain bool                  // it has resumed from a cursor of which the source knows nothing, so anything may be missing
 }
 
 // takes returns a workflow's items of the reader's types.
@@ -56,13 +56,13 @@ func (r *reader) takes(workflowID string) []*feed.Item {
 	return items
 }
 
-// toldOf is how many items of the reader's types a listener has been told of.
-func (r *reader) toldOf(workflowID string) int {
+// notified is how many items of the reader's types a listener has been notified of.
+func (r *reader) notified(workflowID string) int {
 	r.src.mu.Lock()
-	told := r.src.told[workflowID]
+	notified := r.src.notified[workflowID]
 	r.src.mu.Unlock()
 	items := r.takes(workflowID)
-	n := slices.IndexFunc(items, func(i *feed.Item) bool { return i.CreatedAt > told })
+	n := slices.IndexFunc(items, func(i *feed.Item) bool { return i.CreatedAt > notified })
 	if n < 0 {
 		return len(items)
 	}
@@ -138,7 +138,7 @@ func (r *reader) fault(format string, args ...any) {
 	r.faults = append(r.faults, fmt.Sprintf(format, args...))
 }
 
-// resume begins again where the subscription says that it stands.
+// resume resubscribes from its positions.
 func (r *reader) resume() {
 	r.close()
 	if r.places == nil {
@@ -147,7 +147,7 @@ func (r *reader) resume() {
 	for _, start := range r.from {
 		if _, unknown := start.Last(); !unknown {
 			p := r.places[start.WorkflowID]
-			p.blurred = p.blurred || r.src.isLost(start.WorkflowID, start.Cursor)
+			p.uncertain = p.uncertain || r.src.isLost(start.WorkflowID, start.Cursor)
 		}
 	}
 	r.subscribe()
@@ -182,7 +182,7 @@ func (r *reader) read(ctx context.Context) {
 		r.mu.Lock()
 		clear(r.dropping)
 		for id, p := range r.places {
-			p.owed = r.toldOf(id)
+			p.due = r.notified(id)
 		}
 		r.mu.Unlock()
 		batch, err := r.current.Next()
@@ -214,8 +214,8 @@ func (r *reader) take(batch feed.Batch) {
 	}
 	r.idle = batch.UpToDate
 	for id, p := range r.places {
-		if batch.UpToDate && p.known && !r.src.isDisturbed(id) && p.next < p.owed {
-			r.fault("up to date with %d items of %s, but notifications had told of %d", p.next, id, p.owed)
+		if batch.UpToDate && p.known && !r.src.isChanged(id) && p.next < p.due {
+			r.fault("up to date with %d items of %s, but %d were notified", p.next, id, p.due)
 		}
 	}
 	r.locate()
@@ -246,7 +246,7 @@ func (r *reader) locate() {
 		switch {
 		case unknown && p.known:
 			r.fault("the position in %s is not known, though it has delivered", at.WorkflowID)
-		case unknown || !p.known || r.src.isDisturbed(at.WorkflowID):
+		case unknown || !p.known || r.src.isChanged(at.WorkflowID):
 		case p.next < len(items) && items[p.next].CreatedAt <= at.Cursor:
 			r.fault("the position has passed %s, which was not received", items[p.next].ID)
 		case at.Cursor < p.cursor:
@@ -255,20 +255,20 @@ func (r *reader) locate() {
 	}
 }
 
-// forget is what a client does that is told that a history begins anew. One that waits for the last items still does.
+// forget is what a client does when a new history begins. One that waits for the last items still does.
 func (p *place) forget() {
-	p.cursor, p.from, p.next, p.blurred = 0, 0, 0, false
+	p.cursor, p.from, p.next, p.uncertain = 0, 0, 0, false
 	p.has = make(map[string]*feed.Item)
 }
 
 func (r *reader) receive(item *feed.Item) {
-	// An item of a new history, which may have the id of an old one, may come before the reader is told of it.
+	// An item of a new history, which may have the id of an old one, may come before the reader learns of it.
 	if p := r.places[item.WorkflowID]; p.has[item.ID] == item {
 		r.faults = append(r.faults, "received twice: "+item.ID)
 	} else {
 		p.has[item.ID] = item
 	}
-	if r.src.isDisturbed(item.WorkflowID) {
+	if r.src.isChanged(item.WorkflowID) {
 		p := r.places[item.WorkflowID]
 		if !p.known {
 			p.known, p.from = true, item.CreatedAt-1
@@ -304,14 +304,14 @@ func (r *reader) missing() (faults []string) {
 	}
 	for id, p := range r.places {
 		items := r.takes(id)
-		switch disturbed := r.src.isDisturbed(id); {
-		case disturbed && p.known && !p.blurred:
+		switch changed := r.src.isChanged(id); {
+		case changed && p.known && !p.uncertain:
 			for _, item := range items {
 				if item.CreatedAt > p.from && p.has[item.ID] != item {
-					faults = append(faults, "did not receive "+item.ID+" of a disturbed workflow")
+					faults = append(faults, "did not receive "+item.ID+" of a changed workflow")
 				}
 			}
-		case disturbed:
+		case changed:
 		case p.known && p.next < len(items):
 			faults = append(faults, fmt.Sprintf("did not receive %s and %d after it", items[p.next].ID, len(items)-p.next-1))
 		case !p.known && p.last > 0 && len(items) > 0:

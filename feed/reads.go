@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// now numbers something that begins.
+// now returns the next tick.
 func (f *Feed) now() tick { return tick(f.ticks.Add(1)) }
 
-// glances notes how topics are before they are compared.
-func (f *Feed) glances(topics []*topic) []glance {
-	glances := make([]glance, len(topics))
+// snapshots records the state of topics before a comparison.
+func (f *Feed) snapshots(topics []*topic) []snapshot {
+	snapshots := make([]snapshot, len(topics))
 	began := f.now()
 	for i, t := range topics {
-		glances[i] = t.glance(began)
+		snapshots[i] = t.snapshot(began)
 	}
-	return glances
+	return snapshots
 }
 
 func (f *Feed) heads(ctx context.Context, topics []*topic) (map[string]Head, error) {
@@ -29,34 +29,34 @@ func (f *Feed) heads(ctx context.Context, topics []*topic) (map[string]Head, err
 	began := time.Now()
 	heads, err := f.source.Heads(ctx, ids)
 	if err == nil {
-		f.apart.latency.Store(int64(time.Since(began)))
+		f.isolation.latency.Store(int64(time.Since(began)))
 	}
 	return heads, err
 }
 
-// compare compares topics with their heads: those that somebody has joined, and those of which items were erased.
+// compare compares topics with their heads: topics that were joined, and topics with erased items.
 func (f *Feed) compare(ctx context.Context, topics []*topic, _ int) (heavy []*topic, err error) {
-	glances := f.glances(topics)
+	snapshots := f.snapshots(topics)
 	heads, err := f.heads(ctx, topics)
 	if err != nil {
 		return nil, err
 	}
 	for i, t := range topics {
 		head, exists := heads[t.workflowID]
-		f.obey(t, t.compare(glances[i], head, exists, true, f.clock()))
+		f.apply(t, t.compare(snapshots[i], head, exists, true, f.clock()))
 	}
 	return nil, nil
 }
 
-// grow reads what comes after the tails of topics.
+// grow reads the items after the tails of topics.
 func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy []*topic, err error) {
 	began := f.now()
 	var behind []*topic
-	var glances []glance
+	var snapshots []snapshot
 	var from []Position
 	for _, t := range topics {
 		if g, stale := t.beginGrow(began); stale {
-			behind, glances = append(behind, t), append(glances, g)
+			behind, snapshots = append(behind, t), append(snapshots, g)
 			from = append(from, Position{t.workflowID, g.tail.read})
 		}
 	}
@@ -75,8 +75,8 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 	}
 	answered := f.clock()
 	for i, t := range behind {
-		glances[i].at = answered
-		if t.grow(glances[i], pages[i], f.window) {
+		snapshots[i].at = answered
+		if t.grow(snapshots[i], pages[i], f.window) {
 			f.enqueue(t)
 		}
 		if pages[i].size() >= window.Bytes {
@@ -86,20 +86,20 @@ func (f *Feed) grow(ctx context.Context, topics []*topic, halvings int) (heavy [
 	return heavy, nil
 }
 
-// loadable says which topics one query can load. Those that had a tail before may have erasures to read, each with a query
-// of its own, or may have to find out what the source has lost; who loads a topic for the first time does not wait for them.
+// loadable reports whether one query may load both topics. Topics that had a tail before may need further queries, for
+// erasures or to find out what the source has lost; a topic that is loaded for the first time does not wait for them.
 func loadable(a, b *topic) bool { return a.isReload() == b.isReload() }
 
-// load reads the newest items of topics. Their heads are read first: so the items are at least as new as the marks of the
-// erasures.
+// load reads the newest items of topics. Their heads are read first, so the items are at least as new as the erasure
+// marks.
 func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy []*topic, err error) {
 	began := f.now()
 	var fresh []*topic
-	var glances []glance
+	var snapshots []snapshot
 	var from []Position
 	for _, t := range topics {
 		if g, ok := t.beginLoad(began); ok {
-			fresh, glances = append(fresh, t), append(glances, g)
+			fresh, snapshots = append(fresh, t), append(snapshots, g)
 			from = append(from, Position{t.workflowID, End})
 		}
 	}
@@ -114,7 +114,7 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 	window.Items = max(1, window.Items>>halvings)
 	for i, t := range fresh {
 		head, exists := heads[t.workflowID]
-		if err := f.reconcile(ctx, t, glances[i], head, exists, window); err != nil {
+		if err := f.reconcile(ctx, t, snapshots[i], head, exists, window); err != nil {
 			return nil, err
 		}
 	}
@@ -127,9 +127,9 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 	answered := f.clock()
 	for i, t := range fresh {
 		head, exists := heads[t.workflowID]
-		glances[i].at = answered
-		redo, compare, behind := t.load(glances[i], head, exists, pages[i], f.window)
-		if redo || behind {
+		snapshots[i].at = answered
+		retry, compare, behind := t.load(snapshots[i], head, exists, pages[i], f.window)
+		if retry || behind {
 			f.enqueue(t)
 		}
 		if compare {
@@ -142,16 +142,16 @@ func (f *Feed) load(ctx context.Context, topics []*topic, halvings int) (heavy [
 	return heavy, nil
 }
 
-// reconcile tells the followers of a topic that is loaded again what has become of the items that it had.
-func (f *Feed) reconcile(ctx context.Context, t *topic, g glance, head Head, exists bool, window Window) error {
-	erased, mark, before := t.meet(head, exists, f.clock())
+// reconcile notifies the followers of a topic that is loaded again of erased and lost items.
+func (f *Feed) reconcile(ctx context.Context, t *topic, g snapshot, head Head, exists bool, window Window) error {
+	erased, mark, before := t.compareReload(head, exists, f.clock())
 	if erased {
-		told, err := f.readErased(ctx, t, mark)
+		known, err := f.readErased(ctx, t, mark)
 		if err != nil {
 			return err
 		}
-		if !told {
-			t.startOver(f.clock())
+		if !known {
+			t.reset(f.clock())
 			return nil
 		}
 	}
@@ -168,36 +168,36 @@ func (f *Feed) reconcile(ctx context.Context, t *topic, g glance, head Head, exi
 	}
 	if agreed.lost || !erased && agreed.to < before.read {
 		f.stats.rewound.Add(1)
-		f.log.WarnContext(ctx, "the source has lost items; followers go back",
+		f.log.WarnContext(ctx, "the source has lost items; the followers' positions go back",
 			"workflow", t.workflowID, "from", before.read, "to", agreed.to)
 	}
 	if !agreed.found && before.floor > 0 && (agreed.lost || !erased) {
-		t.startOver(f.clock()) // nothing says how much is lost
+		t.reset(f.clock()) // it is unknown how much is lost
 		return nil
 	}
-	t.goBack(g, agreed.to, f.clock())
+	t.rewind(g, agreed.to, f.clock())
 	return nil
 }
 
-// readErased reads the items that were erased after a mark, and tells the followers. It reports false where the source no
-// longer knows which they were.
-func (f *Feed) readErased(ctx context.Context, t *topic, mark int64) (told bool, err error) {
+// readErased reads the items that were erased after a mark, and notifies the followers. It reports false if the source no
+// longer knows them.
+func (f *Feed) readErased(ctx context.Context, t *topic, mark int64) (known bool, err error) {
 	for {
-		gone, err := f.source.Erased(ctx, t.workflowID, mark, newsKept)
+		gone, err := f.source.Erased(ctx, t.workflowID, mark, maxNews)
 		if err != nil {
-			return told, fmt.Errorf("read erased items: %w", err)
+			return known, fmt.Errorf("read erased items: %w", err)
 		}
 		if len(gone) == 0 {
-			return told, nil
+			return known, nil
 		}
 		newest := gone[len(gone)-1].Mark
 		if newest <= mark {
-			return told, errors.New("read erased items: the source gives marks that it was to leave out")
+			return known, errors.New("read erased items: the source returned a mark that is not after the requested one")
 		}
-		t.tellGone(gone, f.clock())
-		told, mark = true, newest
-		if len(gone) < newsKept {
-			return told, nil
+		t.reportGone(gone, f.clock())
+		known, mark = true, newest
+		if len(gone) < maxNews {
+			return known, nil
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // Two follows need a page. That of the first has nothing of the type that is wanted; the other must not wait for a heartbeat
 // to ask for its own.
-func TestAPageWithoutItemsMakesWayForTheNextAtOnce(t *testing.T) {
+func TestAnEmptyPageIsFollowedByTheNextAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()

@@ -13,7 +13,7 @@ import (
 	"chatfeed/feed"
 )
 
-func TestAHeadThatGoesBackTakesItsFollowersWithIt(t *testing.T) {
+func TestAHeadThatGoesBackMovesItsFollowersBack(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		had, lost, behind int // items, how many the failover loses, and how many come with stamps below the old head
@@ -44,7 +44,7 @@ func TestAHeadThatGoesBackTakesItsFollowersWithIt(t *testing.T) {
 				}
 				want = append(want, numbered("w", c.had+1, c.had+c.behind)...)
 				elapse(2 * sweep)
-				batch := told(t, s)
+				batch := batchesUntilUpToDate(t, s)
 				if len(batch.Anew) > 0 {
 					require.GreaterOrEqual(t, c.lost, max(1, c.window), "the tail says where both agree")
 					want = append(numbered("w", 1, kept), want...)
@@ -56,7 +56,9 @@ func TestAHeadThatGoesBackTakesItsFollowersWithIt(t *testing.T) {
 				require.EqualValues(t, min(1, kept+c.behind), f.Stats().Rewound)
 				src.addAt("w", stamps[c.had-1]-10) // below the position that it had
 				src.notify("w", stamps[c.had-1]-10)
-				promptly(t, func() { requireSame(t, numbered("w", c.had+c.behind+1, c.had+c.behind+1), ids(told(t, s).Items)) })
+				promptly(t, func() {
+					requireSame(t, numbered("w", c.had+c.behind+1, c.had+c.behind+1), ids(batchesUntilUpToDate(t, s).Items))
+				})
 				elapse(time.Hour)
 				require.EqualValues(t, min(1, kept+c.behind), f.Stats().Rewound)
 			})
@@ -86,7 +88,7 @@ func TestAHeadThatGoesBackIsLoggedOnce(t *testing.T) {
 	})
 }
 
-func TestThoseWhoComeAfterAHeadWentBackGetWhatComesNext(t *testing.T) {
+func TestSubscriptionsMadeAfterAHeadWentBackReceiveTheNextItems(t *testing.T) {
 	t.Parallel()
 	for name, known := range map[string]bool{"the topic knows": true, "it does not yet": false} {
 		t.Run(name, func(t *testing.T) {
@@ -126,7 +128,7 @@ func TestDeletingTheNewestItemsIsNotAHeadThatGoesBack(t *testing.T) {
 				s := live(t, f, "w")
 				erased := numbered("w", 12-c.erased+1, 12)
 				src.redact("w", erased...)
-				batch := told(t, s)
+				batch := batchesUntilUpToDate(t, s)
 				requireSame(t, erased, goneIDs(batch.Gone))
 				require.Empty(t, batch.Items)
 				require.Empty(t, batch.Anew)
@@ -139,7 +141,7 @@ func TestDeletingTheNewestItemsIsNotAHeadThatGoesBack(t *testing.T) {
 }
 
 // What a comparison says of the head is old when the topic has read on meanwhile.
-func TestAComparisonThatAReadHasOvertakenIsNotAHeadThatWentBack(t *testing.T) {
+func TestAComparisonOvertakenByAReadIsNotAHeadThatWentBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()

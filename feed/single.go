@@ -8,31 +8,31 @@ import (
 )
 
 const (
-	// maxWaiting is how many single reads may wait for theirs to begin.
+	// maxWaiting is how many single reads may wait to begin.
 	maxWaiting = 256
-	// maxWait is how long one waits at the most.
+	// maxWait is how long one may wait to begin.
 	maxWait = 5 * time.Second
 )
 
-// Read says which page to read.
+// Read specifies a page to read.
 type Read struct {
 	Position
 	Backwards bool     // the newest items before the cursor instead of the oldest after it
-	Limit     int      // how many items at the most, up to the feed's window; 0 means as many as that
+	Limit     int      // the most items, up to the feed's window; 0 means the window
 	Types     []string // only items of these types; nil means all
 }
 
-// Page reads one page from the source; it has every item that was committed when Page was called. It blocks for the
-// read or until ctx ends. The error is the source's, [ErrBusy] when too many reads wait, or [ErrDraining] when Run has
-// returned.
+// Page reads one page from the source. The page reflects every item that was committed before the call. Page blocks until
+// the read is done or ctx ends. The error is the source's, [ErrBusy] when too many reads are waiting, or [ErrDraining] when
+// Run has returned.
 func (f *Feed) Page(ctx context.Context, read Read) (Page, error) {
 	for tries := 1; ; tries++ {
 		topic, drops := f.drops(read.WorkflowID)
 		page, err := f.page(ctx, read)
 		now, later := f.drops(read.WorkflowID)
-		if err != nil || topic == nil || now == topic && later == drops || tries == maxRedone {
+		if err != nil || topic == nil || now == topic && later == drops || tries == maxReloads {
 			return page, err
-		} // items were erased meanwhile, perhaps some that the page has
+		} // items were erased meanwhile, perhaps some of the page
 	}
 }
 
@@ -41,8 +41,8 @@ func (f *Feed) page(ctx context.Context, read Read) (Page, error) {
 	if call == nil {
 		return Page{}, ErrBusy
 	}
-	patience := time.NewTimer(maxWait)
-	defer patience.Stop()
+	timeout := time.NewTimer(maxWait)
+	defer timeout.Stop()
 	for {
 		select {
 		case <-call.done:
@@ -52,7 +52,7 @@ func (f *Feed) page(ctx context.Context, read Read) (Page, error) {
 		case <-ctx.Done():
 			call.abandon(true)
 			return Page{}, fmt.Errorf("read a page of workflow %q: %w", read.WorkflowID, context.Cause(ctx))
-		case <-patience.C:
+		case <-timeout.C:
 			if call.abandon(false) {
 				return Page{}, ErrBusy
 			}
@@ -60,8 +60,8 @@ func (f *Feed) page(ctx context.Context, read Read) (Page, error) {
 	}
 }
 
-// Await is [Feed.Page] forwards, but where there is nothing after the cursor yet it waits for the first item, up to the
-// given time after the call, and returns an empty page when none came or the feed drains.
+// Await is [Feed.Page] forwards, but if there is no item after the cursor yet, it waits for the first, up to the given time
+// after the call. It returns an empty page when none came or the feed drains.
 func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, error) {
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

@@ -2,16 +2,16 @@ package feed
 
 import "context"
 
-// Reader reads a feed's items. All items that a workflow has up to any head that Heads or a [Waker] has given must be
-// visible to a read that starts after: it reads from the primary, never from a lagging copy.
+// Reader reads a feed's items. Once Heads or a [Waker] has returned a head of a workflow, every read that starts later must
+// see all items of the workflow up to that head. So it reads from the primary, never from a lagging replica.
 //
-// Its methods are called from several goroutines at once. At most 16 calls are running at a time, however many
+// Its methods are called concurrently. At most 16 calls are running at a time, however many
 // subscriptions there are: 1 of the sweep; 2 each of comparisons (Heads), loads (Heads, Erased, After, Before), new
-// items (After), pages and single reads (After, Before); and 5 of workflows that fail or are slow. Where all is well it is 8:
-// a second comparison, load or read of new items begins only when the first takes more than half a second. A reader with
-// fewer connections than that makes healthy workflows wait for sick ones.
+// items (After), pages and single reads (After, Before); and 5 of workflows that fail or are slow. Without failures it is at
+// most 8: a second comparison, load or read of new items begins only when the first takes more than half a second. With
+// fewer than 16 connections, healthy workflows may have to wait for failing ones.
 //
-// Each call has to end, with an error if need be, within a time that the reader sets.
+// Each call must end within a timeout that the reader sets, with an error if necessary.
 type Reader interface {
 	// After returns for each position the oldest items after it, as many as the window allows, in order.
 	After(ctx context.Context, at []Position, window Window) ([]Page, error)
@@ -24,18 +24,17 @@ type Reader interface {
 	Heads(ctx context.Context, workflowIDs []string) (map[string]Head, error)
 
 	// Erased returns the items of a workflow that were erased after the mark, in order of their marks, at most limit. No two
-	// of them have the same mark. A source that no longer knows any of them returns none.
+	// of them have the same mark. It returns none if the source no longer knows them.
 	Erased(ctx context.Context, workflowID string, after int64, limit int) ([]Gone, error)
 }
 
-// Waker says which workflows may have new items. What it says is a hint: what it leaves out is found by the sweep, what it
-// says in vain costs a read. So it may be of another kind than the reader, such as a message broker between many feeds and
-// one listener.
+// Waker reports which workflows may have new items. Its reports are hints: the sweep finds missing ones, and a wrong one costs
+// a read. So it need not be the same system as the reader; it can be a message broker between many feeds and one listener.
 type Waker interface {
-	// Listen calls wake for each workflow that may have new items, with the head it is told of, until ctx ends or the
-	// waker can no longer hear; the error says why. It calls connected each time that it has begun to listen: from
-	// then on wake is called for all that commits. The feed calls Listen again after an error, so it need not retry.
-	// Neither function blocks. A head of zero says that items of the workflow were erased.
+	// Listen calls wake for each workflow that may have new items, with its head, until ctx ends or the waker can no
+	// longer receive; the error says why. It calls connected each time that it has begun to listen: from then on it calls
+	// wake for every commit. The feed calls Listen again after an error, so Listen need not retry. Neither function
+	// blocks. A head of zero means that items of the workflow were erased.
 	Listen(ctx context.Context, connected func(), wake func(workflowID string, head Cursor)) error
 }
 
@@ -48,8 +47,8 @@ type Source interface {
 // Head is the newest state of a workflow as the source has it.
 type Head struct {
 	At     Cursor // CreatedAt of its newest item
-	Born   Cursor // when its history began; a different value once it was erased and written anew
-	Erased int64  // the mark of the last erasure; it only grows while Born stays. All three are of one instant
+	Born   Cursor // when its history began; a different value after it was erased and written again
+	Erased int64  // the mark of the last erasure; it only grows while Born stays the same. All three are from the same instant
 }
 
 // Position is a place in a workflow's order: between the item at the cursor and the next.
@@ -58,20 +57,20 @@ type Position struct {
 	Cursor     Cursor
 }
 
-// Bounds is how many items, and how many bytes of them, something may hold.
+// Bounds limits the number of items and their total bytes.
 type Bounds struct {
 	Items int
 	Bytes int
 }
 
-// Window bounds a page. The item that reaches Bytes is the page's last, so a page has an item wherever there is one.
+// Window bounds a page. The item that reaches Bytes is the page's last, so a page is empty only if there is no item.
 type Window struct {
 	Items int
 	Bytes int
 	Types []string // only items of these types; nil means all
 }
 
-// Page is a run of a workflow's items without a gap, oldest first.
+// Page is a contiguous run of a workflow's items, oldest first.
 type Page struct {
 	Items []*Item
 	More  bool // there may be more items in the direction of reading

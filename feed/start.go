@@ -1,29 +1,29 @@
 package feed
 
-// Start is where a subscription begins in one workflow, and how it is told where it stands: After or Last makes one.
+// Start is where a subscription begins in one workflow. [After] and [Last] make one; [Subscription.Positions] returns them.
 type Start struct {
-	Position     // not used where the start is one of Last
-	last     int // one more than the items before the head; 0 where the position counts
+	Position     // unused if last is set
+	last     int // the number of items before the head, plus one; 0 means that Position is used
 }
 
-// After begins after a cursor; after zero is from the beginning.
+// After starts after a cursor; zero means from the beginning.
 func After(workflowID string, cursor Cursor) Start {
 	return Start{Position: Position{WorkflowID: workflowID, Cursor: cursor}}
 }
 
-// Last begins that many items before the head, of the types that the subscription takes. None, or less, is only what is
-// new.
+// Last starts the given number of items before the head, counting only the subscription's types. Zero or less means only
+// new items.
 func Last(workflowID string, items int) Start {
 	return Start{Position: Position{WorkflowID: workflowID}, last: max(0, items) + 1}
 }
 
-// Last returns how many items before the head the start is, where it is one of [Last]; else the cursor counts.
+// Last returns the number of items before the head if the start was made by the function [Last]; otherwise use the cursor.
 func (s Start) Last() (items int, ok bool) { return s.last - 1, s.last > 0 }
 
-// follow makes what a subscription keeps of the start. It has yet to join its topic.
+// follow makes a follow for the start. It has not joined its topic yet.
 func (s Start) follow() *follow {
 	if items, ok := s.Last(); ok {
 		return &follow{last: items}
 	}
-	return &follow{at: s.Cursor, given: true, last: -1}
+	return &follow{at: s.Cursor, unverified: true, last: -1}
 }

@@ -44,7 +44,7 @@ func TestASubscriptionStartsFromTheLastItems(t *testing.T) {
 	}
 }
 
-func TestWhatIsReadOnTheWayBackIsNotReadAgain(t *testing.T) {
+func TestAPageOfTheSearchForTheStartIsNotReadAgain(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ window, n, served int }{
 		"one page before the tail":   {window: 256, n: 200, served: 64 + 136},
@@ -155,7 +155,7 @@ func TestACursorBeyondTheHeadCountsAsTheHead(t *testing.T) {
 	})
 }
 
-// The topic may have been told of less than the client, by another server.
+// The topic may have read less than the client, which was connected to another server.
 func TestACursorBeyondTheTopicIsNotTakenForTheHeadBeforeTheSourceHasBeenAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestACursorBeforeTheBeginningMeansTheBeginning(t *testing.T) {
 	})
 }
 
-func TestSubscribeRefusesWhatItCannotFollow(t *testing.T) {
+func TestSubscribeRejectsInvalidOptions(t *testing.T) {
 	t.Parallel()
 	f, err := feed.New(newSource(), newSource(), feed.Config{})
 	require.NoError(t, err)

@@ -11,50 +11,51 @@ import (
 	"time"
 )
 
-// Options says what a subscription follows.
+// Options configures a subscription.
 type Options struct {
-	From  []Start       // each workflow once; none where they are added later
+	From  []Start       // each workflow at most once; may be empty if they are added later
 	Types []string      // only items of these types; nil means all
 	Idle  time.Duration // how long Next waits before it returns an empty batch; 0 means 15 s
 }
 
 // Batch is what one call of Next delivers.
 type Batch struct {
-	Items []*Item // of one workflow, in order; shared, not to be changed. Empty after Options.Idle without news.
-	// UpToDate says that with these every item has been delivered that was committed when the source was last asked, and
-	// that this was after the subscription was made and no longer ago than two sweeps. A batch without it that has nothing
-	// else comes after Options.Idle, or says that the source can no longer be reached.
+	Items []*Item // of one workflow, in order; shared and immutable. Empty after Options.Idle without news.
+	// UpToDate says that with this batch every item has been delivered that was committed when the source was last asked,
+	// which was after the subscription was made and at most two sweeps ago. An empty batch without UpToDate is returned
+	// after Options.Idle, or when the source can no longer be reached.
 	UpToDate bool
-	// Gone are items of the followed workflows that were erased; who has them removes them.
+	// Gone lists erased items of the followed workflows; a client that has them should remove them.
 	Gone []Gone
-	// Anew are followed workflows whose whole history was erased; what follows is the new one, from its beginning.
+	// Anew lists followed workflows whose whole history was erased; the items that follow are the new history, from its
+	// beginning.
 	Anew []string
 }
 
-// tells reports whether the batch has more to say than whether it is up to date.
-func (b *Batch) tells() bool { return len(b.Items)+len(b.Gone)+len(b.Anew) > 0 }
+// hasNews reports whether the batch has anything besides UpToDate.
+func (b *Batch) hasNews() bool { return len(b.Items)+len(b.Gone)+len(b.Anew) > 0 }
 
 // Subscription is one client's positions in the workflows it follows. It has no queue: between two calls of Next it costs
-// its memory and, where it is far behind, the one page that is read ahead. Next, All, Positions and Close belong to one
-// goroutine; Add and Drop may be called from any, also during Next.
+// its memory and, if it is far behind, one page that is read ahead. Next, All, Positions and Close belong to one
+// goroutine; Add and Drop may be called from any goroutine, also during Next.
 type Subscription struct {
-	feed   *Feed
-	types  []string
-	ctx    context.Context
-	ended  atomic.Bool // ctx has ended: to ask it costs more than the rest of Next, and it is seldom so
-	closed atomic.Bool
-	ignore func() bool   // stops telling of the end of ctx
-	ready  chan struct{} // a topic has news, a page has come, the alarm has rung, ctx has ended or the feed drains
-	alarm  alarm
+	feed        *Feed
+	types       []string
+	ctx         context.Context
+	ended       atomic.Bool // ctx has ended; cheaper than asking ctx, which would cost more than the rest of Next
+	closed      atomic.Bool
+	stopContext func() bool   // releases the function that runs when ctx ends
+	ready       chan struct{} // a topic has news, a page has arrived, the idle time is over, ctx has ended or the feed drains
+	idle        idleTimer
 
-	mu       sync.Mutex // taken before those of the feed, never after
+	mu       sync.Mutex // locked before the feed's mutexes, never after
 	follows  []*follow  // in the order in which they were added
-	turn     int        // the follow that is asked first, so that a busy workflow does not starve the others
+	turn     int        // the follow that is polled first, so that a busy workflow does not starve the others
 	pager    pager
-	upToDate bool // the last batch said so; until a topic has news there is nothing to look for
+	upToDate bool // the last batch was; until a topic has news there is nothing to poll for
 }
 
-// Subscribe begins to follow workflows, whether they exist yet or not, until ctx ends. It reads nothing yet and does not
+// Subscribe starts following workflows, whether they exist yet or not, until ctx ends. It reads nothing itself and does not
 // block. The caller must Close the subscription.
 func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, error) {
 	if options.Idle < 0 {
@@ -77,14 +78,14 @@ func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, e
 	}
 	for i, start := range options.From {
 		follow := s.follows[i]
-		follow.topic, follow.joined, follow.told = f.join(start.WorkflowID, s)
+		follow.topic, follow.joined, follow.newsSeen = f.join(start.WorkflowID, s)
 	}
 	f.stats.subscriptions.Add(1)
-	s.ignore = context.AfterFunc(ctx, func() {
+	s.stopContext = context.AfterFunc(ctx, func() {
 		s.ended.Store(true)
 		signal(s.ready)
 	})
-	s.alarm.start(cmp.Or(options.Idle, defaultIdle), s.ready)
+	s.idle.start(cmp.Or(options.Idle, defaultIdle), s.ready)
 	return s, nil
 }
 
@@ -95,23 +96,23 @@ func (s *Subscription) Close() {
 	if s.closed.Swap(true) {
 		return
 	}
-	s.ignore()
-	s.alarm.stop()
+	s.stopContext()
+	s.idle.stop()
 	for _, f := range s.follows {
 		s.feed.leave(f.topic, s)
 	}
 	s.feed.stats.subscriptions.Add(-1)
 }
 
-// open reports whether anyone still waits for the subscription.
+// open reports whether the subscription is still in use.
 func (s *Subscription) open() bool { return !s.closed.Load() && s.ctx.Err() == nil }
 
-// Next blocks until there are items after the subscription's position and returns them; its position is then after
-// them. It returns a batch without items when followers have to be told that items are gone, when the subscription has
-// just become up to date or can no longer be said to be, and when nothing has come for Options.Idle. A source that is away
-// makes it wait, not fail. The error is [ErrDraining] or that of the context which the subscription was made with.
+// Next blocks until there are items after the subscription's position, returns them, and moves the position past them. It
+// returns a batch without items when items were erased, when the subscription has become up to date or no longer is, and
+// when nothing has come for Options.Idle. If the source is unavailable, Next waits; it does not fail. The error is
+// [ErrDraining] or that of the context given to Subscribe.
 func (s *Subscription) Next() (Batch, error) {
-	s.alarm.set()
+	s.idle.restart()
 	for woken := false; ; woken = true {
 		if s.feed.drained() {
 			return Batch{}, ErrDraining
@@ -122,11 +123,11 @@ func (s *Subscription) Next() (Batch, error) {
 		if s.ended.Load() {
 			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(s.ctx))
 		}
-		<-s.ready // one channel, whatever the reason: to select from several costs as much again as to be woken
+		<-s.ready // one channel for all reasons: selecting from several doubles the cost of a wake-up
 	}
 }
 
-// All returns what Next returns, one after the other, for a range statement. It ends after the first error.
+// All returns an iterator over the results of Next. It ends after the first error.
 func (s *Subscription) All() iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
 		for {
@@ -138,8 +139,8 @@ func (s *Subscription) All() iter.Seq2[Batch, error] {
 	}
 }
 
-// poll looks for what Next has to return, and again where a page has come with nothing in it and another follow needs one.
-// A subscription that is up to date has nothing to look for until it is woken.
+// poll looks for a batch for Next to return. It looks again if a page was empty and another follow needs one. A subscription
+// that is up to date need not look until it is woken.
 func (s *Subscription) poll(woken bool) (batch Batch, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,28 +148,28 @@ func (s *Subscription) poll(woken bool) (batch Batch, ok bool) {
 		return Batch{}, false
 	}
 	batch, cutOff := s.look()
-	for !batch.tells() && s.pager.contended && s.pager.call == nil {
+	for !batch.hasNews() && s.pager.contended && s.pager.call == nil {
 		batch, cutOff = s.look()
 	}
-	ok = batch.tells() || batch.UpToDate && !s.upToDate || cutOff && s.upToDate || s.alarm.rang.Load()
+	ok = batch.hasNews() || batch.UpToDate && !s.upToDate || cutOff && s.upToDate || s.idle.expired.Load()
 	if ok {
 		s.upToDate = batch.UpToDate
 	}
 	return batch, ok
 }
 
-// look returns what has become of items that the client may have or, where nothing has, the next items of the first
-// workflow that has any, and whether nothing is left after them. It never blocks; where only the source can tell, it asks
-// for a page. cutOff says that the source has not answered for too long.
+// look returns the news of items that the client may have or, if there is none, the next items of the first workflow that
+// has any, and whether nothing is left after them. It never blocks: if the items are not in memory, it requests a page.
+// cutOff says that the source has not answered for too long.
 func (s *Subscription) look() (batch Batch, cutOff bool) {
 	for _, f := range s.follows {
-		gone, anew := f.hear()
+		gone, anew := f.readNews()
 		batch.Gone = append(batch.Gone, gone...)
 		if anew {
 			batch.Anew = append(batch.Anew, f.topic.workflowID)
 		}
 	}
-	if batch.tells() {
+	if batch.hasNews() {
 		return batch, false
 	}
 	batch.UpToDate = true
@@ -188,7 +189,7 @@ func (s *Subscription) look() (batch Batch, cutOff bool) {
 	return batch, cutOff
 }
 
-// advance moves a follow along and returns the items that it has passed, if it takes any of them.
+// advance moves a follow forward and returns the items of the subscription's types that it has passed.
 func (s *Subscription) advance(f *follow) []*Item {
 	for {
 		if s.pager.of == f {
@@ -197,7 +198,7 @@ func (s *Subscription) advance(f *follow) []*Item {
 				return items
 			}
 		}
-		tail, ok := f.place()
+		tail, ok := f.currentTail()
 		switch {
 		case !ok:
 			return nil
@@ -209,7 +210,7 @@ func (s *Subscription) advance(f *follow) []*Item {
 			s.request(f, tail, Position{f.topic.workflowID, f.at}, false, s.feed.window.Items)
 			return nil
 		default:
-			items := s.taken(tail.after(f.at))
+			items := s.filter(tail.after(f.at))
 			if f.at < tail.read {
 				f.move(tail.read)
 			}
@@ -218,9 +219,8 @@ func (s *Subscription) advance(f *follow) []*Item {
 	}
 }
 
-// taken returns the items of the types that the subscription takes; the same slice where it takes all, as almost every
-// subscription does.
-func (s *Subscription) taken(items []*Item) []*Item {
+// filter returns the items of the subscription's types. It returns the same slice if that is all of them, the usual case.
+func (s *Subscription) filter(items []*Item) []*Item {
 	other := func(item *Item) bool { return !slices.Contains(s.types, item.Type) }
 	if s.types == nil || !slices.ContainsFunc(items, other) {
 		return items

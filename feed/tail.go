@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// tail is a topic at one instant. It does not change; the topic gets another. So those who are woken look at it without
-// waiting for each other.
+// tail is a topic at one instant. It is immutable; the topic replaces it. So subscriptions that are woken read it without a
+// lock.
 type tail struct {
-	loaded bool // the first read is done; until then nothing below but wanted, drops and news means anything
+	loaded bool // the first read is done; until then only target, drops and news are valid
 	held        // every item after floor, up to read
 	floor  Cursor
 	read   Cursor // every item up to here has been read
-	wanted Cursor // the newest head that anyone told of
-	born   Cursor // when the history began of which these are the newest items; 0 where that is not known
-	drops  uint64 // how often the topic has dropped its tail: what was read for another number is not of this tail
+	target Cursor // the newest head reported by a wake or a comparison
+	born   Cursor // when the history of these items began; 0 if unknown
+	drops  uint64 // how often the topic has dropped its tail; a read that began with another number is not valid for this tail
 	news   *news
 }
 
-// held is the items that a tail holds in memory; they are shared, not to be changed. Its array may hold a sixteenth more
-// than it offers, in items and in bytes, so that not every item that comes copies all others.
+// held is the items that a tail holds in memory; they are shared and immutable. The array may hold a sixteenth more than is
+// in use, in items and in bytes, so that not every new item copies all others.
 type held struct {
 	items     []*Item
 	bytes     int
@@ -29,12 +29,12 @@ type held struct {
 
 const slack = 16
 
-// append appends items that follow the tail's own, and lets the oldest go as far as the bound demands.
+// append appends items that follow the tail's own, and drops the oldest to stay within the bound.
 func (t *tail) append(items []*Item, bound Window) {
 	for _, item := range items {
 		t.bytes += item.Size()
 	}
-	t.items = append(t.items, items...) // beyond the end of what others see of the same array
+	t.items = append(t.items, items...) // beyond the part of the array that others see
 	if n := len(t.items); n > 0 {
 		t.read = max(t.read, t.items[n-1].CreatedAt)
 	}
@@ -42,7 +42,7 @@ func (t *tail) append(items []*Item, bound Window) {
 		oldest := t.items[0]
 		t.floor = oldest.CreatedAt
 		t.bytes -= oldest.Size()
-		t.items = t.items[1:] // others may hold the array, so it is left as it is
+		t.items = t.items[1:] // others may share the array, so it is not changed
 		t.gone++
 		t.goneBytes += oldest.Size()
 	}
@@ -51,7 +51,7 @@ func (t *tail) append(items []*Item, bound Window) {
 	}
 }
 
-// after returns the items after a cursor that is not below the floor. They are no more than a window, as the tail is not.
+// after returns the items after a cursor, which must not be below the floor. They fit in a window, as the tail does.
 func (t *tail) after(at Cursor) []*Item {
 	if at >= t.read {
 		return nil
@@ -60,11 +60,11 @@ func (t *tail) after(at Cursor) []*Item {
 	return t.items[first:len(t.items):len(t.items)]
 }
 
-// reached reports whether nothing that the topic knows of comes after the cursor.
-func (t *tail) reached(at Cursor) bool { return t.loaded && at >= t.read && at >= t.wanted }
+// reached reports whether the topic knows of nothing after the cursor.
+func (t *tail) reached(at Cursor) bool { return t.loaded && at >= t.read && at >= t.target }
 
-// newest returns the position before the newest n items of the given types, if the tail holds that many or everything.
-// Else it says how many the tail lacks.
+// newest returns the position before the newest n items of the given types, if the tail holds that many or the
+// whole history. Otherwise it returns how many are missing from the tail.
 func (t *tail) newest(n int, types []string) (at Cursor, lacks int) {
 	if n == 0 {
 		return t.read, 0
@@ -83,7 +83,7 @@ func (t *tail) newest(n int, types []string) (at Cursor, lacks int) {
 	return 0, n
 }
 
-// oldest is the cursor of the oldest item that is known of; 0 means that there is none.
+// oldest is the cursor of the oldest item in the tail, or read if it has none; 0 means that no item is known.
 func (t *tail) oldest() Cursor {
 	if len(t.items) > 0 {
 		return t.items[0].CreatedAt

@@ -28,7 +28,7 @@ func TestASlowSubscriptionFallsBackToPagesAndReturnsToTheTail(t *testing.T) {
 			src.messages("w", 1)
 			requireSame(t, numbered("w", n, n), catchUp(t, s))
 		}
-		require.Equal(t, pages, f.Stats().PageReads, "a subscription that keeps up lives on the tail")
+		require.Equal(t, pages, f.Stats().PageReads, "a subscription that keeps up pasts on the tail")
 	})
 }
 
@@ -57,7 +57,7 @@ func TestATailThatMovesOnDuringAPageReadLeavesNoGapAndRepeatsNothing(t *testing.
 	}
 }
 
-func TestEveryPlaceOfATailHasItsItemsOnBothSides(t *testing.T) {
+func TestASubscriptionFromEveryPositionNearATailGetsTheItemsAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -76,7 +76,7 @@ func TestEveryPlaceOfATailHasItsItemsOnBothSides(t *testing.T) {
 	})
 }
 
-func TestEveryPlaceOfATailThatWasLoadedHasItsItemsOnBothSides(t *testing.T) {
+func TestASubscriptionFromEveryPositionNearALoadedTailGetsTheItemsAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -196,7 +196,7 @@ func TestABatchIsBoundedByTheWindow(t *testing.T) {
 	})
 }
 
-func TestABatchStaysAsItIsWhileTheTailMovesOn(t *testing.T) {
+func TestABatchIsUnchangedWhileTheTailMovesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()

@@ -7,38 +7,38 @@ import (
 	"time"
 )
 
-// tick numbers what a feed begins, in order: reads, comparisons and subscriptions. What a read says is true of everything
-// that has an earlier tick.
+// tick is a logical clock: it numbers reads, comparisons and subscriptions in the order in which they begin. The result of a
+// read covers every subscription with an earlier tick.
 type tick uint64
 
 // topic is what the feed keeps in memory of one workflow that someone follows.
 type topic struct {
 	workflowID string
-	idleSince  time.Time            // when the last subscription left; guarded by Feed.mu
-	tail       atomic.Pointer[tail] // replaced by who holds mu, read by whoever likes
+	idleSince  time.Time            // when the last subscription left; guarded by topics.mu
+	tail       atomic.Pointer[tail] // replaced with mu held, read without
 	contact    contact
 
 	mu            sync.Mutex
 	subscriptions map[*Subscription]struct{}
-	newcomers     map[*Subscription]tick // those who wait for a check that began after they came
-	stale         bool                   // someone told of a head since the last read began
-	sourceHead    Cursor                 // the newest head that the source itself gave: whatever reads from now on reaches it
+	newcomers     map[*Subscription]tick // subscriptions without a check that began after they joined
+	stale         bool                   // a head was reported since the last read began
+	sourceHead    Cursor                 // the newest head that the source returned: later reads reach at least this far
 	wakes         wakes
-	life          life
+	history       history
 }
 
-// contact is when the source last said how a topic is.
+// contact records when the source last answered for a topic.
 type contact struct {
 	checked atomic.Uint64 // the tick of the newest read or comparison that has succeeded
-	at      atomic.Int64  // when it was answered: a [Feed.clock]
-	lost    atomic.Bool   // it is too long ago to say that anyone is up to date
+	at      atomic.Int64  // when the source last answered: a [Feed.clock]
+	lost    atomic.Bool   // at is too long ago for subscriptions to be up to date
 }
 
-// wakes is what tells a lost notification from one that is late.
+// wakes tells lost notifications from late ones.
 type wakes struct {
-	heard       Cursor // the newest head that a wake told of
-	swept       bool   // the next read is the sweep's doing
-	unannounced Cursor // CreatedAt of an item that a sweep found and no wake has told of yet
+	head        Cursor // the newest head that a wake reported
+	bySweep     bool   // the next read was requested by the sweep
+	unannounced Cursor // CreatedAt of an item that a sweep found and no wake has reported yet
 }
 
 func newTopic(workflowID string, now time.Duration) *topic {
@@ -57,35 +57,35 @@ func (t *topic) wanted() bool {
 	return len(t.subscriptions) > 0
 }
 
-// refuse never settles a topic: somebody follows it, so it is tried again.
+// refuse reports false: a topic is followed, so its read is retried.
 func (*topic) refuse(error) bool { return false }
 
-// want notes a head that a wake told of and reports whether the topic has to read. A wake is only a hint: it may be
-// wrong, and moves nothing but wanted.
-func (t *topic) want(head Cursor) (behind bool) {
+// noteWake records a head that a wake reported, and reports whether the topic has to read. A wake is only a hint: it may be
+// wrong, and changes nothing but target.
+func (t *topic) noteWake(head Cursor) (behind bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wakes.heard = max(t.wakes.heard, head)
+	t.wakes.head = max(t.wakes.head, head)
 	return t.behind(head)
 }
 
-// behind notes a head and reports whether the topic has to read.
+// behind records a head and reports whether the topic has to read. The caller holds mu.
 func (t *topic) behind(head Cursor) bool {
 	now := t.tail.Load()
-	// A topic that is not loaded is being read already, but that read may have begun before the head was there.
+	// A topic that is not loaded is being read already, but that read may have begun before the head was committed.
 	if now.loaded && head <= now.read {
 		return false
 	}
 	t.stale = true
-	if head > now.wanted {
-		wanting := *now
-		wanting.wanted = head
-		t.tail.Store(&wanting)
+	if head > now.target {
+		updated := *now
+		updated.target = head
+		t.tail.Store(&updated)
 	}
 	return true
 }
 
-// needs reports what a topic that someone joins has to read.
+// needs reports what a topic has to read when a subscription joins.
 func (t *topic) needs() (load, grow bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -93,104 +93,104 @@ func (t *topic) needs() (load, grow bool) {
 	return !loaded, loaded && t.stale
 }
 
-// glance is what a topic was when a read or a comparison of it began.
-type glance struct {
+// snapshot is the state of a topic when a read or comparison of it began.
+type snapshot struct {
 	began      tick
-	at         time.Duration // when it was answered
+	at         time.Duration // when the source answered
 	tail       *tail
 	sourceHead Cursor
 }
 
-func (t *topic) glance(began tick) glance {
+func (t *topic) snapshot(began tick) snapshot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.look(began)
 }
 
-func (t *topic) look(began tick) glance {
-	return glance{began: began, tail: t.tail.Load(), sourceHead: t.sourceHead}
+func (t *topic) look(began tick) snapshot {
+	return snapshot{began: began, tail: t.tail.Load(), sourceHead: t.sourceHead}
 }
 
-// beginLoad says whether the topic has yet to be loaded.
-func (t *topic) beginLoad(began tick) (g glance, fresh bool) {
+// beginLoad reports whether the topic is not loaded yet.
+func (t *topic) beginLoad(began tick) (g snapshot, fresh bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g = t.look(began)
 	if g.tail.loaded {
 		return g, false
 	}
-	t.stale, t.life.alarmed, t.life.glimpsed = false, false, Head{}
+	t.stale, t.history.erasureNoted, t.history.compared = false, false, Head{}
 	return g, true
 }
 
-// beginGrow says whether the topic has to read what comes after its tail. It has not where an earlier read has served the
-// wake.
-func (t *topic) beginGrow(began tick) (g glance, behind bool) {
+// beginGrow reports whether the topic has to read the items after its tail: not if an earlier read has reached the wake's
+// head.
+func (t *topic) beginGrow(began tick) (g snapshot, behind bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g = t.look(began)
 	if !g.tail.loaded {
 		return g, false
 	}
-	behind = t.stale && g.tail.wanted > g.tail.read
+	behind = t.stale && g.tail.target > g.tail.read
 	t.stale = false
 	return g, behind
 }
 
-// failed notes that a read that began has come to nothing.
+// failed records that a read has failed.
 func (t *topic) failed() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stale = true
 }
 
-// grow appends a page that was read after the tail. It reports whether there is still more to read. A page that was read for a tail that the topic has dropped since may have what is
-// erased by now, and is dropped as well.
-func (t *topic) grow(g glance, page Page, bound Window) (behind bool) {
+// grow appends a page that was read after the tail, and reports whether there is more to read. If the topic has dropped that
+// tail since, the page may contain erased items and is dropped as well.
+func (t *topic) grow(g snapshot, page Page, bound Window) (behind bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.tail.Load()
 	if !now.loaded || now.drops != g.tail.drops {
-		return false // the load that follows reads it
+		return false // the next load reads the items
 	}
 	n := len(page.Items)
-	if n > 0 && t.wakes.swept && page.Items[n-1].CreatedAt > t.wakes.heard {
+	if n > 0 && t.wakes.bySweep && page.Items[n-1].CreatedAt > t.wakes.head {
 		t.wakes.unannounced = page.Items[n-1].CreatedAt
 	}
-	t.wakes.swept = t.wakes.swept && page.More
+	t.wakes.bySweep = t.wakes.bySweep && page.More
 	grown := *now
 	head := g.sourceHead
-	if page.More && n > 0 { // the page says nothing of what is after its last item
+	if page.More && n > 0 { // the page does not cover what is after its last item
 		head = 0
 		t.stale = true
-		grown.wanted = max(grown.wanted, page.Items[n-1].CreatedAt+1)
+		grown.target = max(grown.target, page.Items[n-1].CreatedAt+1)
 	}
 	t.extend(grown, page.Items, head, bound)
-	if n > 0 && !t.life.exists && !t.life.silent {
-		t.life.first = cmp.Or(t.life.first, page.Items[0].CreatedAt)
+	if n > 0 && !t.history.exists && !t.history.headless {
+		t.history.first = cmp.Or(t.history.first, page.Items[0].CreatedAt)
 	}
-	if t.life.first == 0 {
+	if t.history.first == 0 {
 		t.checked(g)
 	} else {
-		t.answered(g) // whose history this is, only a comparison can say: the cursor of who has just come may be of another
+		t.answered(g) // only a comparison can tell which history this is: the cursor of a newcomer may belong to another
 	}
-	t.tellAll()
+	t.notifyLocked()
 	return t.stale
 }
 
-// extend appends items to a tail and makes it the topic's. The caller holds mu and tells the subscriptions.
+// extend appends items to a tail and makes it the topic's. The caller holds mu and wakes the subscriptions.
 func (t *topic) extend(extended tail, items []*Item, head Cursor, bound Window) {
 	extended.append(items, bound)
 	extended.read = max(extended.read, head)
 	if !t.stale {
-		extended.wanted = extended.read // all that there was has been read, whatever a wake had promised
+		extended.target = extended.read // everything has been read, even if a wake reported more
 	}
 	t.tail.Store(&extended)
 }
 
-// checked notes that a read or comparison has succeeded, after its result is in the tail. Those who have waited for one
-// that began after they came are told.
-func (t *topic) checked(g glance) {
+// checked records that a read or comparison has succeeded; its result must be in the tail already. It wakes newcomers that
+// joined before it began. The caller holds mu.
+func (t *topic) checked(g snapshot) {
 	t.contact.checked.Store(max(t.contact.checked.Load(), uint64(g.began)))
 	t.answered(g)
 	for s, joined := range t.newcomers {
@@ -200,42 +200,42 @@ func (t *topic) checked(g glance) {
 		}
 	}
 	if len(t.newcomers) == 0 {
-		t.newcomers = nil // a map keeps the memory of all that were ever in it
+		t.newcomers = nil // a map never releases memory
 	}
 }
 
-// answered notes that the source is not away. The caller holds mu.
-func (t *topic) answered(g glance) {
+// answered records that the source has answered. The caller holds mu.
+func (t *topic) answered(g snapshot) {
 	t.contact.at.Store(max(t.contact.at.Load(), int64(g.at)))
 	if t.contact.lost.Swap(false) {
-		t.tellAll()
+		t.notifyLocked()
 	}
 }
 
-// silent notes whether the source has not answered for the topic since a time.
-func (t *topic) silent(since time.Duration) {
+// checkContact marks the contact as lost if the source has not answered for the topic since the given time.
+func (t *topic) checkContact(since time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.contact.at.Load() < int64(since) && !t.contact.lost.Swap(true) {
-		t.tellAll()
+		t.notifyLocked()
 	}
 }
 
-// tell wakes every subscription, without waiting for any.
-func (t *topic) tell() {
+// notify wakes every subscription, without waiting for any.
+func (t *topic) notify() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tellAll()
+	t.notifyLocked()
 }
 
-func (t *topic) tellAll() {
+func (t *topic) notifyLocked() {
 	for s := range t.subscriptions {
 		signal(s.ready)
 	}
 }
 
-// join registers a subscription. What the feed begins later has a later tick than the subscription.
-func (t *topic) join(s *Subscription, now func() tick) (joined tick, told uint64) {
+// join registers a subscription. Reads that begin later have a later tick than the subscription.
+func (t *topic) join(s *Subscription, now func() tick) (joined tick, newsSeen uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	joined = now()
@@ -247,7 +247,7 @@ func (t *topic) join(s *Subscription, now func() tick) (joined tick, told uint64
 	return joined, t.tail.Load().news.count()
 }
 
-// leave ends what join began, and reports whether nobody follows the topic any more.
+// leave undoes join, and reports whether no subscription is left.
 func (t *topic) leave(s *Subscription) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

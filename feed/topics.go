@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// topics is the topics that the feed keeps.
+// topics holds the topics of the feed.
 type topics struct {
-	mu   sync.Mutex // taken before a topic's, never after
+	mu   sync.Mutex // locked before a topic's, never after
 	byID map[string]*topic
 }
 
@@ -23,7 +23,7 @@ func (k *topics) find(workflowID string) *topic {
 	return k.byID[workflowID]
 }
 
-// drops is how often a workflow's topic has dropped its tail, and the topic.
+// drops returns a workflow's topic, and how often it has dropped its tail.
 func (k *topics) drops(workflowID string) (*topic, uint64) {
 	t := k.find(workflowID)
 	if t == nil {
@@ -32,8 +32,8 @@ func (k *topics) drops(workflowID string) (*topic, uint64) {
 	return t, t.tail.Load().drops
 }
 
-// join registers a subscription with a workflow's topic, making it if there is none, before anything is read.
-func (f *Feed) join(workflowID string, s *Subscription) (t *topic, joined tick, told uint64) {
+// join registers a subscription with a workflow's topic, creating it if there is none, before anything is read.
+func (f *Feed) join(workflowID string, s *Subscription) (t *topic, joined tick, newsSeen uint64) {
 	f.mu.Lock()
 	t, known := f.byID[workflowID]
 	if !known {
@@ -41,7 +41,7 @@ func (f *Feed) join(workflowID string, s *Subscription) (t *topic, joined tick, 
 		f.byID[workflowID] = t
 	}
 	t.idleSince = time.Time{}
-	joined, told = t.join(s, f.now)
+	joined, newsSeen = t.join(s, f.now)
 	f.mu.Unlock()
 	load, grow := t.needs()
 	if load {
@@ -50,13 +50,13 @@ func (f *Feed) join(workflowID string, s *Subscription) (t *topic, joined tick, 
 	if grow {
 		f.grows.put(t)
 	}
-	if known { // else the load is the comparison
+	if known { // otherwise the load serves as the comparison
 		f.compares.put(t)
 	}
-	return t, joined, told
+	return t, joined, newsSeen
 }
 
-// leave ends what join began.
+// leave undoes join.
 func (f *Feed) leave(t *topic, s *Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,7 +65,7 @@ func (f *Feed) leave(t *topic, s *Subscription) {
 	}
 }
 
-// drop forgets a topic, unless somebody follows it. It reports whether it has.
+// drop removes a topic, unless someone follows it, and reports whether it did.
 func (k *topics) drop(t *topic) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -78,7 +78,7 @@ func (k *topics) drop(t *topic) bool {
 	return true
 }
 
-// followed returns the topics that somebody follows.
+// followed returns the topics with subscriptions.
 func (k *topics) followed() []*topic {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -91,8 +91,8 @@ func (k *topics) followed() []*topic {
 	return followed
 }
 
-// lingering drops the topics that nobody has followed for long enough and returns all others.
-func (f *Feed) lingering(now time.Time) []*topic {
+// dropExpired drops the topics that have had no subscription for Config.Linger, and returns all others.
+func (f *Feed) dropExpired(now time.Time) []*topic {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	kept := make([]*topic, 0, len(f.byID))

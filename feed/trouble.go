@@ -3,71 +3,71 @@ package feed
 import "time"
 
 const (
-	// patience is how long a lane waits for a read before it begins another beside it. What takes longer is slow.
-	patience = 500 * time.Millisecond
-	// sortingTime is what a read may take that finds out which members of a failed batch are at fault. What needs longer
-	// is read alone, in the time that the source allows.
-	sortingTime = time.Second
-	// split is into how many parts a failed batch is cut. Two cuts find one workflow among 256.
+	// slowAfter is how long a lane waits for a read before it starts another concurrently. A longer read is slow.
+	slowAfter = 500 * time.Millisecond
+	// splittingTime is the timeout of a read that finds out which members of a failed batch are at fault. A workflow that
+	// needs longer is read alone, within the source's own timeout.
+	splittingTime = time.Second
+	// split is the number of parts that a failed batch is split into. Two splits find one workflow among 256.
 	split = 16
-	// forgiven is how long after its last failure a workflow is read together with others again.
-	forgiven = time.Minute
-	// recovery is how many reads in a row have to succeed before a workflow's window is doubled.
+	// troubleExpiry is how long after its last failure a workflow is no longer read separately.
+	troubleExpiry = time.Minute
+	// recovery is the number of successful reads in a row after which a workflow's window is doubled.
 	recovery = 2
 )
 
-// trouble is what a lane remembers of a workflow whose reads fail or are slow. Such a workflow is read apart from all
-// others until a read of it is quick.
+// trouble is what a lane records about a workflow whose reads fail or are slow. Such a workflow is read separately from
+// all others until a read of it is fast.
 type trouble struct {
-	most     int  // with how many it may be read while its batch is sorted, itself included
-	failures int  // in a row, all alone; zero while it may be the fault of another in the batch
-	slow     bool // its last read has succeeded, but taken long
-	halvings int  // how often its window has been halved
-	good     int  // reads that have succeeded since the last halving or doubling
-	since    time.Time
-	until    time.Time // not to be read before
+	splitLimit int  // the most workflows in a read with it, itself included, while its batch is being split
+	failures   int  // in a row, when read alone; zero while another workflow of the batch may be at fault
+	slow       bool // its last read succeeded, but took long
+	halvings   int  // how often its window has been halved
+	successes  int  // successful reads since the last halving or doubling
+	lastFault  time.Time
+	notBefore  time.Time // when it may be read again
 }
 
-// accused reports whether the workflow itself is known to be at fault.
-func (t *trouble) accused() bool { return t.failures > 0 || t.slow || t.halvings > 0 }
+// atFault reports whether the workflow itself is known to be at fault.
+func (t *trouble) atFault() bool { return t.failures > 0 || t.slow || t.halvings > 0 }
 
-// company is with how many the workflow may be read, itself included. Without trouble it may not be read apart.
-func (t *trouble) company() int {
-	if t == nil || t.accused() {
+// batchLimit is the most workflows in a read with this one, itself included. It is 1 for a nil trouble.
+func (t *trouble) batchLimit() int {
+	if t == nil || t.atFault() {
 		return 1
 	}
-	return t.most
+	return t.splitLimit
 }
 
-// fail notes a read that has failed, of so many workflows together. Where others are read meanwhile, the window is halved;
-// where none is, the source may be to blame, and it is halved now and then.
+// fail records a failed read of the given number of workflows together. While others are read successfully, the window is
+// halved each time; otherwise the source may be at fault, and it is halved only after every fourth failure.
 func (t *trouble) fail(together int, others bool, now time.Time) {
-	t.good = 0
+	t.successes = 0
 	if together > 1 {
-		t.suspect(together, now)
+		t.mayBeAtFault(together, now)
 		return
 	}
-	t.since = now
+	t.lastFault = now
 	t.failures++
-	t.until = now.Add(pause(t.failures))
+	t.notBefore = now.Add(pause(t.failures))
 	if others || t.failures%4 == 0 {
 		t.halvings = min(t.halvings+1, 30)
 	}
 }
 
-// suspect notes that the workflow is one of so many, read together, of which one has failed or is slow.
-func (t *trouble) suspect(together int, now time.Time) {
-	t.since, t.most = now, (together+split-1)/split
+// mayBeAtFault records that one of the given number of workflows, read together, has failed or is slow.
+func (t *trouble) mayBeAtFault(together int, now time.Time) {
+	t.lastFault, t.splitLimit = now, (together+split-1)/split
 }
 
-// succeed notes a read that has succeeded, and reports whether all is well again.
+// succeed records a successful read, and reports whether the trouble is over.
 func (t *trouble) succeed(slow bool, now time.Time) bool {
-	t.failures, t.slow, t.until = 0, slow, time.Time{}
+	t.failures, t.slow, t.notBefore = 0, slow, time.Time{}
 	if slow {
-		t.since = now
+		t.lastFault = now
 	}
-	if t.good++; t.good >= recovery && t.halvings > 0 {
-		t.halvings, t.good = t.halvings-1, 0
+	if t.successes++; t.successes >= recovery && t.halvings > 0 {
+		t.halvings, t.successes = t.halvings-1, 0
 	}
 	return !slow && t.halvings == 0
 }

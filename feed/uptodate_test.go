@@ -47,7 +47,7 @@ func TestASubscriptionIsUpToDateOnlyAfterTheSourceHasBeenAskedSinceItCame(t *tes
 				}
 				requireSame(t, feed.Batch{}, next(t, s))
 				<-asked.reached
-				src.add("w", "message") // nobody has been told of it
+				src.add("w", "message") // no notification
 				close(asked.release)
 				batch = next(t, s)
 				requireSame(t, numbered("w", 3, 3), ids(batch.Items))
@@ -105,14 +105,14 @@ func TestASweepAsksInBatchesAndOneThatFailsDoesNotStopTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const topics = 2200
-		var calm atomic.Bool
-		calm.Store(true)
+		var noFaults atomic.Bool
+		noFaults.Store(true)
 		src := newSource()
 		src.before = func(_ context.Context, q query) error {
-			if q.op == opHeads && !calm.Load() {
+			if q.op == opHeads && !noFaults.Load() {
 				for _, id := range q.ids {
 					if id == "w77" {
-						return errAway
+						return errUnavailable
 					}
 				}
 			}
@@ -124,8 +124,8 @@ func TestASweepAsksInBatchesAndOneThatFailsDoesNotStopTheOthers(t *testing.T) {
 		for some := range slices.Chunk(ids, 50) {
 			followers = append(followers, live(t, f, some...))
 		}
-		calm.Store(false)
-		src.hangUp(true)
+		noFaults.Store(false)
+		src.dropListener(true)
 		for _, id := range ids {
 			src.add(id, "message")
 		}
@@ -148,7 +148,7 @@ func TestASweepAsksInBatchesAndOneThatFailsDoesNotStopTheOthers(t *testing.T) {
 	})
 }
 
-func TestASubscriptionIsToldOnceThatTheSourceIsAwayAndOnceThatItIsBack(t *testing.T) {
+func TestASubscriptionReportsOnceThatTheSourceIsUnavailableAndOnceThatItIsBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -157,7 +157,7 @@ func TestASubscriptionIsToldOnceThatTheSourceIsAwayAndOnceThatItIsBack(t *testin
 		s := follow(t, f, feed.Options{From: all("w"), Idle: time.Hour})
 		catchUp(t, s)
 		elapse(time.Minute)
-		src.goAway()
+		src.disconnect()
 		began := time.Now()
 		requireSame(t, feed.Batch{}, next(t, s))
 		took := time.Since(began)
@@ -166,7 +166,7 @@ func TestASubscriptionIsToldOnceThatTheSourceIsAwayAndOnceThatItIsBack(t *testin
 		again := make(chan feed.Batch, 1)
 		go func() { again <- next(t, s) }()
 		elapse(10 * time.Minute)
-		require.Empty(t, again, "it is told once")
+		require.Empty(t, again, "it is reported once")
 
 		late := follow(t, f, feed.Options{From: all("w"), Idle: time.Second})
 		batch := next(t, late)
@@ -174,7 +174,7 @@ func TestASubscriptionIsToldOnceThatTheSourceIsAwayAndOnceThatItIsBack(t *testin
 		require.False(t, batch.UpToDate)
 		requireSame(t, feed.Batch{}, next(t, late))
 
-		src.comeBack()
+		src.reconnect()
 		began = time.Now()
 		requireSame(t, feed.Batch{UpToDate: true}, <-again)
 		require.LessOrEqual(t, time.Since(began), 2*time.Second)
@@ -182,7 +182,7 @@ func TestASubscriptionIsToldOnceThatTheSourceIsAwayAndOnceThatItIsBack(t *testin
 	})
 }
 
-func TestASourceThatAnswersNoSweepForAMomentIsNotAway(t *testing.T) {
+func TestASourceThatMissesOneSweepIsNotUnavailable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -193,9 +193,9 @@ func TestASourceThatAnswersNoSweepForAMomentIsNotAway(t *testing.T) {
 		go func() { got <- next(t, s) }()
 		for range 10 {
 			elapse(3 * sweep)
-			src.goAway()
+			src.disconnect()
 			elapse(sweep)
-			src.comeBack()
+			src.reconnect()
 		}
 		require.Empty(t, got)
 		src.messages("w", 1)
@@ -204,7 +204,7 @@ func TestASourceThatAnswersNoSweepForAMomentIsNotAway(t *testing.T) {
 	})
 }
 
-func TestASourceThatHangsIsAwayAsOneThatFails(t *testing.T) {
+func TestASourceThatHangsIsUnavailableLikeOneThatFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()

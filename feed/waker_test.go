@@ -12,7 +12,7 @@ import (
 	"chatfeed/feed"
 )
 
-// broker is a waker that is not where the items are: it passes on what it is told.
+// broker is a waker that is separate from the items: it forwards wakes.
 type broker struct{ heads chan feed.Position }
 
 func (b broker) Listen(ctx context.Context, connected func(), wake func(string, feed.Cursor)) error {
@@ -27,7 +27,7 @@ func (b broker) Listen(ctx context.Context, connected func(), wake func(string, 
 	}
 }
 
-func TestAWakerMayBeOfAnotherKindThanTheReader(t *testing.T) {
+func TestTheWakerNeedNotBeTheReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src, waker := newSource(), broker{make(chan feed.Position)}

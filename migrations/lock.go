@@ -11,19 +11,19 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// lockID is the advisory lock that runs of the migrations in one database take turns by: the first eight bytes of
-// "chatfeed" read as a number.
+// lockID is the advisory lock that serialises runs of the migrations in one database: the eight bytes of "chatfeed" as a
+// number.
 const lockID = 0x6368617466656564
 
-// retryLock is how often a run that waits for another looks whether that has ended.
+// retryLock is how often a waiting run tries to take the lock.
 const retryLock = 200 * time.Millisecond
 
-// locker is goose's lock, held by a transaction of its own that stays open during the run. A lock of a session would be left
-// behind behind a pooler in transaction mode, where the unlock may reach another session; a transaction keeps its connection
-// there, and whatever becomes of this program, its lock ends with it.
+// locker is goose's lock, held by a transaction of its own that stays open during the run. With a pooler in transaction mode, a
+// session's lock would remain, because the unlock may reach another session. A transaction keeps its connection, and its lock
+// ends with it, whatever happens to this program.
 //
-// Who waits holds no transaction meanwhile: behind a pooler, those who wait could otherwise keep all connections from the one
-// they wait for.
+// A waiting run holds no transaction: with a pooler, waiting runs could otherwise hold all connections that the running one
+// needs.
 type locker struct{ tx *sql.Tx }
 
 var _ lock.Locker = (*locker)(nil)
@@ -31,7 +31,7 @@ var _ lock.Locker = (*locker)(nil)
 // Lock implements [lock.Locker]. It waits until ctx ends.
 func (l *locker) Lock(ctx context.Context, db *sql.DB) error {
 	if db.Stats().MaxOpenConnections == 1 {
-		return errors.New("lock the migrations: the pool has one connection at the most; two are needed, one of which holds the lock")
+		return errors.New("lock the migrations: the pool has at most one connection; two are needed, one of which holds the lock")
 	}
 	tick := time.NewTicker(retryLock)
 	defer tick.Stop()
@@ -55,7 +55,7 @@ func (l *locker) Lock(ctx context.Context, db *sql.DB) error {
 	}
 }
 
-// try returns a transaction that holds the lock, or nil where another has it.
+// try returns a transaction that holds the lock, or nil if another has it.
 func try(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {

@@ -24,11 +24,11 @@ func pool(t *testing.T, url string) *sql.DB {
 	return db
 }
 
-func TestMigrationsRunOnceWhereSeveralBeginThroughPgBouncerAndDirectly(t *testing.T) {
+func TestConcurrentMigrationsRunOnceThroughPgBouncerAndDirectly(t *testing.T) {
 	t.Parallel()
 	for range 3 {
 		straight, url := empty(t)
-		// Fewer connections than those who begin, so that those who wait must leave some to the one they wait for.
+		// Fewer connections than runs, so that waiting runs must leave some to the one that migrates.
 		bouncer := dbtest.StartPgBouncer(t, url, "pool_mode = transaction\ndefault_pool_size = 3\n")
 		var migrating sync.WaitGroup
 		ran := make(chan int, 12)
@@ -70,14 +70,14 @@ func TestMigrationsRunOnceWhereSeveralBeginThroughPgBouncerAndDirectly(t *testin
 	}
 }
 
-func TestOneConnectionIsTooFewToMigrateWith(t *testing.T) {
+func TestMigrationsNeedTwoConnections(t *testing.T) {
 	t.Parallel()
 	db, _ := empty(t)
 	db.SetMaxOpenConns(1)
 	require.ErrorContains(t, migrations.Up(t.Context(), db), "two are needed")
 }
 
-func TestWhoGivesUpWaitingForMigrationsSaysSo(t *testing.T) {
+func TestACancelledWaitForMigrationsReturnsAnError(t *testing.T) {
 	t.Parallel()
 	db, _ := empty(t)
 	tx, err := db.BeginTx(t.Context(), nil)

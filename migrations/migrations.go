@@ -27,8 +27,8 @@ const (
 	CreateSchema = "create schema if not exists chatfeed"
 )
 
-// Up applies all migrations that db lacks. Programs may call it at the same time on one database: one migrates, the
-// others wait for it, also through a pooler in transaction mode (where db may not use prepared statements). It needs two
+// Up applies all migrations that db lacks. Programs may call it concurrently on one database: one migrates, the others
+// wait for it, also through a pooler in transaction mode (where db may not use prepared statements). It needs two
 // connections, and blocks until done or ctx ends.
 func Up(ctx context.Context, db *sql.DB) error {
 	provider, err := Provider(ctx, db)
@@ -39,8 +39,8 @@ func Up(ctx context.Context, db *sql.DB) error {
 	return Describe(err)
 }
 
-// Provider returns a goose provider over [FS] for PostgreSQL, whose runs take turns. It makes the
-// schema if it is missing. The provider does not own db; the caller closes db.
+// Provider returns a goose provider over [FS] for PostgreSQL, whose runs are serialised by a lock. It creates
+// the schema if it is missing. The provider does not own db; the caller closes db.
 func Provider(ctx context.Context, db *sql.DB) (*goose.Provider, error) {
 	store, err := database.NewStore(database.DialectPostgres, Table)
 	if err != nil {
@@ -57,22 +57,22 @@ func Provider(ctx context.Context, db *sql.DB) (*goose.Provider, error) {
 	return provider, nil
 }
 
-// createSchema takes the lock of the migrations where the schema is missing, because of two sessions that create one schema at
-// once, one fails.
+// createSchema creates the schema if it is missing, under the lock of the migrations: if two sessions create the same schema
+// concurrently, one fails.
 func createSchema(ctx context.Context, db *sql.DB) (err error) {
 	var absent bool
 	query := "select pg_catalog.to_regnamespace('chatfeed') is null"
 	if err := db.QueryRowContext(ctx, query).Scan(&absent); err != nil {
 		return fmt.Errorf("look for schema chatfeed: %w", err)
 	}
-	if !absent { // "if not exists" would ask for the right to create it even where it is there
+	if !absent { // "if not exists" needs the privilege to create it even if it exists
 		return nil
 	}
-	var turn locker
-	if err := turn.Lock(ctx, db); err != nil {
+	var l locker
+	if err := l.Lock(ctx, db); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, turn.Unlock(ctx, db)) }()
+	defer func() { err = errors.Join(err, l.Unlock(ctx, db)) }()
 	if err := db.QueryRowContext(ctx, query).Scan(&absent); err != nil || !absent {
 		return err
 	}
@@ -82,7 +82,7 @@ func createSchema(ctx context.Context, db *sql.DB) (err error) {
 	return nil
 }
 
-// Describe adds to a failed migration the file it stands in, and what a person can do about a setting that has ended it.
+// Describe adds the file to the error of a failed migration, and what an operator can do about a setting that aborted it.
 func Describe(err error) error {
 	var partial *goose.PartialError
 	if errors.As(err, &partial) && partial.Failed != nil {
@@ -98,7 +98,7 @@ func Describe(err error) error {
 	case "57014":
 		return fmt.Errorf("it was cancelled, perhaps by a statement_timeout of the role or the database; migrate with statement_timeout = 0: %w", err)
 	case "55P03":
-		return fmt.Errorf("a lock was not to be had within the lock_timeout of the role or the database; migrate with lock_timeout = 0: %w", err)
+		return fmt.Errorf("a lock was not available within the lock_timeout of the role or the database; migrate with lock_timeout = 0: %w", err)
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func empty(t *testing.T) (*sql.DB, string) {
 	return db, server.URL()
 }
 
-// objects lists what stands in the schema, besides goose's own.
+// objects lists the objects in the schema, besides goose's own.
 func objects(t *testing.T, db *sql.DB) string {
 	t.Helper()
 	var names string
@@ -51,7 +51,7 @@ func insert(t *testing.T, db *sql.DB) {
 	require.NoError(t, err)
 }
 
-func TestDownUndoesWhatUpHasDone(t *testing.T) {
+func TestDownUndoesUp(t *testing.T) {
 	t.Parallel()
 	db, _ := empty(t)
 	provider, err := migrations.Provider(t.Context(), db)
@@ -88,7 +88,7 @@ func texts(t *testing.T, db *sql.DB, query string) []string {
 }
 
 // A database with items keeps them, their stamps and the order, there and back.
-func TestItemsOutlastAnUpgradeAndItsUndoing(t *testing.T) {
+func TestItemsSurviveAnUpgradeAndADowngrade(t *testing.T) {
 	t.Parallel()
 	db, _ := empty(t)
 	provider, err := migrations.Provider(t.Context(), db)
@@ -137,7 +137,7 @@ func TestItemsOutlastAnUpgradeAndItsUndoing(t *testing.T) {
 	later("5")
 }
 
-func TestManyMayMigrateAtOnce(t *testing.T) {
+func TestMigrationsMayRunConcurrently(t *testing.T) {
 	t.Parallel()
 	db, _ := empty(t)
 	var migrating sync.WaitGroup

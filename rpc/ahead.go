@@ -7,13 +7,13 @@ import (
 	"chatfeed/feed"
 )
 
-// clockSkew is how far the database's clock may be ahead of ours.
+// clockSkew is how far the database's clock may be ahead of the server's.
 const clockSkew = time.Minute
 
-// neverGiven returns the first of the starts whose cursor is of no item that a client can have been given, or -1: it is
-// ahead of the clock and later than the workflow's newest item. The clock alone does not say so, as items keep their order,
-// and their stamps, when it is set back. Where the newest items cannot be read soon, nobody knows.
-func (s *feedService) neverGiven(ctx context.Context, from []start) int {
+// findFutureCursor returns the index of the first start whose cursor cannot be that of a delivered item, or -1: it is ahead
+// of the clock and later than the workflow's newest item. The clock alone is not enough: when it is set back, items keep
+// their stamps. If the newest items cannot be read soon, it returns -1.
+func (s *feedService) findFutureCursor(ctx context.Context, from []start) int {
 	latest := feed.Cursor(time.Now().Add(clockSkew).UnixMicro())
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -35,9 +35,9 @@ func (s *feedService) neverGiven(ctx context.Context, from []start) int {
 	return -1
 }
 
-// refuseAhead is the error of a cursor that was never given, or nil.
-func (s *feedService) refuseAhead(ctx context.Context, q request, f form) error {
-	i := s.neverGiven(ctx, q.from)
+// refuseFutureCursors returns the error for a cursor of no delivered item, or nil.
+func (s *feedService) refuseFutureCursors(ctx context.Context, q request, f form) error {
+	i := s.findFutureCursor(ctx, q.from)
 	if i < 0 {
 		return nil
 	}

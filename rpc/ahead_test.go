@@ -32,7 +32,7 @@ func (s *server) after(t *testing.T, at time.Time) []error {
 	return []error{subscribing(), s.call(limited(t), &v1.GetChatDataRequest{WorkflowId: "wf", After: after})}
 }
 
-func TestACursorThatWasNeverGivenIsRefused(t *testing.T) {
+func TestACursorOfNoDeliveredItemIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, source := range []*source{{}, fixed(complete(&feed.Item{}, 5))} {
 		s := serve(t, source, config{})
@@ -62,7 +62,7 @@ func TestACursorThatWasNeverGivenIsRefused(t *testing.T) {
 }
 
 // The database's clock was an hour ahead and was set back: items go on from the stamps that were given.
-func TestACursorAheadOfTheClockThatWasGivenIsTaken(t *testing.T) {
+func TestACursorAheadOfTheClockOfADeliveredItemIsAccepted(t *testing.T) {
 	t.Parallel()
 	hour := time.Now().Add(time.Hour)
 	first, second := feed.Cursor(hour.UnixMicro()), feed.Cursor(hour.UnixMicro()+1)
@@ -81,8 +81,8 @@ func TestACursorAheadOfTheClockThatWasGivenIsTaken(t *testing.T) {
 	}
 }
 
-// Where nobody can say what was given out, a client is not sent away.
-func TestACursorAheadOfTheClockIsTakenWhereTheDatabaseIsAway(t *testing.T) {
+// If the newest items cannot be read, the cursor is accepted.
+func TestACursorAheadOfTheClockIsAcceptedWhileTheDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	many := cursors(1000) // which are not waited for one by one
 	for _, cursor := range many {

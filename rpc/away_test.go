@@ -22,7 +22,7 @@ import (
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
-// requirePublic requires that an error says nothing of the server's inside.
+// requirePublic requires that an error reveals no internals of the server.
 func requirePublic(t *testing.T, said string) {
 	t.Helper()
 	for _, internal := range []string{
@@ -68,7 +68,7 @@ func (s *server) calls(ctx context.Context) map[string]func() error {
 	}
 }
 
-func TestADatabaseThatIsAwayIsSaidToBeUnavailableAndNothingElse(t *testing.T) {
+func TestErrorsOfTheDatabaseOnlySayThatItIsUnavailable(t *testing.T) {
 	t.Parallel()
 	d := openDatabase(t, closedPort(t))
 	s := serve(t, d.source(t), config{})
@@ -80,7 +80,7 @@ func TestADatabaseThatIsAwayIsSaidToBeUnavailableAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestAFailureIsLoggedInFullAndToldInPart(t *testing.T) {
+func TestAFailureIsLoggedInFullAndReportedInPart(t *testing.T) {
 	t.Parallel()
 	log := new(buffer)
 	failing := failing()
@@ -112,7 +112,7 @@ func TestAFailureIsLoggedInFullAndToldInPart(t *testing.T) {
 		for header, values := range said.Meta() {
 			requirePublic(t, header+strings.Join(values, " "))
 		}
-		require.Equal(t, logged+1, strings.Count(log.String(), "SELECT secret"), "%s: how often it is logged", name)
+		require.Equal(t, logged+1, strings.Count(log.String(), "SELECT secret"), "%s: number of log entries", name)
 	}
 	ready, err := get(limited(t), s.h1, s.url+"/readyz")
 	require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestAFailureIsLoggedInFullAndToldInPart(t *testing.T) {
 	requirePublic(t, string(ready.body))
 }
 
-func TestAStreamOutlivesADatabaseThatIsAway(t *testing.T) {
+func TestAStreamSurvivesADatabaseOutage(t *testing.T) {
 	t.Parallel()
 	var back atomic.Bool
 	there := fixed(&feed.Item{WorkflowID: "wf", ID: "one", Type: "log", CreatedAt: 5, Body: []byte(`{"message":"hello"}`)})
@@ -143,8 +143,8 @@ func TestAStreamOutlivesADatabaseThatIsAway(t *testing.T) {
 	requireSame(t, []string{"one"}, ids(r.history(t)))
 }
 
-// A client that waits for the headers can tell a server that is there from one that is not.
-func TestTheHeadersOfAStreamComeAtOnceFromASourceThatNeverAnswers(t *testing.T) {
+// A client that waits for the headers can tell whether the server is available.
+func TestTheHeadersOfAStreamAreSentBeforeTheSourceAnswers(t *testing.T) {
 	t.Parallel()
 	for _, tr := range transports {
 		if tr.feed == nil {
@@ -173,7 +173,7 @@ func halfway(size int) *source {
 	}}
 }
 
-func TestHalfAnAnswerIsNotTakenForAWholeOne(t *testing.T) {
+func TestAPartialAnswerIsNotMistakenForACompleteOne(t *testing.T) {
 	t.Parallel()
 	for _, over := range []func(*server) *http.Client{h1, h2} {
 		s := serve(t, halfway(10), config{})
@@ -203,8 +203,8 @@ func TestAStreamEndsAtTheDeadlineThatItsClientSets(t *testing.T) {
 	s.followed(t, 0)
 }
 
-// A request that is refused for want of room says when to come back, and is nothing to log.
-func TestAServerThatHasTooMuchToDoSaysWhenToComeBack(t *testing.T) {
+// A request that is refused because the server is busy says when to retry, and is not logged.
+func TestABusyServerSaysWhenToRetry(t *testing.T) {
 	t.Parallel()
 	log := new(buffer)
 	busy := func(feed.Position, feed.Window) (feed.Page, error) {

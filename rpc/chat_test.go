@@ -13,7 +13,7 @@ import (
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
-func TestAMessageIsHandedToTheWorkflowWithItsID(t *testing.T) {
+func TestAMessageIsSentToTheWorkflowWithItsID(t *testing.T) {
 	t.Parallel()
 	var workflows []string
 	var messages []rpc.ChatMessage
@@ -34,7 +34,7 @@ func TestAMessageIsHandedToTheWorkflowWithItsID(t *testing.T) {
 	require.Equal(t, []rpc.ChatMessage{{ID: "msg_1", Text: " hello\n🙂 "}, {Text: "no id"}}, messages)
 }
 
-func TestACancellationIsHandedToTheWorkflow(t *testing.T) {
+func TestACancellationIsSentToTheWorkflow(t *testing.T) {
 	t.Parallel()
 	var cancelled string
 	s := serve(t, &source{}, config{rpc: rpc.Config{Chat: &chat{cancel: func(workflowID string) error {

@@ -9,8 +9,8 @@ import (
 	"chatfeed/feed"
 )
 
-// most is how many items are asked for; zero is all there are.
-func (q *request) most() int {
+// maxItems is how many items are requested; zero means all.
+func (q *request) maxItems() int {
 	limit, last := q.limit, q.from[0].last
 	switch {
 	case limit == nil && last == nil:
@@ -21,8 +21,8 @@ func (q *request) most() int {
 	return *limit
 }
 
-// pages reads pages in the direction of reading and hands each on, until take has enough, there are as many items as are
-// asked for, or nothing follows. It reports whether nothing follows.
+// pages reads pages in the request's direction and passes each to take, until take has enough, the requested number of items
+// is reached, or no more items follow. It reports whether none follow.
 func (q *request) pages(
 	ctx context.Context, f *feed.Feed, take func([]*feed.Item) (enough bool, err error),
 ) (upToDate bool, err error) {
@@ -37,20 +37,20 @@ func (q *request) pages(
 	case read.Backwards:
 		read.Cursor = feed.End
 	}
-	given, most := 0, q.most()
-	onePage := most == 0 && (q.onePage || read.Backwards)
+	count, limit := 0, q.maxItems()
+	onePage := limit == 0 && (q.onePage || read.Backwards)
 	for {
-		read.Limit = max(0, most-given)
-		page, err := q.page(ctx, f, read, given > 0)
+		read.Limit = max(0, limit-count)
+		page, err := q.page(ctx, f, read, count > 0)
 		if err != nil {
 			return false, err
 		}
-		given += len(page.Items)
+		count += len(page.Items)
 		enough, err := take(page.Items)
 		switch {
 		case err != nil || enough:
 			return false, err
-		case !page.More || len(page.Items) == 0 || onePage || most > 0 && given >= most:
+		case !page.More || len(page.Items) == 0 || onePage || limit > 0 && count >= limit:
 			return !page.More, nil
 		case read.Backwards:
 			read.Cursor = page.Items[0].CreatedAt
@@ -60,11 +60,11 @@ func (q *request) pages(
 	}
 }
 
-// busyPause is how long a half given answer waits before it asks a busy feed again.
+// busyPause is the pause before a partly sent answer retries a busy feed.
 const busyPause = time.Second
 
-// page reads one page. The first may be refused because the feed is busy. For the others there is half an answer, which a
-// refusal would throw away, so they wait.
+// page reads one page. The first page fails if the feed is busy. Later pages wait instead, because a failure would discard
+// the part of the answer that exists.
 func (q *request) page(ctx context.Context, f *feed.Feed, read feed.Read, begun bool) (feed.Page, error) {
 	if !begun && !read.Backwards {
 		return f.Await(ctx, read, q.wait)
@@ -84,20 +84,20 @@ func (q *request) page(ctx context.Context, f *feed.Feed, read feed.Read, begun 
 	}
 }
 
-// read gives the items page by page, the oldest first, and reports whether nothing follows in the direction of reading.
-func (q *request) read(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (upToDate bool, err error) {
+// read emits the items page by page, oldest first, and reports whether no items follow in the request's direction.
+func (q *request) read(ctx context.Context, f *feed.Feed, emit func([]*feed.Item) error) (upToDate bool, err error) {
 	if q.backwards() {
-		return q.readBackwards(ctx, f, give)
+		return q.readBackwards(ctx, f, emit)
 	}
-	return q.pages(ctx, f, func(items []*feed.Item) (bool, error) { return false, give(items) })
+	return q.pages(ctx, f, func(items []*feed.Item) (bool, error) { return false, emit(items) })
 }
 
-// maxHeld bounds, in bytes of bodies, what an answer has in memory at once besides one page.
+// maxHeld bounds the bytes of items that an answer holds in memory, besides one page.
 const maxHeld = 1 << 20
 
-// readBackwards goes back to where the items begin and gives them from there. On its way it holds no more than the pages
-// that it has read last; what came before those is read again, forwards.
-func (q *request) readBackwards(ctx context.Context, f *feed.Feed, give func([]*feed.Item) error) (bool, error) {
+// readBackwards reads back to where the items begin and emits them from there. It holds only the last pages that it has
+// read; the newer ones are read again, forwards.
+func (q *request) readBackwards(ctx context.Context, f *feed.Feed, emit func([]*feed.Item) error) (bool, error) {
 	var held [][]*feed.Item // the newest page first
 	var newest feed.Cursor
 	size := 0
@@ -117,7 +117,7 @@ func (q *request) readBackwards(ctx context.Context, f *feed.Feed, give func([]*
 	}
 	last := held[0][len(held[0])-1].CreatedAt
 	for len(held) > 0 {
-		if err := give(held[len(held)-1]); err != nil {
+		if err := emit(held[len(held)-1]); err != nil {
 			return false, err
 		}
 		held = slices.Delete(held, len(held)-1, len(held))
@@ -128,10 +128,10 @@ func (q *request) readBackwards(ctx context.Context, f *feed.Feed, give func([]*
 	rest := request{from: []start{{workflowID: q.from[0].workflowID, after: &last}}, types: q.types}
 	_, err = rest.pages(ctx, f, func(items []*feed.Item) (bool, error) {
 		n := len(items)
-		for n > 0 && items[n-1].CreatedAt > newest { // it has come since
+		for n > 0 && items[n-1].CreatedAt > newest { // committed since
 			n--
 		}
-		return n < len(items) || n > 0 && items[n-1].CreatedAt == newest, give(items[:n])
+		return n < len(items) || n > 0 && items[n-1].CreatedAt == newest, emit(items[:n])
 	})
 	return upToDate, err
 }

@@ -68,7 +68,7 @@ func (s *busySource) ask(ctx context.Context, t *testing.T, query request) (ids 
 	return ids, err
 }
 
-func TestHalfAnAnswerWaitsForABusyFeed(t *testing.T) {
+func TestAPartialAnswerWaitsForABusyFeed(t *testing.T) {
 	t.Parallel()
 	ten := 10
 	for _, query := range []request{{from: []start{{}}}, {from: []start{{last: &ten}}}} {
@@ -82,7 +82,7 @@ func TestHalfAnAnswerWaitsForABusyFeed(t *testing.T) {
 	}
 }
 
-func TestHalfAnAnswerWaitsNoLongerThanItsClient(t *testing.T) {
+func TestAPartialAnswerWaitsNoLongerThanItsClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*busyPause+busyPause/2)

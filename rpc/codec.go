@@ -12,11 +12,11 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// frame is a SubscribeResponse that is put together from items that are already encoded, so that a stream costs the
-// copying of bytes and not the marshalling of messages.
+// frame is a SubscribeResponse that is assembled from encoded items, so that a stream copies bytes instead of marshalling
+// messages.
 type frame feed.Batch
 
-// codecs are Connect's own, which also know frames.
+// codecs are Connect's own codecs, extended by frames.
 func codecs(e *encoder) connect.HandlerOption {
 	return connect.WithHandlerOptions(
 		connect.WithCodec(protoCodec{e.proto.element}),
@@ -46,7 +46,7 @@ func (c protoCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
 			b = protowire.AppendVarint(b, 1)
 		}
 		if erased := m.erased(); erased != nil {
-			return proto.MarshalOptions{}.MarshalAppend(b, erased) // messages one after the other are one
+			return proto.MarshalOptions{}.MarshalAppend(b, erased) // concatenated messages are merged
 		}
 		return b, nil
 	case proto.Message:
@@ -55,7 +55,7 @@ func (c protoCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
 	return nil, notAMessage(message)
 }
 
-// erased is the part of a frame that is seldom there, or nil.
+// erased is the part of a frame about erasures, or nil if there are none, the usual case.
 func (m *frame) erased() *v1.SubscribeResponse {
 	if len(m.Gone) == 0 && len(m.Anew) == 0 {
 		return nil
@@ -125,7 +125,7 @@ func (c jsonCodec) appendFrame(b []byte, m *frame) ([]byte, error) {
 			return nil, err
 		}
 		b = append(b, separator(fields, ``, `,`)...)
-		b = append(b, object[1:len(object)-1]...) // its fields, for the braces that are there
+		b = append(b, object[1:len(object)-1]...) // its fields without the braces
 	}
 	return append(b, '}'), nil
 }
@@ -141,13 +141,13 @@ func (jsonCodec) Unmarshal(b []byte, message any) error {
 	return decodeJSON(b, m)
 }
 
-// decodeJSON decodes on a stack of its own.
+// decodeJSON decodes in a goroutine of its own, because it needs a deep stack.
 func decodeJSON(b []byte, m proto.Message) error {
 	return onOwnStack(func() error { return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(b, m) })
 }
 
-// onOwnStack calls f on another goroutine and waits for it. A stack that has once been deep stays large: a stream would keep
-// 8 KiB for as long as it is open, for what it did at its beginning.
+// onOwnStack calls f in another goroutine and waits for it. A stack that has grown stays large: a stream would keep 8 KiB as
+// long as it is open, for what it did at its start.
 func onOwnStack(f func() error) (err error) {
 	var panicked any
 	done := make(chan struct{})
@@ -171,5 +171,5 @@ func separator(i int, first, other string) string {
 }
 
 func notAMessage(message any) error {
-	return fmt.Errorf("%T is no protobuf message", message)
+	return fmt.Errorf("%T is not a protobuf message", message)
 }

@@ -44,7 +44,7 @@ func message(t testing.TB, item *feed.Item) *v1.Item {
 	return m
 }
 
-func TestAFrameIsTheMessageThatItStandsFor(t *testing.T) {
+func TestAFrameDecodesToItsMessage(t *testing.T) {
 	t.Parallel()
 	gone := []feed.Gone{{WorkflowID: "wf", Type: "log", ID: "a \"b\"", CreatedAt: 1234567890_123456, Mark: 7}, {WorkflowID: "wf", Type: "stat", ID: "\xff"}}
 	wantGone := []*v1.Gone{
@@ -108,19 +108,19 @@ func TestAFrameOfAnItemThatCannotBeEncodedIsAnError(t *testing.T) {
 	t.Parallel()
 	broken := feed.NewFormat(func(*feed.Item) ([]byte, error) { panic("out of range") })
 	for _, c := range []codec{protoCodec{broken}, jsonCodec{"json", broken}} {
-		for range 2 { // the second receiver is no better off than the first
+		for range 2 { // the second receiver gets the same error
 			_, err := c.Marshal(&frame{Items: []*feed.Item{newItem(5)}, UpToDate: true})
 			require.ErrorContains(t, err, "out of range")
 		}
 	}
 }
 
-func TestWhatIsNoMessageIsNotEncoded(t *testing.T) {
+func TestOnlyMessagesAreEncoded(t *testing.T) {
 	t.Parallel()
 	for _, c := range testCodecs() {
 		_, err := c.Marshal("text")
-		require.ErrorContains(t, err, "string is no protobuf message")
-		require.ErrorContains(t, c.Unmarshal([]byte("{}"), "text"), "string is no protobuf message")
+		require.ErrorContains(t, err, "string is not a protobuf message")
+		require.ErrorContains(t, c.Unmarshal([]byte("{}"), "text"), "string is not a protobuf message")
 	}
 	require.ErrorContains(t, jsonCodec{}.Unmarshal(nil, new(v1.Item)), "empty")
 }
@@ -168,7 +168,7 @@ func compacted(t *testing.T, value []byte) string {
 	return b.String()
 }
 
-func FuzzProtoAndJSONOfAnItemSayTheSame(f *testing.F) {
+func FuzzProtoAndJSONOfAnItemAreEquivalent(f *testing.F) {
 	f.Add("message", "id", int64(5), `{"message":"a","role":"user"}`, `{"a":[1]}`)
 	f.Add("stat", "id", int64(5), `{"processingTime":1.5,"tokenCount":7}`, `1e400`)
 	f.Add("stat", "id", int64(5), `{"processingTime":"NaN"}`, `[0.1, 9007199254740993]`)

@@ -16,7 +16,7 @@ import (
 	"chatfeed/rpc"
 )
 
-// promises are what every transport keeps.
+// promises are the guarantees of every transport.
 var promises = []struct {
 	name string
 	keep func(*testing.T, transport, *database)
@@ -26,17 +26,17 @@ var promises = []struct {
 	{"a stream resumes exactly after its cursor", resumes},
 	{"the last items are those before the head, and all that follow", deliversLast},
 	{"many workflows share a stream, each in its order", followsMany},
-	{"only the types that were asked for arrive", filters},
-	{"a silent stream has a heartbeat", beats},
+	{"only the types that were asked for arrive", filtersTypes},
+	{"a silent stream has a heartbeat", sendsHeartbeats},
 	{"an unknown workflow is up to date and its first item arrives", awaitsTheFirstItem},
-	{"a workflow id may be any text", takesOddIDs},
+	{"a workflow id may be any text", acceptsUnusualIDs},
 	{"an item is delivered without what the wire cannot hold", deliversWhatFitsTheWire},
-	{"who has an item that is erased is told, and nobody is given it any more", tellsWhatIsGone},
-	{"who follows a workflow that is erased is told, and given its new history", tellsWhatBeginsAnew},
-	{"who cannot be up to date is told so", tellsWhatNobodyKnows},
-	{"who may not read a workflow sees one that does not exist", hides},
-	{"a stream ends when its viewer expires, who is asked for a new token", ends},
-	{"a client that goes leaves nothing behind", frees},
+	{"an erased item is reported, and no longer delivered", reportsErasedItems},
+	{"an erased workflow is reported, and its new history is delivered", reportsNewHistories},
+	{"a client that cannot be up to date is told so", reportsOutages},
+	{"a workflow that the viewer may not read looks as if it did not exist", hidesWorkflows},
+	{"a stream ends when its viewer expires, and asks for a new token", endsWithViewer},
+	{"a client that disconnects leaves nothing behind", releases},
 	{"a drain ends the stream", drains},
 }
 
@@ -231,7 +231,7 @@ func followsMany(t *testing.T, tr transport, d *database) {
 	requireSame(t, want, got)
 }
 
-func filters(t *testing.T, tr transport, d *database) {
+func filtersTypes(t *testing.T, tr transport, d *database) {
 	s := tr.start(t, d, config{})
 	wf := d.prefix + "wf"
 	d.append(t, varied(wf, "old")...)
@@ -242,7 +242,7 @@ func filters(t *testing.T, tr transport, d *database) {
 	requireSame(t, []string{"new1", "new3", "new5", "new7", "new9"}, ids(r.items(t, 5)))
 }
 
-func beats(t *testing.T, tr transport, d *database) {
+func sendsHeartbeats(t *testing.T, tr transport, d *database) {
 	s := tr.start(t, d, config{rpc: rpc.Config{Heartbeat: 50 * time.Millisecond}})
 	wf := d.prefix + "wf"
 	d.append(t, db.Log{WorkflowID: wf, ID: "one"})
@@ -268,7 +268,7 @@ func awaitsTheFirstItem(t *testing.T, tr transport, d *database) {
 	requireSame(t, []string{"hello"}, ids(r.items(t, 1)))
 }
 
-func takesOddIDs(t *testing.T, tr transport, d *database) {
+func acceptsUnusualIDs(t *testing.T, tr transport, d *database) {
 	s := tr.start(t, d, config{})
 	for _, odd := range []string{
 		" spaces  all around ", "a/b//c", "../up", "100%", "%2F", "q?x=1&y#z;", "żółć 🙂", "line\nbreak", `back\slash "quoted"`, "+",
@@ -286,7 +286,7 @@ func takesOddIDs(t *testing.T, tr transport, d *database) {
 	}
 }
 
-func frees(t *testing.T, tr transport, d *database) {
+func releases(t *testing.T, tr transport, d *database) {
 	s := tr.start(t, d, config{})
 	r := tr.follow(t, s, all(d.prefix+"a", d.prefix+"b"))
 	r.history(t)

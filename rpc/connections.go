@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// MaxStreams is how many streams one connection may have. One more is refused with words. A connection is so bounded because
-	// clients queue in silence what is beyond the bound of HTTP/2.
+	// MaxStreams is how many streams one connection may have. A further stream is refused with an explanation. The limit
+	// is below HTTP/2's own, beyond which clients queue requests silently.
 	MaxStreams = 1000
 	// MaxRequests is how many requests of any kind a server should let one HTTP/2 connection have at once
-	// ([http.HTTP2Config.MaxConcurrentStreams]), so that there is room to refuse streams, and for what is no stream.
+	// ([http.HTTP2Config.MaxConcurrentStreams]), to leave room for refusing streams and for other requests.
 	MaxRequests = MaxStreams + 250
 )
 
-// ConnContext is for [http.Server.ConnContext]. Without it, streams are not counted and MaxStreams is no bound.
+// ConnContext is for [http.Server.ConnContext]. Without it, streams are not counted and MaxStreams has no effect.
 func ConnContext(ctx context.Context, _ net.Conn) context.Context {
 	return context.WithValue(ctx, streamsKey{}, new(atomic.Int64))
 }
 
-// streamsKey is where ConnContext leaves the count of a connection's streams.
+// streamsKey is the context key of the count of a connection's streams.
 type streamsKey struct{}
 
-// errTooManyStreams is the error of a stream on a connection that has MaxStreams.
+// errTooManyStreams is the error of a stream on a connection that already has MaxStreams.
 var errTooManyStreams = errors.New("too many streams on one connection")
 
-// occupy counts a stream of a request's connection until leave is called.
-func occupy(ctx context.Context) (leave func(), err error) {
+// countStream counts a stream on the request's connection until leave is called.
+func countStream(ctx context.Context) (leave func(), err error) {
 	streams, ok := ctx.Value(streamsKey{}).(*atomic.Int64)
 	if !ok {
 		return func() {}, nil
@@ -44,6 +44,6 @@ func occupy(ctx context.Context) (leave func(), err error) {
 }
 
 func tooManyStreams() *connect.Error {
-	return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("this connection has %d streams, as many as one may have; "+
+	return connect.NewError(connect.CodeResourceExhausted, fmt.Errorf("this connection has %d streams, the maximum; "+
 		"follow several workflows in one stream, or open another connection", MaxStreams))
 }

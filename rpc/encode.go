@@ -9,19 +9,19 @@ import (
 	"chatfeed/feed"
 )
 
-// The field numbers of Item, of what comes to the wire without a message being made.
+// The field numbers of the parts of Item that are written without making a message.
 const (
 	itemWorkflowID protowire.Number = 1
 	itemID         protowire.Number = 2
 	itemCreatedAt  protowire.Number = 3
 )
 
-// encodeFlat writes an element of SubscribeResponse.items straight from an item's JSON: tag, length, Item. Almost every
-// body is a flat object of strings and numbers, for which this is a third of making a message first. It reports false for
-// all that is not so plain.
+// encodeFlat writes an element of SubscribeResponse.items directly from an item's JSON: tag, length, Item. Almost every body
+// is a flat object of strings and numbers, for which this takes a third of the time of making a message first. It reports
+// false for anything else.
 func encodeFlat(item *feed.Item) (b []byte, ok bool) {
 	defer func() {
-		if recover() != nil { // the other way is taken, which gives less rather than nothing
+		if recover() != nil { // encodeProto is used instead, which delivers the item at least in part
 			b, ok = nil, false
 		}
 	}()
@@ -30,7 +30,7 @@ func encodeFlat(item *feed.Item) (b []byte, ok bool) {
 	if field == nil || item.Metadata != nil || item.WorkflowID == "" || item.ID == "" || wire.omitted != nil {
 		return nil, false
 	}
-	// What stands before the body has the body's length in it, so room for that is left and filled when the body is there.
+	// What precedes the body contains the body's length, so room is left for it, to be filled in when the body is written.
 	const most = 64 // bytes of tags, lengths and the timestamp
 	room := most + len(item.WorkflowID) + len(item.ID)
 	b, ok = appendFields(make([]byte, room, room+len(item.Body)), field.Message(), item.Body)
@@ -54,7 +54,7 @@ func encodeFlat(item *feed.Item) (b []byte, ok bool) {
 	return b, true
 }
 
-// encodeProto is encodeFlat by way of a message, for whatever there is.
+// encodeProto writes the same as encodeFlat by making a message. It takes any item.
 func encodeProto(wire wireItem) ([]byte, error) {
 	m, err := itemMessage(wire)
 	if err != nil {
@@ -71,7 +71,7 @@ func appendElement(b []byte, size int) []byte {
 	return protowire.AppendVarint(b, uint64(size)) //nolint:gosec // a size is not negative
 }
 
-// appendText appends a text unless it is empty, which is not put on the wire.
+// appendText appends a text unless it is empty: default values are not encoded.
 func appendText(b []byte, number protowire.Number, text string) []byte {
 	if text == "" {
 		return b
@@ -94,7 +94,7 @@ func appendTimestamp(b []byte, c feed.Cursor) []byte {
 	return b
 }
 
-// encodeJSON writes an item in proto3 JSON. The body, if it is flat, and metadata are in it as the source has them.
+// encodeJSON writes an item in proto3 JSON. A flat body and the metadata are copied as the source has them.
 func encodeJSON(wire wireItem) ([]byte, error) {
 	if wire.field != nil && wire.body != nil && !wire.flat {
 		body := newBody(wire.field)

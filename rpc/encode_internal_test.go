@@ -45,7 +45,7 @@ func FuzzAnItemIsEncodedAsItsMessageWouldBe(f *testing.F) {
 		item := &feed.Item{WorkflowID: "wf", ID: "id", Type: itemType, CreatedAt: 1795311747_141100, Body: []byte(body)}
 		want := message(t, item)
 		b, ok := encodeFlat(item)
-		require.Equal(t, toWire(item).flat, ok, "what is flat and what is written so are one")
+		require.Equal(t, toWire(item).flat, ok, "exactly the flat bodies are written directly")
 		if ok {
 			fromProto := new(v1.SubscribeResponse)
 			require.NoError(t, proto.Unmarshal(b, fromProto))

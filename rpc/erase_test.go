@@ -77,14 +77,14 @@ func (tr transport) serve(t *testing.T, source *source) *server {
 	return serve(t, source, config{tls: tr.tls, rpc: rpc.Config{Heartbeat: patience}})
 }
 
-func tellsWhatIsGone(t *testing.T, tr transport, _ *database) {
+func reportsErasedItems(t *testing.T, tr transport, _ *database) {
 	p := newPast(10, 4)
 	s := tr.serve(t, p.source)
 	r := tr.follow(t, s, all("wf"))
 	requireSame(t, []string{"10", "11", "12", "13"}, ids(r.history(t)))
 	followers := []*reader{r}
 	if tr.polls {
-		followers = nil // an answer that is given is not taken back
+		followers = nil // an answer that was sent is not withdrawn
 	} else {
 		filtered := tr.follow(t, s, follow{from: []from{{workflow: "wf"}}, types: []string{"message"}})
 		require.Empty(t, filtered.history(t))
@@ -105,7 +105,7 @@ func tellsWhatIsGone(t *testing.T, tr transport, _ *database) {
 	requireSame(t, []string{"12", "13"}, ids(resumed.history(t)))
 }
 
-func tellsWhatBeginsAnew(t *testing.T, tr transport, _ *database) {
+func reportsNewHistories(t *testing.T, tr transport, _ *database) {
 	p := newPast(10, 4)
 	s := tr.serve(t, p.source)
 	r := tr.follow(t, s, all("wf"))
@@ -126,14 +126,14 @@ func tellsWhatBeginsAnew(t *testing.T, tr transport, _ *database) {
 		items := told.items
 		for !told.upToDate {
 			told = r.frame(t)
-			require.Empty(t, told.anew, "it is told once")
+			require.Empty(t, told.anew, "it is reported once")
 			items = append(items, told.items...)
 		}
 		requireSame(t, []string{"20", "21"}, ids(items))
 	}
 }
 
-func tellsWhatNobodyKnows(t *testing.T, tr transport, _ *database) {
+func reportsOutages(t *testing.T, tr transport, _ *database) {
 	if tr.polls {
 		return // its answer is an error
 	}

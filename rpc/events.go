@@ -9,9 +9,9 @@ import (
 	"chatfeed/feed"
 )
 
-// events serves GET /workflows/{id}/events and, for many workflows, GET /events?workflow=a&workflow=b: server-sent events as
-// EventSource reads them. An item is an event of its type; its data is an element of chatData's items, and its id is what a
-// client goes on after, which EventSource does by itself.
+// events serves GET /workflows/{id}/events and, for many workflows, GET /events?workflow=a&workflow=b: server-sent events for
+// EventSource. An item is an event of its type; its data is an element of chatData's items, and its id is the cursor that a
+// client resumes from, which EventSource does by itself.
 func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 	q, err := eventsRequest(r)
 	stream := &eventStream{ResponseWriter: w, format: s.encoder.rest, from: slices.Clone(q.from)}
@@ -33,24 +33,24 @@ func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 // eventStream writes batches as events.
 type eventStream struct {
 	http.ResponseWriter
-	format   *feed.Format
-	from     []start        // where the client stands, with each event
-	stand    func() []start // where it stands with what has been sent, also without items
-	begun    bool
-	upToDate bool // what the client was told last
+	format    *feed.Format
+	from      []start        // the client's positions after each event
+	positions func() []start // its positions after everything sent so far, also without items
+	begun     bool
+	upToDate  bool // what the client was last sent
 }
 
-// begin sends the headers, and how many milliseconds to stay away when the stream has ended.
-func (e *eventStream) begin(stand func() []start) (send func(feed.Batch) error, err error) {
-	e.begun, e.stand = true, stand
+// begin sends the headers, and how many milliseconds to wait before reconnecting.
+func (e *eventStream) begin(positions func() []start) (send func(feed.Batch) error, err error) {
+	e.begun, e.positions = true, positions
 	e.headers()
-	return e.send, e.write(fmt.Appendf(nil, "retry: %d\n\n", busyFor*1000))
+	return e.send, e.write(fmt.Appendf(nil, "retry: %d\n\n", retryAfter*1000))
 }
 
 func (e *eventStream) headers() {
 	e.Header().Set("Content-Type", "text/event-stream")
 	e.Header().Set("Cache-Control", "no-store")
-	unbuffered(e.Header())
+	disableBuffering(e.Header())
 }
 
 func (e *eventStream) send(batch feed.Batch) error {
@@ -79,8 +79,8 @@ func (e *eventStream) send(batch feed.Batch) error {
 	return e.write(b)
 }
 
-// move notes what the client has of a workflow, and returns the id that says what it has of all. There is none for a workflow
-// that nobody has asked for, should a source give its items.
+// move records the client's position in a workflow, and returns the event id for its positions in all. The id is empty for a
+// workflow that was not requested, should a source return its items.
 func (e *eventStream) move(workflowID string, to feed.Cursor) string {
 	i := slices.IndexFunc(e.from, func(s start) bool { return s.workflowID == workflowID })
 	if i < 0 {
@@ -90,10 +90,10 @@ func (e *eventStream) move(workflowID string, to feed.Cursor) string {
 	return formatPositions(e.from)
 }
 
-// settle notes where the client stands, and returns the id that says so: one who has asked for the last items and has been
-// given none comes back to the same place.
+// settle records the client's positions, and returns their event id: a client that requested the last items and received
+// none resumes from the same place.
 func (e *eventStream) settle() string {
-	for i, at := range e.stand() {
+	for i, at := range e.positions() {
 		e.from[i].after = at.after
 	}
 	return formatPositions(e.from)
@@ -107,7 +107,7 @@ func (e *eventStream) write(b []byte) error {
 	return err
 }
 
-// appendEvent appends an event. None of its parts has a line break: types are those of kinds, and the rest is made here.
+// appendEvent appends an event. None of its parts has a line break: types are names of kinds, and the rest is made here.
 func appendEvent(b []byte, event, id string, data []byte) []byte {
 	b = append(append(b, "event: "...), event...)
 	if id != "" {

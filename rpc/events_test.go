@@ -215,14 +215,14 @@ func TestAnEventStreamHasTheBytesOfTheContract(t *testing.T) {
 	s.followed(t, 1)
 }
 
-func TestTheHeadersOfAnEventStreamComeAtOnceFromASourceThatNeverAnswers(t *testing.T) {
+func TestTheHeadersOfAnEventStreamAreSentBeforeTheSourceAnswers(t *testing.T) {
 	t.Parallel()
 	s := serve(t, &source{hangs: true}, config{rpc: rpc.Config{Heartbeat: 2 * patience}})
 	next, _ := s.hear(t, url.Values{"workflow": {"a", "b"}})
 	require.Equal(t, event{retry: "2000"}, next())
 }
 
-// EventSource asks the same address again and says only which event it has had last.
+// EventSource requests the same address again and sends only the id of its last event.
 func TestAnEventStreamResumesExactlyAfterTheLastEventID(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -293,7 +293,7 @@ func TestAnEventStreamTakesOnlyItsOwnCursors(t *testing.T) {
 	s.followed(t, 1)
 }
 
-func TestAnEventStreamForManyBeginsAtATime(t *testing.T) {
+func TestAnEventStreamOfManyWorkflowsBeginsAtATime(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s := serve(t, d.source(t), config{})
@@ -334,7 +334,7 @@ func TestAnItemOfAnotherWorkflowMovesNoCursor(t *testing.T) {
 	require.Equal(t, []string{"0.000001", "", "0.000003"}, ids)
 }
 
-// Who has asked for what is new, and has been given nothing yet, misses nothing while the connection is broken.
+// a client that follows only new items, and has received none yet, misses nothing while the connection is broken.
 func TestAnEventStreamThatHadNoItemsResumesWhereItWas(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)

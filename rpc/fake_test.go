@@ -25,7 +25,7 @@ type source struct {
 // errInternal stands for what a database might say.
 var errInternal = errors.New(`dial tcp 10.1.2.3:5432: SELECT secret FROM chatfeed.items: connection refused`)
 
-// failing is a source that is away.
+// failing is a source that is unavailable.
 func failing() *source {
 	fail := func(feed.Position, feed.Window) (feed.Page, error) { return feed.Page{}, errInternal }
 	return &source{after: fail, before: fail, workflows: func(feed.Workflow, int) ([]feed.Workflow, error) {

@@ -26,7 +26,7 @@ func (s *feedService) Subscribe(
 		return public(ctx, s.Log, err)
 	}
 	conn := stream.Conn()
-	unbuffered(conn.ResponseHeader())
+	disableBuffering(conn.ResponseHeader())
 	if err := onOwnStack(func() error { return conn.Send(nil) }); err != nil { // the headers, before anything that may take long
 		return public(ctx, s.Log, err)
 	}
@@ -46,7 +46,7 @@ func (s *feedService) GetChatData(ctx context.Context, message *v1.GetChatDataRe
 		return nil, public(ctx, s.Log, err)
 	}
 	query.hide(s.viewer(ctx))
-	if err := s.refuseAhead(ctx, query, getChatDataForm); err != nil {
+	if err := s.refuseFutureCursors(ctx, query, getChatDataForm); err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
 	response, err := s.page(ctx, query)
@@ -56,14 +56,14 @@ func (s *feedService) GetChatData(ctx context.Context, message *v1.GetChatDataRe
 	return response, nil
 }
 
-// maxPage bounds, in bytes, what one answer has of items. One item may be larger; gRPC clients take 4 MiB.
+// maxPage bounds the bytes of items in one answer. A single item may be larger; gRPC clients accept 4 MiB.
 const maxPage = 1 << 20
 
-// page answers a query with as much as fits into one message.
+// page answers a query with as many items as fit into one message.
 func (s *feedService) page(ctx context.Context, query request) (*v1.GetChatDataResponse, error) {
 	var items []*v1.Item // in the direction of reading
 	size := 0
-	upToDate, err := query.pages(ctx, s.Feed, func(page []*feed.Item) (full bool, err error) { //nolint:contextcheck // what is logged of an item is of no request
+	upToDate, err := query.pages(ctx, s.Feed, func(page []*feed.Item) (full bool, err error) { //nolint:contextcheck // logging about an item is not tied to a request
 		if query.backwards() {
 			page = slices.Clone(page)
 			slices.Reverse(page)

@@ -17,20 +17,20 @@ import (
 
 // flatValue is the value of a field of a flat object.
 type flatValue struct {
-	raw    []byte // as it stands in the object; of a string, what stands between its quotes
+	raw    []byte // as in the object; for a string, without its quotes
 	quoted bool
-	size   int     // of a string: its bytes without escapes
-	number float64 // of a number
+	size   int     // for a string: its length in bytes, unescaped
+	number float64 // for a number
 }
 
-// flat reports whether an object has nothing but fields of a message, each at most once and with a string or a number as
-// the field is, that every client reads the same.
+// flat reports whether an object has only fields of a message, each at most once, with a string or a number of the field's
+// kind that every client reads the same.
 func flat(message protoreflect.MessageDescriptor, object []byte) bool {
 	return eachField(message, object, func(protoreflect.FieldDescriptor, flatValue) {})
 }
 
-// appendFields appends the fields of a message from a flat JSON object, under the rules of protojson. It reports false for
-// what it leaves to protojson, as flat does.
+// appendFields appends the fields of a message from a flat JSON object, under the rules of protojson. It reports false where
+// flat does; protojson must be used then.
 func appendFields(b []byte, message protoreflect.MessageDescriptor, object []byte) (_ []byte, ok bool) {
 	ok = eachField(message, object, func(field protoreflect.FieldDescriptor, value flatValue) {
 		b = appendField(b, field, value)
@@ -38,10 +38,10 @@ func appendFields(b []byte, message protoreflect.MessageDescriptor, object []byt
 	return b, ok
 }
 
-// eachField gives the fields of a flat object in its order, until it comes to one that is not so plain. It goes over the
-// object once, as a body may be 1 MiB.
+// eachField emits the fields of a flat object in their order, and reports false at the first that is not flat. It reads the
+// object once, because a body may be 1 MiB.
 func eachField(
-	message protoreflect.MessageDescriptor, object []byte, give func(protoreflect.FieldDescriptor, flatValue),
+	message protoreflect.MessageDescriptor, object []byte, emit func(protoreflect.FieldDescriptor, flatValue),
 ) bool {
 	object = bytes.Trim(object, " \t\r\n")
 	if len(object) < 2 || object[0] != '{' || object[len(object)-1] != '}' || !utf8.Valid(object) {
@@ -53,7 +53,7 @@ func eachField(
 	if i == last {
 		return true
 	}
-	var seen uint64 // the fields that were there, by their place in the message
+	var seen uint64 // the fields seen so far, by their index in the message
 	for {
 		name, end, ok := flatString(object, i)
 		if !ok || name.size != len(name.raw) {
@@ -72,10 +72,10 @@ func eachField(
 		if object[i] != '"' {
 			value, end, ok = flatNumber(object, i)
 		}
-		if !ok || !plain(field, value) {
+		if !ok || !encodable(field, value) {
 			return false
 		}
-		give(field, value)
+		emit(field, value)
 		i = skipSpace(object, end)
 		if object[i] != ',' {
 			return i == last
@@ -91,14 +91,14 @@ func skipSpace(text []byte, i int) int {
 	return i
 }
 
-// flatString reads a string that begins with the quote at i and says where what follows it begins. It is not ok where
-// there is no string, or one that is not text: half of a surrogate pair is escaped in it.
+// flatString reads the string that begins with the quote at i and returns the index after it. It is not ok if there is no
+// string, or one that is not valid text: it has half of a surrogate pair as an escape.
 func flatString(text []byte, i int) (value flatValue, end int, ok bool) {
 	if text[i] != '"' {
 		return flatValue{}, i, false
 	}
 	begin := i + 1
-	saved := 0 // bytes that the escapes are longer than what they stand for
+	saved := 0 // how many bytes the escapes are longer than their characters
 	for i = begin; ; {
 		if i = unescaped(text, i); i+1 >= len(text) {
 			return flatValue{}, i, false
@@ -118,15 +118,15 @@ func flatString(text []byte, i int) (value flatValue, end int, ok bool) {
 	}
 }
 
-// unescaped returns where after the first i bytes a string ends or has what is escaped or has to be, or the text's length.
-// It looks at eight bytes at once.
+// unescaped returns the index, from i on, of the first quote, backslash or control character, or the text's length. It looks
+// at eight bytes at once.
 func unescaped(text []byte, i int) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(text); i += 8 {
 		eight := binary.LittleEndian.Uint64(text[i:])
 		quote, backslash := eight^'"'*ones, eight^'\\'*ones
-		// The top bit of a byte is set where the byte is less than what is subtracted from it; it may be set in vain after one
-		// that is, which is not the first.
+		// The top bit of a byte is set where the byte is less than what is subtracted from it; after such a byte it may
+		// also be set wrongly, but that is never the first.
 		found := ((eight-' '*ones)&^eight | (quote-ones)&^quote | (backslash-ones)&^backslash) & tops
 		if found != 0 {
 			return i + bits.TrailingZeros64(found)/8
@@ -138,7 +138,7 @@ func unescaped(text []byte, i int) int {
 	return i
 }
 
-// escape reads the escape that a text begins with: what it stands for, and how long it is; 0 where it is none or stands for
+// escape reads the escape that a text begins with: its character and its length, which is 0 if there is no escape or only
 // half of a surrogate pair.
 func escape(text []byte) (r rune, width int) {
 	if len(text) < 2 {
@@ -179,7 +179,7 @@ func codeUnit(text []byte) (rune, bool) {
 	return rune(binary.BigEndian.Uint16(unit[:])), err == nil
 }
 
-// flatNumber reads the number that begins at i and says where what follows it begins.
+// flatNumber reads the number that begins at i and returns the index after it.
 func flatNumber(text []byte, i int) (value flatValue, end int, ok bool) {
 	for end = i; bytes.IndexByte([]byte("+-.0123456789Ee"), text[end]) >= 0; end++ {
 	}
@@ -192,8 +192,8 @@ func flatNumber(text []byte, i int) (value flatValue, end int, ok bool) {
 	return value, end, err == nil
 }
 
-// plain reports whether a field is of a kind that is written without a message, and the value is one for it.
-func plain(field protoreflect.FieldDescriptor, value flatValue) bool {
+// encodable reports whether appendField supports the field's kind and the value is valid for it.
+func encodable(field protoreflect.FieldDescriptor, value flatValue) bool {
 	if field.IsList() || field.HasPresence() {
 		return false
 	}
@@ -201,14 +201,14 @@ func plain(field protoreflect.FieldDescriptor, value flatValue) bool {
 	case protoreflect.StringKind:
 		return value.quoted
 	case protoreflect.DoubleKind:
-		return !value.quoted && soundNumber(string(value.raw))
+		return !value.quoted && portableNumber(string(value.raw))
 	case protoreflect.Int32Kind:
-		return !value.quoted && soundNumber(string(value.raw)) && float64(int32(value.number)) == value.number
+		return !value.quoted && portableNumber(string(value.raw)) && float64(int32(value.number)) == value.number
 	}
 	return false
 }
 
-// appendField appends a plain field unless it has the default value, which is not put on the wire.
+// appendField appends an encodable field unless it has the default value: default values are not encoded.
 func appendField(b []byte, field protoreflect.FieldDescriptor, value flatValue) []byte {
 	switch field.Kind() {
 	case protoreflect.StringKind:
@@ -231,7 +231,7 @@ func appendField(b []byte, field protoreflect.FieldDescriptor, value flatValue) 
 	return b
 }
 
-// appendUnescaped appends what a string stands for that flatString has read.
+// appendUnescaped appends the unescaped text of a string that flatString has read.
 func appendUnescaped(b, raw []byte) []byte {
 	for {
 		at := bytes.IndexByte(raw, '\\')

@@ -13,40 +13,40 @@ import (
 	"chatfeed/feed"
 )
 
-// Gate makes of a request the viewer that it comes from. It is called once for each request, before anything else looks at
-// it, from many goroutines at once, and should not block for long. An error that wraps [ErrUnauthenticated] refuses the
-// request; any other says that the gate itself has failed, and the client is asked to come back. Clients see neither's text.
+// Gate returns the viewer that a request comes from. It is called once for each request, before anything else looks at it,
+// concurrently, and should not block for long. An error that wraps [ErrUnauthenticated] refuses the request; any other means
+// that the gate itself has failed, and the client is asked to retry. Clients see the text of neither.
 type Gate func(*http.Request) (Viewer, error)
 
-// Viewer is who a request comes from. Its methods are called from several goroutines at once, must not block, and must
-// answer the same for as long as the request lasts.
+// Viewer is who a request comes from. Its methods are called concurrently, must not block, and must return the same
+// results as long as the request lasts.
 type Viewer interface {
-	// CanRead reports whether the viewer may see the workflow. One that it may not see looks like one that does not exist.
+	// CanRead reports whether the viewer may read the workflow. If not, the workflow looks as if it did not exist.
 	CanRead(workflowID string) bool
 	// CanWrite reports whether the viewer may send messages to the workflow and cancel it.
 	CanWrite(workflowID string) bool
-	// Expires is when the viewer may do nothing any more; its streams end then. Zero is never.
+	// Expires is when the viewer loses all access; its streams end then. Zero means never.
 	Expires() time.Time
 }
 
-// everyone may do everything: the viewer where there is no gate.
+// everyone may do everything. It is the viewer if there is no gate.
 type everyone struct{}
 
 func (everyone) CanRead(string) bool  { return true }
 func (everyone) CanWrite(string) bool { return true }
 func (everyone) Expires() time.Time   { return time.Time{} }
 
-// nobody may do nothing: the viewer where there is a gate that the request has not come through.
+// nobody may not do anything. It is the viewer of a request that has not passed the gate.
 type nobody struct{}
 
 func (nobody) CanRead(string) bool  { return false }
 func (nobody) CanWrite(string) bool { return false }
 func (nobody) Expires() time.Time   { return time.Time{} }
 
-// viewerKey is where guard leaves the viewer.
+// viewerKey is the context key of the viewer, set by guard.
 type viewerKey struct{}
 
-// viewer returns who a request comes from.
+// viewer returns the viewer of a request.
 func (c Config) viewer(ctx context.Context) Viewer {
 	if c.Gate == nil {
 		return everyone{}
@@ -57,25 +57,25 @@ func (c Config) viewer(ctx context.Context) Viewer {
 	return nobody{}
 }
 
-// guard lets through to next whoever the gate makes a viewer of, until that viewer expires: the request's context then ends
-// with [errExpired]. Whoever it refuses is told so in the words of the request's protocol.
-func (c Config) guard(next http.Handler, words *connect.ErrorWriter) http.Handler {
+// guard passes requests with a viewer on to next. When the viewer expires, the request's context ends with [errExpired]. Other
+// requests are refused with an error in the request's protocol.
+func (c Config) guard(next http.Handler, errorWriter *connect.ErrorWriter) http.Handler {
 	if c.Gate == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		viewer, err := c.Gate(r)
 		if err == nil && viewer == nil {
-			err = errors.New("the gate has made neither a viewer nor an error")
+			err = errors.New("the gate returned neither a viewer nor an error")
 		}
 		if err != nil {
-			c.refuse(w, r, words, fmt.Errorf("gate: %w", err))
+			c.refuse(w, r, errorWriter, fmt.Errorf("gate: %w", err))
 			return
 		}
 		ctx := context.WithValue(r.Context(), viewerKey{}, viewer)
 		if expires := viewer.Expires(); !expires.IsZero() {
 			if !time.Now().Before(expires) {
-				c.refuse(w, r, words, errExpired)
+				c.refuse(w, r, errorWriter, errExpired)
 				return
 			}
 			var cancel context.CancelFunc
@@ -86,21 +86,21 @@ func (c Config) guard(next http.Handler, words *connect.ErrorWriter) http.Handle
 	})
 }
 
-func (c Config) refuse(w http.ResponseWriter, r *http.Request, words *connect.ErrorWriter, err error) {
+func (c Config) refuse(w http.ResponseWriter, r *http.Request, errorWriter *connect.ErrorWriter, err error) {
 	refusal := public(r.Context(), c.Log, err)
-	if words.IsSupported(r) {
-		_ = words.Write(w, r, refusal)
+	if errorWriter.IsSupported(r) {
+		_ = errorWriter.Write(w, r, refusal)
 		return
 	}
 	writeError(w, refusal)
 }
 
-// nowhere is the id of a workflow that does not exist and never will: requests and rows with an empty id are refused.
-const nowhere = ""
+// hiddenID is the id of a workflow that cannot exist: requests and rows with an empty id are refused.
+const hiddenID = ""
 
-// hide puts nowhere in the place of each workflow that the viewer may not read. All that follows, errors and waiting
-// included, is then what it would be for a workflow that does not exist. It returns the ids that it has taken, each at its
-// place, or nil where there are none.
+// hide replaces the id of each workflow that the viewer may not read by hiddenID. Everything that follows, including errors
+// and waiting, is then the same as for a workflow that does not exist. It returns the replaced ids at their indexes, or nil
+// if there are none.
 func (q *request) hide(viewer Viewer) (hidden []string) {
 	for i := range q.from {
 		id := q.from[i].workflowID
@@ -108,18 +108,18 @@ func (q *request) hide(viewer Viewer) (hidden []string) {
 			continue
 		}
 		if hidden == nil {
-			hidden, q.from = make([]string, len(q.from)), slices.Clone(q.from) // the caller's stays as it is
+			hidden, q.from = make([]string, len(q.from)), slices.Clone(q.from) // the caller's slice is not changed
 		}
-		hidden[i], q.from[i].workflowID = id, nowhere
+		hidden[i], q.from[i].workflowID = id, hiddenID
 	}
 	return hidden
 }
 
-// reveal gives a batch's anew the ids that hide has taken. Of a workflow that does not exist, those who come with a cursor
-// are told that it begins anew.
+// reveal puts the ids that hide replaced back into a batch's Anew. A client with a cursor for a workflow that does not exist
+// is told that its history begins anew.
 func (q *request) reveal(batch *feed.Batch, hidden []string) {
 	for i, id := range batch.Anew {
-		if id != nowhere {
+		if id != hiddenID {
 			continue
 		}
 		anew := append([]string{}, batch.Anew[:i]...)

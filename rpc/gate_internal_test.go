@@ -71,7 +71,7 @@ func address(pattern string) (method, path string) {
 	return method, path
 }
 
-func TestNothingIsReachedAroundTheGate(t *testing.T) {
+func TestNothingBypassesTheGate(t *testing.T) {
 	t.Parallel()
 	asked := 0
 	cfg := gatedConfig(t, func(*http.Request) (Viewer, error) {
@@ -127,7 +127,7 @@ func TestNothingIsReachedAroundTheGate(t *testing.T) {
 }
 
 // Whatever is mounted without the gate has a viewer who may do nothing.
-func TestAHandlerThatIsMountedAroundTheGateGivesNothing(t *testing.T) {
+func TestAHandlerMountedWithoutTheGateServesNothing(t *testing.T) {
 	t.Parallel()
 	cfg := gatedConfig(t, func(*http.Request) (Viewer, error) { return everyone{}, nil })
 	ctx := t.Context()
@@ -138,7 +138,7 @@ func TestAHandlerThatIsMountedAroundTheGateGivesNothing(t *testing.T) {
 }
 
 // The procedures that are walked are those that are served: no service is missing in the registry.
-func TestEveryServiceThatIsServedIsWalked(t *testing.T) {
+func TestEveryServedServiceIsTested(t *testing.T) {
 	t.Parallel()
 	for _, r := range gatedConfig(t, nil).routes() {
 		if strings.HasPrefix(r.pattern, "/chatfeed.") {

@@ -43,8 +43,8 @@ func expiring(after time.Duration) rpc.Gate {
 	return func(*http.Request) (rpc.Viewer, error) { return viewer{expires: first().Add(after)}, nil }
 }
 
-// ends is a promise of every transport.
-func ends(t *testing.T, tr transport, d *database) {
+// endsWithViewer is a guarantee of every transport.
+func endsWithViewer(t *testing.T, tr transport, d *database) {
 	s := tr.start(t, d, config{rpc: rpc.Config{Gate: expiring(2 * time.Second)}})
 	wf := d.prefix + "wf"
 	d.append(t, db.Log{WorkflowID: wf, ID: "one"})
@@ -94,12 +94,12 @@ func TestAStreamThatAlwaysHasMoreEndsWhenItsViewerDoes(t *testing.T) {
 	}
 	s := serve(t, endless, config{rpc: rpc.Config{Gate: expiring(time.Second)}})
 	answer, err := get(limited(t), s.h1, s.url+"/workflows/wf/chatData")
-	if err == nil { // nothing was out yet: it says why, in place of being broken off
+	if err == nil { // nothing was sent yet: it answers with the error instead of aborting
 		require.Equal(t, connect.CodeUnauthenticated, connect.CodeOf(answer.error()), "%s", answer.body)
 	}
 }
 
-func TestOnlyWhoMayWriteSendsAndCancels(t *testing.T) {
+func TestOnlyAViewerThatMayWriteSendsAndCancels(t *testing.T) {
 	t.Parallel()
 	var done []string
 	chats := &chat{
@@ -137,7 +137,7 @@ func TestOnlyWhoMayWriteSendsAndCancels(t *testing.T) {
 	require.ElementsMatch(t, []string{"send open", "cancel open", "send secret", "cancel secret"}, done)
 }
 
-func TestAGateSaysWhoARequestComesFrom(t *testing.T) {
+func TestTheGateDeterminesTheViewer(t *testing.T) {
 	t.Parallel()
 	log := new(buffer)
 	s := serve(t, fixed(complete(&feed.Item{}, 5)), config{rpc: rpc.Config{

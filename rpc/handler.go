@@ -1,9 +1,9 @@
 // Package rpc serves a feed to clients: the Connect services of package chatfeed.v1 (over Connect, gRPC and gRPC-Web),
 // server-sent events, the REST endpoint of the polling design, health and reflection, all as one [http.Handler].
 //
-// A request comes through the gate, which makes a [Viewer] of it, and is read into one form, whatever its protocol. Every
-// stream is the same loop over a [feed.Subscription]; a transport only says how a batch becomes bytes. An item is encoded once
-// per format, whoever receives it. A client sees its own mistakes in full and nothing of the server's inside.
+// A request passes the gate, which determines its [Viewer], and is parsed into one form for all protocols. Every stream is
+// the same loop over a [feed.Subscription]; a transport only encodes batches. An item is encoded once per format for all
+// receivers. Clients see their own mistakes in full and no internals of the server.
 package rpc
 
 import (
@@ -29,52 +29,53 @@ import (
 // Workflows lists workflows by time of activity.
 type Workflows interface {
 	// Workflows returns at most limit workflows that come after the given one, or from the newest if it is zero. The error
-	// is [feed.ErrBusy] where it cannot begin to read soon.
+	// is [feed.ErrBusy] if the read cannot begin soon.
 	Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error)
 }
 
-// Chat is the way to the workflows. Both methods return when the workflow engine has taken the request, or an [AwayError]
-// where it cannot yet.
+// Chat sends requests to workflows. Both methods return when the workflow engine has accepted the request, or an [AwayError]
+// if it is not available yet.
 type Chat interface {
-	// Send hands a message to a workflow, and starts the workflow if it is not running. It makes the message's id if it
-	// has none. The error is [ErrRefused] where trying again is in vain, [ErrFull] where it is too early, and
-	// [ErrWorkflowNotFound] where something else has the id.
+	// Send sends a message to a workflow, and starts the workflow if it is not running. It generates the message's id if it
+	// has none. The error is [ErrRefused] if a retry cannot succeed, [ErrFull] if a later retry may, and
+	// [ErrWorkflowNotFound] if the id belongs to a workflow of another type.
 	Send(ctx context.Context, workflowID string, message ChatMessage) (Sent, error)
-	// Cancel asks a workflow to end. The error is [ErrWorkflowNotFound] where none is running.
+	// Cancel asks a workflow to end. The error is [ErrWorkflowNotFound] if none is running.
 	Cancel(ctx context.Context, workflowID string) error
 }
 
 // ChatMessage is a message to a workflow.
 type ChatMessage struct{ ID, Text string }
 
-// Sent says what has become of a message.
+// Sent is the result of sending a message.
 type Sent struct{ ID, RunID string }
 
-// Config says what a handler serves. Feed and Workflows are required.
+// Config configures a handler. Feed and Workflows are required.
 type Config struct {
 	Feed      *feed.Feed
 	Workflows Workflows
-	// Chat is nil where there is no workflow engine; ChatService is then not served.
+	// Chat is nil if there is no workflow engine; ChatService is then not served.
 	Chat Chat
-	// Gate says who a request comes from and so what it may read and write. Without one everyone may do everything. Health
-	// and readiness are outside of it.
+	// Gate determines who a request comes from and so what it may read and write. Without one everyone may do everything.
+	// Health and readiness are not gated.
 	Gate Gate
-	// Ready reports why the server cannot serve now, or nil: an [AwayError] in words for clients. A nil Ready is always ready.
+	// Ready returns why the server cannot serve now, or nil; clients see the text of an [AwayError]. A nil Ready means
+	// always ready.
 	Ready func(context.Context) error
 	// Origins are the web origins whose pages may call, besides the server's own: "https://example.com", also with one
 	// "*" for a part of it.
 	Origins []string
-	// Heartbeat is how often a silent stream sends an empty frame: 15 s.
+	// Heartbeat is how often an idle stream sends an empty frame: 15 s.
 	Heartbeat time.Duration
 	// WriteTimeout is how long one write to a client may be stuck before the client is disconnected: 30 s.
 	WriteTimeout time.Duration
-	// ReadTimeout is how long the body of a request may take to end: 30 s.
+	// ReadTimeout is how long a client may take to send the body of a request: 30 s.
 	ReadTimeout time.Duration
-	// Log takes what clients do not see; the default is slog.Default().
+	// Log receives errors that clients do not see; the default is slog.Default().
 	Log *slog.Logger
 }
 
-// NewHandler returns the handler. The error names the field of cfg that is wrong.
+// NewHandler returns the handler. The error names the invalid field of cfg.
 func NewHandler(cfg Config) (http.Handler, error) {
 	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, 15*time.Second)
 	cfg.WriteTimeout = cmp.Or(cfg.WriteTimeout, 30*time.Second)
@@ -93,25 +94,25 @@ func NewHandler(cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("rpc: Config.ReadTimeout is %v; it must be positive", cfg.ReadTimeout)
 	}
 	mux := http.NewServeMux()
-	words := connect.NewErrorWriter()
+	errorWriter := connect.NewErrorWriter()
 	for _, r := range cfg.routes() {
 		if r.open {
 			mux.Handle(r.pattern, r.handler)
 		} else {
-			mux.Handle(r.pattern, cfg.guard(r.handler, words))
+			mux.Handle(r.pattern, cfg.guard(r.handler, errorWriter))
 		}
 	}
 	return limitReads(allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), cfg.ReadTimeout), nil
 }
 
-// route is a handler and where it is.
+// route is a handler and its pattern.
 type route struct {
 	pattern string
 	handler http.Handler
-	open    bool // outside of the gate
+	open    bool // not gated
 }
 
-// routes are all that the handler serves. Nothing is mounted besides, so that nothing can be reached around the gate.
+// routes is everything that the handler serves. Nothing else is mounted, so that nothing bypasses the gate.
 func (c Config) routes() []route {
 	encoder := newEncoder(c.Log)
 	options := connect.WithHandlerOptions(
@@ -127,7 +128,7 @@ func (c Config) routes() []route {
 	service := &feedService{c, encoder}
 	services := []string{chatfeedv1connect.FeedServiceName}
 	pattern, handler := chatfeedv1connect.NewFeedServiceHandler(service, options)
-	gated(pattern, unstored(handler))
+	gated(pattern, noStore(handler))
 	if c.Chat != nil {
 		services = append(services, chatfeedv1connect.ChatServiceName)
 		gated(chatfeedv1connect.NewChatServiceHandler(&chatService{c}, options))
@@ -147,8 +148,8 @@ func (c Config) routes() []route {
 	return all
 }
 
-// unstored keeps answers to GET out of caches, which Connect's are else free to be kept in.
-func unstored(next http.Handler) http.Handler {
+// noStore keeps responses to GET out of caches; Connect's could be cached otherwise.
+func noStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			w.Header().Set("Cache-Control", "no-store")
@@ -178,11 +179,11 @@ func allowOrigins(next http.Handler, origins []string) http.Handler {
 		AllowedMethods: connectcors.AllowedMethods(),
 		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "Last-Event-ID"),
 		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After", ignoredHeader),
-		MaxAge:         7200, // seconds; what browsers keep at the most
+		MaxAge:         7200, // seconds; the most that browsers accept
 	}).Handler(next)
 }
 
-// health says whether the server lives and whether it is ready, over HTTP and gRPC.
+// health serves liveness and readiness over HTTP and gRPC.
 type health struct {
 	Config
 	services []string

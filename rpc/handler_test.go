@@ -186,7 +186,7 @@ func TestHealthFollowsReadiness(t *testing.T) {
 	require.Equal(t, connect.CodeNotFound, connect.CodeOf(err))
 }
 
-func TestTheFirstPageNamesWhatIsServed(t *testing.T) {
+func TestTheIndexPageListsWhatIsServed(t *testing.T) {
 	t.Parallel()
 	s := serve(t, &source{}, config{})
 	answer, err := get(limited(t), s.h1, s.url+"/")

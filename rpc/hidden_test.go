@@ -18,8 +18,8 @@ import (
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
-// hides is a promise of every transport.
-func hides(t *testing.T, tr transport, d *database) {
+// hidesWorkflows is a guarantee of every transport.
+func hidesWorkflows(t *testing.T, tr transport, d *database) {
 	s := tr.start(t, d, config{rpc: rpc.Config{Gate: viewer{unseen: "secret"}.gate}})
 	seen, unseen, another := d.prefix+"seen", d.prefix+"secret", d.prefix+"secret too"
 	d.append(t, varied(unseen, "")...)
@@ -43,7 +43,7 @@ func hides(t *testing.T, tr transport, d *database) {
 	if tr.polls {
 		return
 	}
-	// Who comes with a cursor is told of each that it has no history.
+	// A client with a cursor is told for each that its history begins anew.
 	r := tr.follow(t, s, follow{from: []from{{workflow: unseen, after: at["3"]}, {workflow: another, after: at["7"]}}})
 	var anew []string
 	for told := (frame{}); !told.upToDate; {
@@ -183,7 +183,7 @@ func TestOnlyWhatMayBeReadIsListed(t *testing.T) {
 	}
 }
 
-// A list of very many workflows of which a viewer may read few is not walked to its end for one page.
+// One page does not read all of a long list of workflows of which the viewer may read few.
 func TestAPageOfWorkflowsLooksAtABoundedNumber(t *testing.T) {
 	t.Parallel()
 	const there = 25_000

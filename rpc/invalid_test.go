@@ -41,7 +41,7 @@ var (
 	now   = timestamppb.New(time.Unix(1234567890, 0))
 )
 
-func lasting(workflow string, last int32) *v1.Cursor {
+func cursorLast(workflow string, last int32) *v1.Cursor {
 	return &v1.Cursor{WorkflowId: workflow, Start: &v1.Cursor_Last{Last: last}}
 }
 
@@ -66,9 +66,9 @@ var refused = []struct {
 	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: "a"}, {WorkflowId: long}}}, []string{"cursors[1].workflow_id:", "1001 bytes", "1 to 1000 bytes"}},
 	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: "a\x00b"}}}, []string{"cursors[0].workflow_id:", "NUL"}},
 	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: "a"}, {WorkflowId: "b"}, {WorkflowId: "a"}}}, []string{"cursors[2].workflow_id:", `"a"`, "once"}},
-	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{lasting("a", -1)}}, []string{"cursors[0].last:", "-1", "0 to 1000"}},
-	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{lasting("a", 1001)}}, []string{"cursors[0].last:", "1001", "0 to 1000"}},
-	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{lasting("a", 1<<31-1)}}, []string{"cursors[0].last:", "0 to 1000"}},
+	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{cursorLast("a", -1)}}, []string{"cursors[0].last:", "-1", "0 to 1000"}},
+	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{cursorLast("a", 1001)}}, []string{"cursors[0].last:", "1001", "0 to 1000"}},
+	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{cursorLast("a", 1<<31-1)}}, []string{"cursors[0].last:", "0 to 1000"}},
 	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: "a", Start: &v1.Cursor_After{After: never}}}}, []string{"cursors[0].after:", "year 9999"}},
 	{&v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: "a", Start: &v1.Cursor_After{After: &timestamppb.Timestamp{Nanos: -1}}}}}, []string{"cursors[0].after:", "is not a time"}},
 	{&v1.SubscribeRequest{Cursors: cursors(1), Types: []string{"message", "reaction"}}, []string{"types:", `"reaction"`, "message, log, stat, progress"}},
@@ -135,7 +135,7 @@ var refused = []struct {
 	{"/workflows/a/chatData?last=5&wait=1s", []string{"wait:", "backwards"}},
 }
 
-func TestWhatIsWrongWithARequestIsSaidWithTheFieldAndWhatIsAccepted(t *testing.T) {
+func TestAnInvalidRequestIsAnsweredWithTheFieldAndWhatIsAccepted(t *testing.T) {
 	t.Parallel()
 	chats := &chat{
 		send: func(string, rpc.ChatMessage) (rpc.Sent, error) {
@@ -194,7 +194,7 @@ func (s *server) call(ctx context.Context, request any) error {
 	return err
 }
 
-func TestABodyThatIsNoMessageIsRefused(t *testing.T) {
+func TestAnInvalidBodyIsRefused(t *testing.T) {
 	t.Parallel()
 	s := serve(t, unread(t), config{})
 	const path = chatfeedv1connect.FeedServiceGetChatDataProcedure
@@ -257,7 +257,7 @@ func TestTheLargestRequestsAreAccepted(t *testing.T) {
 }
 
 // Reads of one moment are one query, which a text that PostgreSQL does not take would fail for all of them.
-func TestABadRequestHarmsNoOther(t *testing.T) {
+func TestAnInvalidRequestDoesNotAffectOthers(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newDatabase(t).source(t), config{})
 	ctx := limited(t)

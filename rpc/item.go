@@ -11,8 +11,8 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// itemMessage makes the message for an item. The body's JSON names are those of the schema, so a further type needs no
-// code here. What the schema does not know is left out: the item still moves its receiver's cursor.
+// itemMessage makes the message for an item. The body's JSON names are those of the schema, so a new type needs no
+// code here. Unknown fields are left out, but the item still moves its receiver's cursor.
 func itemMessage(wire wireItem) (*v1.Item, error) {
 	m := &v1.Item{WorkflowId: wire.workflowID, Id: wire.id, CreatedAt: timestamp(wire.at), Omitted: wire.omitted}
 	if wire.field != nil && wire.body != nil {
@@ -31,7 +31,7 @@ func itemMessage(wire wireItem) (*v1.Item, error) {
 	return m, nil
 }
 
-// timestamp is the nearest that a timestamp can be to a cursor.
+// timestamp converts a cursor to a timestamp, clamped to the valid range.
 func timestamp(c feed.Cursor) *timestamppb.Timestamp {
 	return timestamppb.New(time.UnixMicro(int64(clamp(c))))
 }

@@ -13,7 +13,7 @@ import (
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
-// A time is written alike wherever it stands and whatever it is, so that those who compare texts go on from the right item.
+// All times have the same format, so that clients that compare them as text resume from the right item.
 func TestEveryTimeInJSONHasSixDecimals(t *testing.T) {
 	t.Parallel()
 	item := func(id string, at feed.Cursor, body string) *feed.Item {
@@ -29,7 +29,7 @@ func TestEveryTimeInJSONHasSixDecimals(t *testing.T) {
 		require.Contains(t, answer, `"_createdAt":"1970-01-01T00:00:01.000000Z"`)
 		require.Contains(t, answer, `"_createdAt":"1970-01-01T00:00:02.500000Z"`)
 		require.Contains(t, answer, `"_createdAt":"1970-01-01T00:00:03.000001Z"`)
-		require.Equal(t, 3, strings.Count(answer, `2026-01-01T00:00:00Z"}`), "what the writer has said stays as it is")
+		require.Equal(t, 3, strings.Count(answer, `2026-01-01T00:00:00Z"}`), "what the writer wrote is unchanged")
 	}
 	call := func(procedure, request string) string {
 		answer, err := do(limited(t), s.h1, http.MethodPost, s.url+procedure, request, "Content-Type", "application/json")
@@ -48,7 +48,7 @@ func TestEveryTimeInJSONHasSixDecimals(t *testing.T) {
 	requireTimes(strings.ReplaceAll(string(answer.body), `": "`, `":"`))
 }
 
-func TestAnswersToGETAreInNoCache(t *testing.T) {
+func TestAnswersToGETAreNotCached(t *testing.T) {
 	t.Parallel()
 	s := serve(t, fixed(), config{})
 	for procedure, message := range map[string]string{
@@ -69,17 +69,17 @@ type stateError string
 func (e stateError) Error() string    { return "SELECT secret: SQLSTATE " + string(e) }
 func (e stateError) SQLState() string { return string(e) }
 
-// Who reads an error knows whether to wait or to call somebody.
-func TestDifferentCausesAreSaidInDifferentWords(t *testing.T) {
+// An error says whether to wait or to call an operator.
+func TestDifferentCausesHaveDifferentMessages(t *testing.T) {
 	t.Parallel()
 	for want, cause := range map[string]error{
-		"takes too long to answer; try again":                         stateError("57014"),
-		"takes too long to answer; try again ":                        context.DeadlineExceeded,
-		"schema is missing or older, or a right is; its operator can": stateError("42P01"),
-		"schema is missing or older":                                  stateError("3F000"),
-		"or a right is":                                               stateError("42501"),
-		"cannot be reached; try again":                                stateError("57P03"),
-		"cannot be reached":                                           errInternal,
+		"takes too long to answer; try again":                    stateError("57014"),
+		"takes too long to answer; try again ":                   context.DeadlineExceeded,
+		"outdated, or a permission is missing; its operator can": stateError("42P01"),
+		"schema is missing or outdated":                          stateError("3F000"),
+		"a permission is missing":                                stateError("42501"),
+		"cannot be reached; try again":                           stateError("57P03"),
+		"cannot be reached":                                      errInternal,
 	} {
 		failing := func(feed.Position, feed.Window) (feed.Page, error) { return feed.Page{}, cause }
 		s := serve(t, &source{after: failing, before: failing, workflows: func(feed.Workflow, int) ([]feed.Workflow, error) {

@@ -14,7 +14,7 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-func TestEveryTypeOfTheSchemaCanBeAskedFor(t *testing.T) {
+func TestEveryTypeOfTheSchemaCanBeRequested(t *testing.T) {
 	t.Parallel()
 	fields := (*v1.Item)(nil).ProtoReflect().Descriptor().Oneofs().ByName("item").Fields()
 	require.Len(t, kinds, fields.Len())
@@ -30,7 +30,7 @@ func TestEveryTypeOfTheSchemaCanBeAskedFor(t *testing.T) {
 	require.Nil(t, oneof(""))
 }
 
-// Clients that were written for these four see nothing new, whatever kinds there are besides.
+// Clients that were written for these four types see no others.
 func TestNoTypesMeansTheFourOfThePollingDesign(t *testing.T) {
 	t.Parallel()
 	types, err := wanted("types", nil)

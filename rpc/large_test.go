@@ -15,9 +15,9 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// shelf is a source of one workflow's items that makes them anew for each read, as a database does, and counts those that
+// countingSource is a source of one workflow's items that makes new ones for each read, as a database does, and counts those that
 // are still held at some of the reads after.
-type shelf struct {
+type countingSource struct {
 	*source
 	mu       sync.Mutex
 	n        int // items 1 to n are there
@@ -29,8 +29,8 @@ type shelf struct {
 	most     int // held at once
 }
 
-func newShelf(n int, body, metadata string) *shelf {
-	s := &shelf{n: n, body: []byte(`{"message":"` + body + `"}`)}
+func newCountingSource(n int, body, metadata string) *countingSource {
+	s := &countingSource{n: n, body: []byte(`{"message":"` + body + `"}`)}
 	if metadata != "" {
 		s.metadata = []byte(metadata)
 	}
@@ -41,7 +41,7 @@ func newShelf(n int, body, metadata string) *shelf {
 	return s
 }
 
-func (s *shelf) page(at feed.Position, step int, window feed.Window) feed.Page {
+func (s *countingSource) page(at feed.Position, step int, window feed.Window) feed.Page {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from := int(min(at.Cursor, feed.Cursor(s.n)+1)) + step
@@ -90,7 +90,7 @@ func numbered(from, to int) []string {
 	return ids
 }
 
-func TestTheLastOfManyLargeItemsAreGivenWithoutHoldingThemAll(t *testing.T) {
+func TestTheLastOfManyLargeItemsAreSentWithoutHoldingThemAll(t *testing.T) {
 	t.Parallel()
 	const size, pageItems = 40 << 10, 4 // what reaches 100 KiB, at the most
 	for _, c := range []struct {
@@ -99,7 +99,7 @@ func TestTheLastOfManyLargeItemsAreGivenWithoutHoldingThemAll(t *testing.T) {
 	}{
 		{97, 60, false}, {98, 60, false}, {99, 60, false}, {100, 1000, true}, {100, 100, true}, {100, 1, false},
 	} {
-		source := newShelf(c.there, strings.Repeat("x", size), "")
+		source := newCountingSource(c.there, strings.Repeat("x", size), "")
 		source.grows = true // those do not belong to the last
 		s := serve(t, source, config{feed: feed.Config{Window: feed.Bounds{Bytes: 100 << 10}}})
 		got := s.rest(t, "wf", "last", fmt.Sprint(c.last))
@@ -112,7 +112,7 @@ func TestTheLastOfManyLargeItemsAreGivenWithoutHoldingThemAll(t *testing.T) {
 
 func TestTheLastOfManySmallItemsAreReadOnce(t *testing.T) {
 	t.Parallel()
-	source := newShelf(2000, strings.Repeat("x", 200), "")
+	source := newCountingSource(2000, strings.Repeat("x", 200), "")
 	s := serve(t, source, config{})
 	got := s.rest(t, "wf", "last", "1000")
 	requireSame(t, numbered(1001, 2000), ids(got.items))
@@ -120,12 +120,12 @@ func TestTheLastOfManySmallItemsAreReadOnce(t *testing.T) {
 	require.Equal(t, 4, source.reads)
 }
 
-func TestAnAnswerStopsAtWhatAClientTakes(t *testing.T) {
+func TestAnAnswerIsNoLargerThanClientsAccept(t *testing.T) {
 	t.Parallel()
-	for name, source := range map[string]*shelf{
-		"bodies":      newShelf(8, strings.Repeat("x", 200<<10), ""),
-		"metadata":    newShelf(12, "", "["+strings.Repeat("1,", 15<<10)+"1]"), // which is six times as large in protobuf
-		"the largest": newShelf(2, strings.Repeat("x", 1<<20), "["+strings.Repeat("1,", 32<<10-1)+"1]"),
+	for name, source := range map[string]*countingSource{
+		"bodies":      newCountingSource(8, strings.Repeat("x", 200<<10), ""),
+		"metadata":    newCountingSource(12, "", "["+strings.Repeat("1,", 15<<10)+"1]"), // which is six times as large in protobuf
+		"the largest": newCountingSource(2, strings.Repeat("x", 1<<20), "["+strings.Repeat("1,", 32<<10-1)+"1]"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,7 +27,7 @@ const (
 	firstStamp = -62135596800_000000 // of the year 1
 )
 
-// odd is items of which a part cannot be put on the wire, and what is left out of them.
+// odd is items with a part that cannot be encoded, and what is left out of them.
 var odd = []struct {
 	name    string
 	item    *feed.Item
@@ -73,7 +73,7 @@ func complete(item *feed.Item, at feed.Cursor) *feed.Item {
 	return whole
 }
 
-// deliversWhatFitsTheWire is a promise of every transport.
+// deliversWhatFitsTheWire is a guarantee of every transport.
 func deliversWhatFitsTheWire(t *testing.T, tr transport, _ *database) {
 	log := new(buffer)
 	for _, c := range odd {
@@ -110,7 +110,7 @@ func deliversWhatFitsTheWire(t *testing.T, tr transport, _ *database) {
 	}
 }
 
-func TestAStampOutsideTheYears1To9999IsDeliveredAtTheirEnd(t *testing.T) {
+func TestAStampOutsideTheYears1To9999IsClamped(t *testing.T) {
 	t.Parallel()
 	for stamp, want := range map[feed.Cursor]int64{
 		math.MaxInt64: lastStamp, lastStamp + 1: lastStamp, math.MinInt64 + 1: firstStamp, firstStamp - 1: firstStamp,
@@ -163,11 +163,11 @@ func TestWhatIsLeftOutOfAnItemIsLoggedOnce(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "poison"), log.String())
 	require.Contains(t, log.String(), "workflow_id=wf")
 	require.Contains(t, log.String(), "metadata")
-	require.NotContains(t, log.String(), "1e400", "what is in a row stays in it")
+	require.NotContains(t, log.String(), "1e400", "contents of rows are not logged")
 }
 
 // Every transport gives the same numbers, to the last digit that a client can read.
-func TestNumbersComeOutTheSameOnEveryTransport(t *testing.T) {
+func TestNumbersAreTheSameOnEveryTransport(t *testing.T) {
 	t.Parallel()
 	numbers := []string{
 		"0", "-0", "1.50", "1e2", "9007199254740992", "-9007199254740993", "123456789012345678901234567890", "1e22", "1e23",
@@ -209,7 +209,7 @@ func TestNumbersComeOutTheSameOnEveryTransport(t *testing.T) {
 	}, omitted)
 }
 
-func TestTheDeepestMetadataThatClientsReadIsDelivered(t *testing.T) {
+func TestTheDeepestMetadataThatClientsDecodeIsDelivered(t *testing.T) {
 	t.Parallel()
 	for _, metadata := range []string{nested(32, "[", "]"), nested(32, `{"a":`, "}")} {
 		s := serve(t, fixed(complete(&feed.Item{Metadata: []byte(metadata)}, 5)), config{})

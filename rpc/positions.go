@@ -8,12 +8,12 @@ import (
 	"chatfeed/feed"
 )
 
-// The positions of one workflow are its cursor, as everywhere. Those of many are one text that only this package reads:
-// a letter, so that it is neither a number nor a time, and in base64 the hash of the workflows' ids in their order, the
-// latest position, and for each workflow how far before that its own is, plus one; zero where it has none.
+// The position in one workflow is its cursor, as everywhere. The positions in many are one text that only this package
+// reads: a letter, so that it is neither a number nor a time, and in base64 the hash of the workflows' ids in their order,
+// the latest position, and for each workflow how far its position is before that, plus one; zero if it has none.
 const positionsLetter = "p"
 
-// formatPositions writes how far a client has come in all its workflows.
+// formatPositions formats a client's positions in all its workflows.
 func formatPositions(from []start) string {
 	if len(from) == 1 {
 		return formatTimestamp(from[0].cursor())
@@ -28,14 +28,14 @@ func formatPositions(from []start) string {
 			b = append(b, 0)
 			continue
 		}
-		behind := uint64(latest - from[i].cursor()) //nolint:gosec // not negative, or so far that it wraps around and back
+		behind := uint64(latest - from[i].cursor()) //nolint:gosec // not negative, or it wraps around and back
 		b = binary.AppendUvarint(b, behind+1)
 	}
 	return positionsLetter + base64.RawURLEncoding.EncodeToString(b)
 }
 
-// parsePositions reads what formatPositions has written for the same workflows into their starts. A plain time is the
-// position of all of them. It is false, and changes nothing, for anything else.
+// parsePositions reads the output of formatPositions for the same workflows into their starts. A plain time is the position
+// in all of them. For anything else it returns false and changes nothing.
 func parsePositions(text string, from []start) bool {
 	if at, ok := parseTimestamp(text); ok {
 		for i := range from {
@@ -76,7 +76,7 @@ func parsePositions(text string, from []start) bool {
 	return true
 }
 
-// hashIDs tells one list of workflows from another, also from the same in another order.
+// hashIDs distinguishes lists of workflows, including the same ids in another order.
 func hashIDs(from []start) uint32 {
 	h := fnv.New32a()
 	for i := range from {

@@ -23,7 +23,7 @@ func startsOf(n int, at func(int) feed.Cursor) []start {
 
 func none(int) feed.Cursor { return -1 }
 
-func TestThePositionsOfManyWorkflowsComeBack(t *testing.T) {
+func TestThePositionsOfManyWorkflowsRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, at := range []func(int) feed.Cursor{
 		none,

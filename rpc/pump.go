@@ -8,20 +8,20 @@ import (
 	"chatfeed/feed"
 )
 
-// pump follows what a request asks for and hands on each batch, those without items as heartbeats, until the viewer
-// expires, ctx ends, send fails or the feed drains; the error says which. Every transport's stream is one: begin answers the
-// request, which is in order as far as anyone can tell, and returns what sends a batch. What it is given says where the
-// client stands with what has been sent, in the order of the request; it may be called within send.
+// pump follows a request's workflows and sends each batch, with empty batches as heartbeats, until the viewer expires, ctx
+// ends, send fails or the feed drains; the error says which. All streaming transports use it. pump calls begin once the
+// request is valid; begin starts the response and returns the function that sends a batch. Its argument returns the client's
+// positions after everything sent so far, in the order of the request; it may be called within send.
 func (s *feedService) pump(
-	ctx context.Context, q request, f form, begin func(stand func() []start) (send func(feed.Batch) error, err error),
+	ctx context.Context, q request, f form, begin func(positions func() []start) (send func(feed.Batch) error, err error),
 ) error {
-	leave, err := occupy(ctx)
+	leave, err := countStream(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	hidden := q.hide(s.viewer(ctx))
-	if err := s.refuseAhead(ctx, q, f); err != nil {
+	if err := s.refuseFutureCursors(ctx, q, f); err != nil {
 		return err
 	}
 	subscription, err := s.Feed.Subscribe(ctx, q.options(s.Heartbeat))
@@ -29,7 +29,7 @@ func (s *feedService) pump(
 		return err
 	}
 	defer subscription.Close()
-	send, err := begin(func() []start { return q.stand(subscription.Positions()) })
+	send, err := begin(func() []start { return q.withPositions(subscription.Positions()) })
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (s *feedService) pump(
 		if err != nil {
 			return err
 		}
-		if ctx.Err() != nil { // where there is always a next batch, Next does not look
+		if ctx.Err() != nil { // if there is always a next batch, Next does not check ctx
 			return context.Cause(ctx)
 		}
 		if hidden != nil {
@@ -50,17 +50,17 @@ func (s *feedService) pump(
 	}
 }
 
-// options are those of a subscription to what the request asks for. Workflows that are hidden are followed as one, from the
-// latest of their cursors.
+// options returns the options of the request's subscription. Hidden workflows are followed as one, from the latest of their
+// cursors.
 func (q *request) options(idle time.Duration) feed.Options {
 	options := feed.Options{From: make([]feed.Start, 0, len(q.from)), Types: q.types, Idle: idle}
 	hidden := -1
 	for _, s := range q.from {
 		switch {
-		case s.workflowID == nowhere && hidden >= 0:
+		case s.workflowID == hiddenID && hidden >= 0:
 			options.From[hidden].Cursor = max(options.From[hidden].Cursor, s.cursor())
 			continue
-		case s.workflowID == nowhere:
+		case s.workflowID == hiddenID:
 			hidden = len(options.From)
 		case s.last != nil:
 			options.From = append(options.From, feed.Last(s.workflowID, *s.last))
@@ -71,8 +71,8 @@ func (q *request) options(idle time.Duration) feed.Options {
 	return options
 }
 
-// stand returns the request's starts as the subscription's positions have them.
-func (q *request) stand(positions []feed.Start) []start {
+// withPositions returns the request's starts, moved to the subscription's positions.
+func (q *request) withPositions(positions []feed.Start) []start {
 	at := slices.Clone(q.from)
 	for _, p := range positions {
 		if _, last := p.Last(); last {

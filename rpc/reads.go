@@ -11,8 +11,8 @@ import (
 	"connectrpc.com/connect"
 )
 
-// limitReads gives the body of each request a time in which it has to end. Whoever reads a body that does not is told so by
-// an error for the client. A response may take longer: the deadline is for the body only.
+// limitReads sets a deadline for the body of each request. Reading a body that has not ended by then fails with an error for
+// the client. The response may take longer: the deadline is for the body only.
 func limitReads(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body == nil || r.Body == http.NoBody {
@@ -24,19 +24,19 @@ func limitReads(next http.Handler, timeout time.Duration) http.Handler {
 		limited := r.WithContext(r.Context())
 		limited.Body = body
 		if r.ProtoMajor == 1 {
-			w = &readingFirst{ResponseWriter: w, body: body}
+			w = &drainingWriter{ResponseWriter: w, body: body}
 		}
 		next.ServeHTTP(w, limited)
 	})
 }
 
-// limitedBody is a body with a deadline, which is taken away where the body ends: over HTTP/1 the connection is read from then
-// on only to learn that the client has gone, and a deadline that passed would look like that.
+// limitedBody is a body with a deadline, which is removed when the body ends: from then on the HTTP/1 server reads the
+// connection only to detect that the client has disconnected, and an expired deadline would look like that.
 type limitedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
-	ended   bool // it needs no deadline any more
+	ended   bool // no deadline is needed any more
 }
 
 func (b *limitedBody) Read(p []byte) (int, error) {
@@ -64,10 +64,10 @@ func (b *limitedBody) end() {
 	}
 }
 
-// maxUnread is how much of a body that nobody wants is read, so that the connection can be used again: as much as net/http reads.
+// maxUnread is how much of an unread body is discarded so that the connection can be reused: the same as in net/http.
 const maxUnread = 256 << 10
 
-// finish reads what is left of the body. It reports false where that is too much or has not come in time.
+// finish reads the rest of the body. It reports false if that is too long or does not arrive in time.
 func (b *limitedBody) finish() bool {
 	if !b.ended {
 		_, _ = io.CopyN(io.Discard, b, maxUnread)
@@ -75,15 +75,15 @@ func (b *limitedBody) finish() bool {
 	return b.ended
 }
 
-// readingFirst reads what is left of the body before a response over HTTP/1 begins. The server does the same, but past the
-// body's deadline, which would then stay.
-type readingFirst struct {
+// drainingWriter reads the rest of the body before a response over HTTP/1 begins. The server does the same, but bypasses
+// limitedBody, whose deadline would then stay set.
+type drainingWriter struct {
 	http.ResponseWriter
 	body  *limitedBody
 	begun bool
 }
 
-func (w *readingFirst) begin() {
+func (w *drainingWriter) begin() {
 	if w.begun {
 		return
 	}
@@ -94,7 +94,7 @@ func (w *readingFirst) begin() {
 }
 
 // WriteHeader implements [http.ResponseWriter].
-func (w *readingFirst) WriteHeader(status int) {
+func (w *drainingWriter) WriteHeader(status int) {
 	if status >= http.StatusOK {
 		w.begin()
 	}
@@ -102,16 +102,16 @@ func (w *readingFirst) WriteHeader(status int) {
 }
 
 // Write implements [io.Writer].
-func (w *readingFirst) Write(b []byte) (int, error) {
+func (w *drainingWriter) Write(b []byte) (int, error) {
 	w.begin()
 	return w.ResponseWriter.Write(b)
 }
 
 // FlushError is for [http.ResponseController].
-func (w *readingFirst) FlushError() error {
+func (w *drainingWriter) FlushError() error {
 	w.begin()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // Unwrap is for [http.ResponseController].
-func (w *readingFirst) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *drainingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -17,18 +17,18 @@ const (
 	maxWait       = time.Minute
 )
 
-// request is what a client asks for, over whichever protocol it came: a stream of workflows, or a run of one workflow's
-// items. A transport's parser fills it in, and check is called once, before anything else uses it.
+// request is a client's request in any protocol: for a stream of workflows, or for a run of one workflow's items. A
+// transport's parser fills it in, and check is called once, before anything else uses it.
 type request struct {
 	from    []start // the workflows in the client's order; one, where items are read
 	before  *feed.Cursor
 	limit   *int // nil: no limit
-	onePage bool // without a limit, what the feed puts on one page is enough; so it is backwards
+	onePage bool // without a limit, read one page of the feed; always so backwards
 	types   []string
 	wait    time.Duration
 }
 
-// start is where a request begins in one workflow: after a cursor, so many items before the end, or at the beginning.
+// start is where a request begins in one workflow: after a cursor, a number of items before the end, or at the beginning.
 type start struct {
 	workflowID string
 	after      *feed.Cursor
@@ -43,8 +43,8 @@ func (s *start) cursor() feed.Cursor {
 	return *s.after
 }
 
-// form is what a protocol calls the parts of a request, and what it accepts. "[i]" in a name stands for the place in the
-// list of workflows.
+// form has a protocol's names for the parts of a request, and its limits. "[i]" in a name stands for the index of the
+// workflow.
 type form struct {
 	workflows, workflowID, after, before, last, limit, types, wait string
 
@@ -64,19 +64,18 @@ var (
 		workflowID: "workflow id", after: "afterTimestamp", before: "beforeTimestamp", last: "last", limit: "limit",
 		types: "types", wait: "wait", maxWorkflows: 1, minLast: 1,
 	}
-	// The id of an event of many workflows has a position for each, so there are not as many as elsewhere.
+	// An event id has a position for each workflow, so fewer workflows are accepted than elsewhere.
 	eventsForm = form{
 		workflows: "workflow", workflowID: "workflow[i]", after: "after", last: "last", types: "types", maxWorkflows: 100,
 	}
 )
 
-// at is the name of a part of the workflow at a place.
+// at returns a part's name for the workflow at index i.
 func (form) at(name string, i int) string {
 	return strings.ReplaceAll(name, "[i]", "["+strconv.Itoa(i)+"]")
 }
 
-// check reports the first part that is wrong, under the protocol's own name for it, and puts the types in place that are
-// meant where none are named.
+// check reports the first invalid part, by the protocol's name for it, and fills in the default types if there are none.
 func (q *request) check(f form) error {
 	if n := len(q.from); n == 0 || n > f.maxWorkflows {
 		return invalid(f.workflows, "has %d entries; 1 to %d are accepted", n, f.maxWorkflows)
@@ -120,7 +119,7 @@ func (q *request) checkDirection(f form) error {
 	return nil
 }
 
-// backwards reports whether a run of items is read from its end.
+// backwards reports whether the items are read backwards from an end.
 func (q *request) backwards() bool { return q.from[0].last != nil || q.before != nil }
 
 func checkWorkflowID(field, id string) error {
@@ -141,7 +140,7 @@ func checkCount(field string, n *int, least, most int) error {
 	return nil
 }
 
-// checkText refuses what PostgreSQL cannot take as text.
+// checkText refuses text that PostgreSQL cannot store.
 func checkText(field, text string) error {
 	switch {
 	case strings.ContainsRune(text, 0):

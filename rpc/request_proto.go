@@ -28,11 +28,11 @@ func subscribeRequest(message *v1.SubscribeRequest) (request, error) {
 	return q, q.check(subscribeForm)
 }
 
-// getChatDataRequest reads the request of GetChatData, in which a number that is zero is not given.
+// getChatDataRequest reads the request of GetChatData, in which a number that is zero is absent.
 func getChatDataRequest(message *v1.GetChatDataRequest) (request, error) {
 	q := request{
-		from:    []start{{workflowID: message.GetWorkflowId(), last: given(message.GetLast())}},
-		limit:   given(message.GetLimit()),
+		from:    []start{{workflowID: message.GetWorkflowId(), last: optional(message.GetLast())}},
+		limit:   optional(message.GetLimit()),
 		onePage: message.GetLimit() == 0,
 		types:   message.GetTypes(),
 		wait:    message.GetWait().AsDuration(),
@@ -47,7 +47,7 @@ func getChatDataRequest(message *v1.GetChatDataRequest) (request, error) {
 	return q, q.check(getChatDataForm)
 }
 
-func given(n int32) *int {
+func optional(n int32) *int {
 	if n == 0 {
 		return nil
 	}
@@ -55,7 +55,7 @@ func given(n int32) *int {
 	return &number
 }
 
-// cursor reads a timestamp, nil where there is none; what is finer than microseconds falls away, as no item has it.
+// cursor converts a timestamp, which may be nil. It is truncated to microseconds, the precision of items.
 func cursor(field string, t *timestamppb.Timestamp) (*feed.Cursor, error) {
 	if t == nil {
 		return nil, nil

@@ -10,8 +10,8 @@ import (
 	"chatfeed/feed"
 )
 
-// chatDataRequest reads the request of chatData. As the polling design wants, an afterTimestamp that is not understood gives
-// everything; ignored then has its name.
+// chatDataRequest reads the request of chatData. As the polling design requires, an invalid afterTimestamp is ignored and
+// everything is returned; ignored then has its name.
 func chatDataRequest(id string, query url.Values) (q request, ignored []string, err error) {
 	q = request{from: []start{{workflowID: id}}}
 	if text := query.Get(chatDataForm.after); text != "" {
@@ -39,9 +39,9 @@ func chatDataRequest(id string, query url.Values) (q request, ignored []string, 
 	return q, ignored, q.check(chatDataForm)
 }
 
-// eventsRequest reads the request of events. What a client comes back with is in Last-Event-ID, as EventSource does it, or in
-// after: the id of an event, or a time. Who has a cursor for each of many workflows gives as many of these, in the same
-// order. Where to begin without a cursor is what last says.
+// eventsRequest reads the request of events. A client resumes with Last-Event-ID, as EventSource does, or with after: the id
+// of an event, or a time. after may be repeated, once for each workflow in the same order. Without a cursor, last says where
+// to begin.
 func eventsRequest(r *http.Request) (request, error) {
 	query := r.URL.Query()
 	ids := query[eventsForm.workflows]
@@ -84,10 +84,10 @@ func eventsRequest(r *http.Request) (request, error) {
 	return q, nil
 }
 
-// lastEventID is the header with the id of the last event that a client has.
+// lastEventID is the header with the id of the last event that a client has received.
 const lastEventID = "Last-Event-ID"
 
-// parseTime reads a time, nil where there is none.
+// parseTime reads a time; nil if absent.
 func parseTime(field string, query url.Values) (*feed.Cursor, error) {
 	text := query.Get(field)
 	if text == "" {
@@ -100,7 +100,7 @@ func parseTime(field string, query url.Values) (*feed.Cursor, error) {
 	return &at, nil
 }
 
-// parseCount reads a number, nil where there is none. Its range is checked with the rest of the request.
+// parseCount reads a number; nil if absent. Its range is checked with the rest of the request.
 func parseCount(field string, query url.Values, least, most int) (*int, error) {
 	text := query.Get(field)
 	if text == "" {
@@ -113,7 +113,7 @@ func parseCount(field string, query url.Values, least, most int) (*int, error) {
 	return &n, nil
 }
 
-// parseTypes reads types that are separated by commas or given one by one.
+// parseTypes reads types that are separated by commas or in repeated parameters.
 func parseTypes(field string, query url.Values) []string {
 	text := strings.Join(query[field], ",")
 	if text == "" {

@@ -10,9 +10,9 @@ import (
 	"chatfeed/feed"
 )
 
-// chatData serves GET /workflows/{id}/chatData, the endpoint that clients of the polling design know. Without a limit it
-// gives all there is after the timestamp, a page at a time, in one response. A timestamp that is not understood, or that no
-// item can have, is ignored, and the answer says so.
+// chatData serves GET /workflows/{id}/chatData, the endpoint for clients of the polling design. Without a limit it
+// returns everything after the timestamp in one response, read page by page. A timestamp that is invalid, or that no item can
+// have, is ignored, and the answer says so.
 func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	query, ignored, err := chatDataRequest(r.PathValue("id"), r.URL.Query())
 	if err != nil {
@@ -20,7 +20,7 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query.hide(s.viewer(r.Context()))
-	if s.neverGiven(r.Context(), query.from) >= 0 {
+	if s.findFutureCursor(r.Context(), query.from) >= 0 {
 		query.from[0].after = nil
 		ignored = append(ignored, chatDataForm.after)
 	}
@@ -42,18 +42,18 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 			buffer = append(buffer, element...)
 			items++
 		}
-		if len(buffer) < 64<<10 { // so that a failure before anything was written can still say so
+		if len(buffer) < 64<<10 { // so that an early failure can still be answered with an error
 			return nil
 		}
-		_, err := w.Write(buffer) //nolint:gosec // it is JSON and is said to be
+		_, err := w.Write(buffer) //nolint:gosec // JSON, with its content type
 		buffer = buffer[:0]
 		return err
 	})
 	switch {
-	case err != nil && bytes.HasPrefix(buffer, []byte("{")): // nothing is out yet
+	case err != nil && bytes.HasPrefix(buffer, []byte("{")): // nothing was sent yet
 		writeError(w, public(r.Context(), s.Log, err))
 		return
-	case err != nil: // half of the answer is out: break it off, so that nobody takes it for whole
+	case err != nil: // a part was sent: abort, so that the answer is not mistaken for complete
 		_ = public(r.Context(), s.Log, err)
 		panic(http.ErrAbortHandler)
 	}
@@ -65,10 +65,10 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	if ignored != nil {
 		buffer = append(buffer, ']')
 	}
-	_, _ = w.Write(append(buffer, "}\n"...)) //nolint:gosec // it is JSON and is said to be
+	_, _ = w.Write(append(buffer, "}\n"...)) //nolint:gosec // JSON, with its content type
 }
 
-// ignoredHeader names the parameters of a request that the answer is given without, as the field "ignored" does.
+// ignoredHeader lists the ignored parameters of a request, as the field "ignored" does.
 const ignoredHeader = "Chatfeed-Ignored"
 
 // encodeREST writes an element of chatData's items, with a space after each colon and comma, as the polling design's server did.
@@ -82,7 +82,7 @@ func encodeREST(wire wireItem) ([]byte, error) {
 	b = append(b, `, "workflowId": `...)
 	b = appendString(b, wire.workflowID)
 	if wire.body != nil {
-		fields := bytes.TrimSpace(wire.body) // its braces give way to what is around it
+		fields := bytes.TrimSpace(wire.body) // without its braces
 		before := len(b)
 		b = appendSpaced(append(b, `, `...), fields[1:len(fields)-1])
 		if len(b) == before+len(`, `) {
@@ -103,7 +103,7 @@ func encodeREST(wire wireItem) ([]byte, error) {
 	return append(b, `, "_createdAt": `+at+`}}`...), nil
 }
 
-// goneText names an item that was erased, as chatData's items are named.
+// goneText names an erased item, with the field names of chatData's items.
 func goneText(gone feed.Gone) []byte {
 	b := appendString([]byte(`{"workflowId": `), validText(gone.WorkflowID))
 	b = appendString(append(b, `, "type": `...), validText(gone.Type))
@@ -125,7 +125,7 @@ func appendString(b []byte, s string) []byte {
 }
 
 // appendSpaced appends a JSON value with one space after each colon and comma and no other white space. Strings, which may
-// be long, are copied as they are.
+// be long, are copied unchanged.
 func appendSpaced(b, value []byte) []byte {
 	for i := 0; i < len(value); i++ {
 		switch c := value[i]; c {

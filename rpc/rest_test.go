@@ -103,7 +103,7 @@ func TestChatDataOfAnUnknownWorkflowIsAnEmptyList(t *testing.T) {
 	require.Equal(t, `{"items": [], "upToDate": true}`, strings.TrimSpace(string(got.body)))
 }
 
-func TestChatDataWithoutAReadableTimestampReturnsAll(t *testing.T) {
+func TestChatDataWithAnInvalidTimestampReturnsAll(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s := serve(t, d.source(t), config{})
@@ -157,7 +157,7 @@ func TestEveryWayToWriteATimestampIsTheSameCursor(t *testing.T) {
 	}
 }
 
-func TestTheNumberThatABrowserReadComesBackToTheSameMicrosecond(t *testing.T) {
+func TestANumberParsedByABrowserIsTheSameMicrosecond(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s := serve(t, d.source(t), config{})
@@ -261,7 +261,7 @@ func TestALongPollAnswersAsSoonAsAnItemCommits(t *testing.T) {
 	}
 }
 
-func TestALongPollThatHearsNothingAnswersEmpty(t *testing.T) {
+func TestALongPollWithoutItemsAnswersEmpty(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s := serve(t, d.source(t), config{})
@@ -273,7 +273,7 @@ func TestALongPollThatHearsNothingAnswersEmpty(t *testing.T) {
 	require.Zero(t, s.subscriptions())
 
 	d.append(t, db.Log{WorkflowID: "wf", ID: "one"})
-	got = s.rest(t, "wf", "wait", "60s") // what is there already is not waited for
+	got = s.rest(t, "wf", "wait", "60s") // existing items are returned without waiting
 	requireSame(t, []string{"one"}, ids(got.items))
 }
 

@@ -51,7 +51,7 @@ func openDatabase(t *testing.T, address string) *database {
 	return &database{pool: pool}
 }
 
-// closedPort is the address of a database that is away.
+// closedPort is the address of a database that is unavailable.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -176,8 +176,7 @@ func protocols(h1, h2 bool) *http.Protocols {
 	return p
 }
 
-// client speaks one version of HTTP. It takes little before a response's body is read, so that who does not read is soon
-// noticed.
+// client speaks one version of HTTP. It takes little before a response's body is read, so that who// noticed.
 func client(t *testing.T, version *http.Protocols, web *httptest.Server) *http.Client {
 	t.Helper()
 	transport := &http.Transport{

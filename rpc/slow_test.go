@@ -90,7 +90,7 @@ func TestAClientThatStopsReadingIsDisconnectedAndOthersGoOn(t *testing.T) {
 			requireSame(t, []string{"later"}, ids(fast.items(t, 1)))
 
 			_, err := io.Copy(io.Discard, slow)
-			require.Error(t, err, "the stream was not broken off")
+			require.Error(t, err, "the stream was not aborted")
 		})
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"chatfeed/feed"
 )
 
-// formatTimestamp writes a cursor as Unix seconds with up to six decimals. A browser that reads the number and writes it
-// again writes these digits: 16 of them are within what a double keeps.
+// formatTimestamp writes a cursor as Unix seconds with up to six decimals. A browser that parses the number and
+// formats it again gets the same digits: a double keeps 16 of them.
 func formatTimestamp(c feed.Cursor) string {
 	micros := int64(c)
 	sign := ""
@@ -24,9 +24,9 @@ func formatTimestamp(c feed.Cursor) string {
 	return sign + seconds + "." + fraction
 }
 
-// parseTimestamp reads a time as clients have it: Unix seconds as a decimal, with or without an exponent, or RFC 3339. It may
-// stand in the quotes of a JSON text, and a space is a plus that nobody has escaped in a URL. Numbers are never floats on the
-// way, and what is finer than microseconds falls away. It is false for anything else, and for what no cursor can hold.
+// parseTimestamp parses a client's time: Unix seconds as a decimal, with or without an exponent, or RFC 3339. It may be in
+// the quotes of a JSON string, and a space is taken as a plus that was not escaped in a URL. Numbers are never converted to
+// floats, and are truncated to microseconds. It returns false for anything else, and for times out of a cursor's range.
 func parseTimestamp(text string) (feed.Cursor, bool) {
 	if len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
 		text = text[1 : len(text)-1]
@@ -46,7 +46,7 @@ func parseSeconds(text string) (feed.Cursor, bool) {
 	if whole == "" && fraction == "" || !allDigits(whole) || !allDigits(fraction) {
 		return 0, false
 	}
-	shift := 6 - len(fraction) // how many digits there are between the last one and that of the microseconds
+	shift := 6 - len(fraction) // how many digits the last one is above the microseconds
 	if scientific {
 		sign, size := splitSign(power)
 		if size == "" || !allDigits(size) {
@@ -65,7 +65,8 @@ func parseSeconds(text string) (feed.Cursor, bool) {
 	return feed.Cursor(micros), ok
 }
 
-// maxExponent is more than any text that fits into a request has digits, so what is beyond it is zero or too large.
+// maxExponent is more than the number of digits that fit in a request, so a number with a larger exponent is zero or out of
+// range.
 const maxExponent = 1 << 30
 
 func splitSign(text string) (sign int, rest string) {
@@ -75,8 +76,8 @@ func splitSign(text string) (sign int, rest string) {
 	return 1, strings.TrimPrefix(text, "+")
 }
 
-// scale is a whole number, without leading zeros, times ten to the power of shift. What is behind the point falls away. It is
-// false for what is too large.
+// scale returns a whole number, without leading zeros, times ten to the power of shift, truncated. It returns false if that
+// is out of range.
 func scale(digits string, shift int) (int64, bool) {
 	switch {
 	case digits == "" || len(digits)+shift <= 0:

@@ -353,7 +353,7 @@ func ids(items []item) []string {
 	return got
 }
 
-func TestEveryStreamAsksProxiesToHandItOnAtOnce(t *testing.T) {
+func TestEveryStreamDisablesBufferingInProxies(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	for _, tr := range transports {

@@ -16,33 +16,33 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// wireItem is what of an item can be put on the wire. It is the same in every format, so that clients of all transports
-// have the same items.
+// wireItem is the part of an item that can be encoded. It is the same for every format, so that clients of all transports
+// receive the same items.
 type wireItem struct {
 	itemType       string
 	workflowID, id string
 	at             feed.Cursor
 	field          protoreflect.FieldDescriptor // of Item, for the body; nil for a type that the schema does not know
-	body           []byte                       // an object; nil when it is left out
-	flat           bool                         // the body is that of a known type and can be copied to proto3 JSON as it is
-	metadata       []byte                       // nil when there is none or it is left out
-	omitted        []string                     // what is left out, and what is not quite that of the row
+	body           []byte                       // an object; nil if it is left out
+	flat           bool                         // the body is of a known type and can be copied to proto3 JSON unchanged
+	metadata       []byte                       // nil if there is none or it is left out
+	omitted        []string                     // the parts that are left out or differ from the row
 }
 
-// toWire finds what of an item can be put on the wire.
+// toWire determines which part of an item can be encoded.
 func toWire(item *feed.Item) wireItem {
 	w := wireKey(item)
 	switch {
 	case w.field != nil && flat(w.field.Message(), item.Body):
 		w.body, w.flat = item.Body, true
-	case sound(item.Body) && isObject(item.Body) && fits(w.field, item.Body):
+	case portable(item.Body) && isObject(item.Body) && fits(w.field, item.Body):
 		w.body = item.Body
 	default:
 		w.omitted = append(w.omitted, w.itemType)
 	}
 	switch {
 	case item.Metadata == nil:
-	case sound(item.Metadata):
+	case portable(item.Metadata):
 		w.metadata = item.Metadata
 	default:
 		w.omitted = append(w.omitted, "metadata")
@@ -50,7 +50,7 @@ func toWire(item *feed.Item) wireItem {
 	return w
 }
 
-// wireKey is an item's place in the feed, without what it says.
+// wireKey is an item's position and ids, without its content.
 func wireKey(item *feed.Item) wireItem {
 	w := wireItem{
 		itemType: validText(item.Type), workflowID: item.WorkflowID, id: item.ID, at: clamp(item.CreatedAt),
@@ -70,7 +70,7 @@ func wireKey(item *feed.Item) wireItem {
 	return w
 }
 
-// keyOnly is what is left of an item that cannot be encoded otherwise.
+// keyOnly is the fallback for an item that cannot be encoded otherwise.
 func keyOnly(item *feed.Item) wireItem {
 	w := wireKey(item)
 	w.omitted = append(w.omitted, w.itemType)
@@ -80,7 +80,7 @@ func keyOnly(item *feed.Item) wireItem {
 	return w
 }
 
-// fits reports whether an object can be read as the message of a field. Anything fits where there is no field.
+// fits reports whether an object can be decoded as the message of a field. Any object fits a nil field.
 func fits(field protoreflect.FieldDescriptor, object []byte) bool {
 	return field == nil || decodeBody(newBody(field), object) == nil
 }
@@ -90,14 +90,14 @@ func newBody(field protoreflect.FieldDescriptor) protoreflect.Message {
 	return (&v1.Item{}).ProtoReflect().NewField(field).Message()
 }
 
-// decodeBody reads a body into its message. What the schema does not know is skipped.
+// decodeBody decodes a body into its message. Unknown fields are skipped.
 func decodeBody(body protoreflect.Message, object []byte) error {
 	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(object, body.Interface())
 }
 
 func validText(text string) string { return strings.ToValidUTF8(text, string(utf8.RuneError)) }
 
-// The first and the last microsecond that a google.protobuf.Timestamp can be: of the years 1 to 9999.
+// The first and the last microsecond of a google.protobuf.Timestamp: of the years 1 to 9999.
 const (
 	minStamp feed.Cursor = -62135596800_000000
 	maxStamp feed.Cursor = 253402300799_999999
@@ -105,7 +105,7 @@ const (
 
 func clamp(c feed.Cursor) feed.Cursor { return min(max(c, minStamp), maxStamp) }
 
-// encoder writes items in the formats of this package, and logs each item of which a part is left out once.
+// encoder encodes items in the formats of this package. It logs each item of which a part is left out once.
 type encoder struct {
 	log         *slog.Logger
 	proto, json liveFormat
@@ -116,7 +116,7 @@ type encoder struct {
 	logged map[uint64]struct{} // hashes of items
 }
 
-// maxLogged is how many items are remembered as logged. When there are more, all are forgotten and may be logged again.
+// maxLogged is how many items are remembered as logged. When there are more, all are dropped and may be logged again.
 const maxLogged = 10_000
 
 func newEncoder(log *slog.Logger) *encoder {
@@ -134,8 +134,8 @@ func newEncoder(log *slog.Logger) *encoder {
 	return e
 }
 
-// encodeItem encodes what the wire can hold of an item or, where encode fails all the same, its place in the feed. So one
-// item neither ends the streams that come by it nor goes unseen.
+// encodeItem encodes the part of an item that can be encoded or, if encode still fails, only its position and ids. So no
+// item ends the streams that reach it, and none is skipped silently.
 func encodeItem[T any](e *encoder, item *feed.Item, encode func(wireItem) (T, error)) (T, error) {
 	wire, written, err := attempt(item, toWire, encode)
 	failure := err
@@ -148,7 +148,7 @@ func encodeItem[T any](e *encoder, item *feed.Item, encode func(wireItem) (T, er
 	return written, err
 }
 
-// attempt is one try to encode an item. A panic is an error.
+// attempt tries to encode an item. It returns a panic as an error.
 func attempt[T any](
 	item *feed.Item, toWire func(*feed.Item) wireItem, encode func(wireItem) (T, error),
 ) (wire wireItem, written T, err error) {
@@ -162,7 +162,7 @@ func attempt[T any](
 	return wire, written, err
 }
 
-// report logs what is left out of an item, unless that is done.
+// report logs what is left out of an item, unless it was logged before.
 func (e *encoder) report(item *feed.Item, omitted []string, failure error) {
 	var h maphash.Hash
 	h.SetSeed(e.seed)
@@ -186,5 +186,5 @@ func (e *encoder) report(item *feed.Item, omitted []string, failure error) {
 	if failure != nil {
 		attrs = append(attrs, slog.Any("error", failure))
 	}
-	e.log.LogAttrs(context.Background(), slog.LevelWarn, "an item is delivered without what cannot be put on the wire", attrs...)
+	e.log.LogAttrs(context.Background(), slog.LevelWarn, "an item is delivered without the parts that cannot be encoded", attrs...)
 }

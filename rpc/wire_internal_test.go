@@ -14,8 +14,8 @@ import (
 	"chatfeed/feed"
 )
 
-// An encoder has a fault that nobody knows of yet. The item still takes its place, and is not the end of any stream.
-func TestAnItemWhoseEncoderFailsIsDeliveredBare(t *testing.T) {
+// If an encoder has an unknown bug, the item is still delivered, and ends no stream.
+func TestAnItemWhoseEncoderFailsIsDeliveredWithoutContent(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(){
 		"an error": func() {},
@@ -39,7 +39,7 @@ func TestAnItemWhoseEncoderFailsIsDeliveredBare(t *testing.T) {
 	}
 }
 
-func TestAnItemThatCannotBeWrittenAtAllIsAnError(t *testing.T) {
+func TestAnItemThatCannotBeEncodedAtAllIsAnError(t *testing.T) {
 	t.Parallel()
 	encoder := newEncoder(slog.New(slog.DiscardHandler))
 	format := feed.NewFormat(func(item *feed.Item) ([]byte, error) {
@@ -53,7 +53,7 @@ func TestAnItemThatCannotBeWrittenAtAllIsAnError(t *testing.T) {
 	}
 }
 
-func TestWhatIsRememberedAsLoggedIsBounded(t *testing.T) {
+func TestTheMemoryOfLoggedItemsIsBounded(t *testing.T) {
 	t.Parallel()
 	log := new(bytes.Buffer)
 	encoder := newEncoder(slog.New(slog.NewTextHandler(log, nil)))

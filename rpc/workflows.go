@@ -13,7 +13,7 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// maxListed is how many workflows a page has at the most.
+// maxListed is the most workflows on a page.
 const maxListed = 1000
 
 // ListWorkflows implements the RPC of that name.
@@ -41,11 +41,11 @@ func (s *feedService) ListWorkflows(ctx context.Context, request *v1.ListWorkflo
 	return response, nil
 }
 
-// maxScanned is about how many workflows are looked at for one page.
+// maxScanned is roughly how many workflows are read for one page.
 const maxScanned = 10_000
 
 // readable returns the next workflows that the viewer may read and, unless it is the last page, the token of the next. After
-// maxScanned workflows it is a page with what there is.
+// maxScanned workflows it returns the page as it is.
 func (s *feedService) readable(ctx context.Context, after feed.Workflow, size int) (list []feed.Workflow, next string, err error) {
 	viewer, first := s.viewer(ctx), after
 	limit := size + 1
@@ -69,8 +69,8 @@ func (s *feedService) readable(ctx context.Context, after feed.Workflow, size in
 		if len(found) < limit {
 			return list, "", nil
 		}
-		// The next page cannot begin at a workflow that the viewer must not know, so it begins at a time. Those of that time
-		// are on it, also where this page has come by some of them.
+		// The token must not reveal a workflow that the viewer may not read, so the next page begins at a time. All readable
+		// workflows of that time are on it; they are removed from this page.
 		begin := feed.Workflow{Active: after.Active + 1}
 		if scanned+limit >= maxScanned && begin != first {
 			list = slices.DeleteFunc(list, func(w feed.Workflow) bool { return w.Active < begin.Active })
@@ -79,7 +79,7 @@ func (s *feedService) readable(ctx context.Context, after feed.Workflow, size in
 	}
 }
 
-// A page token is the time of activity in microseconds and the id of the page's last workflow, or no id where the next page
+// A page token is the time of activity in microseconds and the id of the page's last workflow, or no id if the next page
 // begins before a time.
 func formatToken(w feed.Workflow) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d %s", w.Active, w.ID))
@@ -93,7 +93,7 @@ func parseToken(token string) (feed.Workflow, error) {
 	active, id, ok := strings.Cut(string(text), " ")
 	micros, numberErr := strconv.ParseInt(active, 10, 64)
 	if err != nil || numberErr != nil || !ok || micros <= 0 || id != "" && checkWorkflowID("", id) != nil {
-		return feed.Workflow{}, invalid("page_token", "is not one of ours; the next_page_token of an earlier page or nothing is accepted")
+		return feed.Workflow{}, invalid("page_token", "is not a valid token; the next_page_token of an earlier page or nothing is accepted")
 	}
 	return feed.Workflow{ID: id, Active: feed.Cursor(micros)}, nil
 }

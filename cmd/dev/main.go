@@ -1,8 +1,8 @@
-// Command dev runs the whole of chatfeed on one machine, with nothing installed but Go (and Node, where PostgreSQL is not):
+// Command dev runs all of chatfeed on one machine, with only Go installed (and Node, if PostgreSQL is not):
 // PostgreSQL, a Temporal dev server, the schema, the feed server, the activities and a demo workflow.
 //
-// It imports next to nothing, so that it is there at once. It compiles the program that does all of it, says how far it is,
-// and becomes that program. Like that it ends with the program which has started it.
+// It imports very little, so that it starts at once. It compiles the program that does the work, shows the progress, and
+// replaces itself with that program (exec). So that program ends with the process that started this one.
 package main
 
 import (
@@ -44,7 +44,7 @@ func main() {
 	os.Exit(1)
 }
 
-// build compiles the program where this working copy's programs are kept, and returns its file.
+// build compiles the program into the folder for this working copy's programs, and returns its file.
 func build(ctx context.Context) (string, error) {
 	_, _ = fmt.Fprintln(os.Stderr, "compiling chatfeed (the first time takes a minute or two) ...")
 	workspace, err := exec.CommandContext(ctx, "go", "env", "GOWORK").Output()

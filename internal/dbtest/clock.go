@@ -1,8 +1,8 @@
 package dbtest
 
-// MovableClock is SQL that gives a database's triggers a clock that can be moved, for all transactions at once: the sequence
-// public.ahead says by how many microseconds it is ahead of the true time. The triggers have their search path pinned, so the
-// functions are made anew with another clock's name. It is for who owns the schema.
+// MovableClock is SQL that gives a database's triggers a movable clock, the same for all transactions: the sequence
+// public.ahead is how many microseconds it is ahead of the true time. The triggers have a fixed search path, so their functions
+// are created again with another clock's name. It must be run by the owner of the schema.
 const MovableClock = `
 create sequence public.ahead minvalue -9000000000000000 start 1;
 create function public.movable_clock() returns timestamptz language sql volatile security definer as

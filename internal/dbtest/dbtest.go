@@ -1,9 +1,9 @@
-// Package dbtest gives tests a PostgreSQL database of their own, migrated, in about 100 ms; it is to chatfeed's tests
-// what net/http/httptest is to those of an HTTP server.
+// Package dbtest gives tests a PostgreSQL database of their own, migrated, in about 100 ms, like net/http/httptest does
+// for HTTP servers.
 //
 // The databases of one test process are on one server, started by the first test that asks: an embedded one, which ends
-// with the process and takes its data along, or the one that [EnvURL] names. The schema is migrated once per server and
-// copied for each test, so tests may run in parallel, hundreds of them, and none sees another's rows or notifications.
+// with the process and removes its data, or the one in [EnvURL]. The schema is migrated once per server and
+// copied for each test, so hundreds of tests may run in parallel, and none sees another's rows or notifications.
 package dbtest
 
 import (
@@ -30,16 +30,16 @@ import (
 	"chatfeed/migrations"
 )
 
-// EnvURL is the environment variable with the URL of a server to use in place of an embedded one. Its user must be allowed
+// EnvURL is the environment variable with the URL of a server to use instead of an embedded one. Its user must be allowed
 // to create databases and roles and to end other sessions.
 const EnvURL = "CHATFEED_TEST_DATABASE_URL"
 
-// startTime bounds the start of a server on a machine that runs many tests at once, and the fetch of its programs.
+// startTime bounds the start of a server on a busy machine, including the download of its programs.
 const startTime = 5 * time.Minute
 
 // URL returns the address of a new database with chatfeed's schema. Its user owns the database and everything in it and is
-// no superuser. The database is dropped at the end of the test, with the connections that are still open; that of a failed
-// test stays, for a look at it, as long as its server does.
+// not a superuser. At the end of the test the database is dropped and open connections are closed; after a failed test it is
+// kept for inspection, as long as the server runs.
 func URL(t testing.TB) string {
 	t.Helper()
 	config, err := shared()
@@ -48,7 +48,7 @@ func URL(t testing.TB) string {
 	return own.URL()
 }
 
-// Pool returns a pool on a database as [URL] makes it. At the end of the test it is closed, which waits until every
+// Pool returns a pool on a database made by [URL]. At the end of the test it is closed, which waits until every
 // connection has been released.
 func Pool(t testing.TB) *pgxpool.Pool {
 	t.Helper()
@@ -74,8 +74,8 @@ func Server(t testing.TB) *embedded.Server {
 	return server
 }
 
-// Goroutines returns the options that have goleak pass over the goroutines of the shared server, which live as long as the
-// process. [Server] leaves none behind that they would hide, because stopping one waits for its goroutines.
+// Goroutines returns options for goleak to ignore the goroutines of the shared server, which run as long as the process.
+// They do not hide leaks of [Server], because stopping one waits for its goroutines.
 func Goroutines() []goleak.Option {
 	const server = "chatfeed/internal/embedded."
 	return []goleak.Option{
@@ -85,11 +85,11 @@ func Goroutines() []goleak.Option {
 	}
 }
 
-// migrator makes the database that the others are copies of.
+// migrator makes the template database.
 var migrator = schema{goosemigrator.New(".",
 	goosemigrator.WithFS(migrations.FS), goosemigrator.WithTableName(migrations.Table))}
 
-// schema takes from goosemigrator how to tell one state of the files from another, and migrates as the program does.
+// schema uses goosemigrator to detect changes of the files, and migrates like the program.
 type schema struct{ *goosemigrator.GooseMigrator }
 
 // Migrate applies all migrations.
@@ -109,7 +109,7 @@ var shared = sync.OnceValues(func() (pgtestdb.Config, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
 	server, err := embedded.Start(ctx, embedded.Config{Settings: map[string]string{
-		// Nothing here has to survive a loss of power. Commits are still written before they are reported, as in production.
+		// The data need not survive a power failure. Commits are still written before they are reported, as in production.
 		"fsync":            "off",
 		"full_page_writes": "off",
 		"max_connections":  "200",
@@ -120,7 +120,7 @@ var shared = sync.OnceValues(func() (pgtestdb.Config, error) {
 	return parse(server.URL())
 })
 
-// parse splits a URL as pgtestdb wants it.
+// parse splits a URL for pgtestdb.
 func parse(address string) (pgtestdb.Config, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -141,7 +141,7 @@ func parse(address string) (pgtestdb.Config, error) {
 		DriverName: "pgx",
 		Host:       host,
 		Port:       cmp.Or(u.Port(), "5432"),
-		// pgtestdb puts these into addresses as they are.
+		// pgtestdb puts these into addresses without escaping.
 		User:                      url.User(u.User.Username()).String(),
 		Password:                  url.User(password).String(),
 		Database:                  strings.TrimPrefix(u.EscapedPath(), "/"),

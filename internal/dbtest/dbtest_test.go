@@ -53,7 +53,7 @@ func TestDatabaseIsDroppedAtTheEndOfItsTest(t *testing.T) {
 	require.ErrorContains(t, err, "does not exist")
 }
 
-func TestUserOfADatabaseIsNoSuperuser(t *testing.T) {
+func TestUserOfADatabaseIsNotASuperuser(t *testing.T) {
 	t.Parallel()
 	var superuser bool
 	var committed string
@@ -63,7 +63,7 @@ func TestUserOfADatabaseIsNoSuperuser(t *testing.T) {
 	require.Equal(t, "on", committed)
 }
 
-func TestServerOfOnesOwnSurvivesACrash(t *testing.T) {
+func TestServerSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	server := Server(t)
 	pool, err := pgxpool.New(t.Context(), server.URL())

@@ -23,16 +23,16 @@ type PgBouncer struct {
 	address string // host and port
 	url     url.URL
 	child   *exec.Cmd
-	life    io.Closer // while it is open, the pooler lives
+	life    io.Closer // the pooler runs as long as it is open
 }
 
-// StartPgBouncer starts the distribution's PgBouncer in front of the database of a URL as [URL] and [Server] make it. The
+// StartPgBouncer starts the distribution's PgBouncer in front of the database of a URL made by [URL] or [Server]. The
 // settings are lines of its configuration. It ends with the test, or with the process if that is killed.
 func StartPgBouncer(t testing.TB, database, settings string) *PgBouncer {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
 	if err != nil {
-		program = "/usr/sbin/pgbouncer" // which is not on everybody's PATH
+		program = "/usr/sbin/pgbouncer" // not on every user's PATH
 		_, err = os.Stat(program)
 	}
 	require.NoError(t, err, "pgbouncer is missing: install PgBouncer (on Debian, the package pgbouncer)")
@@ -64,10 +64,10 @@ auth_file = %s
 	return b
 }
 
-// URL leads through the pooler to the database.
+// URL is the address of the database through the pooler.
 func (b *PgBouncer) URL() string { return b.url.String() }
 
-// Restart breaks all connections off.
+// Restart closes all connections.
 func (b *PgBouncer) Restart() {
 	b.stop()
 	b.start()
@@ -75,7 +75,7 @@ func (b *PgBouncer) Restart() {
 
 func (b *PgBouncer) start() {
 	b.t.Helper()
-	// The shell ends the pooler when the other end of its input is gone, whichever way this process ends.
+	// The shell ends the pooler when the other end of its input is closed, however this process ends.
 	b.child = exec.Command("/bin/sh", "-c", `"$0" -q "$1" & cat > /dev/null; kill -9 $!; wait`,
 		b.program, filepath.Join(b.folder, "pgbouncer.ini"))
 	log, err := os.OpenFile(filepath.Join(b.folder, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -108,7 +108,7 @@ func (b *PgBouncer) write(name, text string) {
 	require.NoError(b.t, os.WriteFile(filepath.Join(b.folder, name), []byte(text), 0o644)) //nolint:gosec // another user reads it
 }
 
-// account is the setting with whom to run as where this user is root, as whom PgBouncer does not run.
+// account is the setting for the user to run as if this user is root; PgBouncer does not run as root.
 func account(t testing.TB) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -123,7 +123,7 @@ func account(t testing.TB) string {
 	return ""
 }
 
-// freeAddress is one on which nobody listens.
+// freeAddress returns an address on which nothing listens.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

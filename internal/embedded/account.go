@@ -19,7 +19,7 @@ type account struct {
 	uid, gid uint32
 }
 
-// chooseAccount returns who is to run the server on the data directory, which may be empty or missing.
+// chooseAccount returns the user to run the server on the data directory, which may be empty or missing.
 func chooseAccount(data string) (account, error) {
 	owner, owned := ownerOf(data)
 	if os.Geteuid() != 0 {
@@ -43,7 +43,7 @@ func chooseAccount(data string) (account, error) {
 	return account{}, errors.New("PostgreSQL refuses to run as root, and this machine has neither a user postgres nor nobody")
 }
 
-// ownerOf returns who owns a data directory that has been initialised.
+// ownerOf returns the owner of an initialised data directory.
 func ownerOf(data string) (uid uint32, ok bool) {
 	if data == "" {
 		return 0, false
@@ -71,7 +71,7 @@ func newAccount(u *user.User) (account, error) {
 	return account{name: u.Username, uid: uint32(uid), gid: uint32(gid)}, nil
 }
 
-// other says whether this is another user than that of this process.
+// other reports whether this is not the user of this process.
 func (a account) other() bool { return a.name != "" }
 
 // command is exec.CommandContext as this user, in a folder that everyone can enter.
@@ -89,8 +89,8 @@ func (a account) attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: a.uid, Gid: a.gid}}
 }
 
-// may asks the system whether this user passes test(1) with the operator, such as -x, on the path. The mode bits alone
-// would not tell: every folder above has a say, and so have access lists and mounts.
+// may reports whether test(1) with the operator, such as -x, succeeds on the path for this user. The mode bits alone are not
+// enough: parent folders, access lists and mounts matter too.
 func (a account) may(ctx context.Context, operator, path string) bool {
 	return a.command(ctx, "/bin/sh", "-c", `test "$1" "$2"`, "sh", operator, path).Run() == nil
 }

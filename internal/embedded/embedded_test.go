@@ -122,7 +122,7 @@ func TestRestartKeepsAddressAndCommittedRows(t *testing.T) {
 	}
 }
 
-func TestHaltedServerIsAwayUntilResumed(t *testing.T) {
+func TestHaltedServerIsUnavailableUntilResumed(t *testing.T) {
 	t.Parallel()
 	s := begin(t, Config{})
 	require.NoError(t, s.Halt(t.Context(), Fast))
@@ -197,7 +197,7 @@ func TestDataLeftByACrashStartsAgain(t *testing.T) {
 	}
 }
 
-func TestStartRefusesWhatCannotWork(t *testing.T) {
+func TestStartRefusesInvalidConfigs(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -10,8 +10,8 @@ import (
 // tailLines is how much of the log the error of a failed start quotes.
 const tailLines = 12
 
-// tail passes the log on and keeps its last lines. It never fails: a writer that does is passed over, because a log that
-// nobody reads would make the server wait.
+// tail passes the log on and keeps its last lines. It never fails: errors of the next writer are ignored, because the
+// server would block if its log were not read.
 type tail struct {
 	mu    sync.Mutex
 	next  io.Writer // nil discards

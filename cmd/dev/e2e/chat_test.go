@@ -62,7 +62,7 @@ func TestAPersonChatsWithAWorkflowAndSeesEveryRowArrive(t *testing.T) {
 	require.Equal(t, tail.out.String(), history.out.String(), "the history is what was seen live")
 }
 
-func TestAMessageSentTwiceWithOneIDIsTakenOnce(t *testing.T) {
+func TestAMessageSentTwiceWithTheSameIDIsHandledOnce(t *testing.T) {
 	t.Parallel()
 	for range 2 {
 		send := start(t, "chatfeed", "send", "wf_twice", "Say it once.", "--id", "once", "--server", shared.Server)

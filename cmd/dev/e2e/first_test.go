@@ -35,7 +35,7 @@ func slowGo(t *testing.T) (path, begun string) {
 	return strings.Join(kept, string(os.PathListSeparator)), begun
 }
 
-func TestTheFeedIsThereWhileTemporalIsBuiltAndChatSaysHowFarItIs(t *testing.T) {
+func TestTheFeedWorksWhileTemporalIsBuiltAndChatReportsProgress(t *testing.T) {
 	t.Parallel()
 	path, begun := slowGo(t)
 	cmd := exec.Command(filepath.Join(bin, "dev"), "--listen", "127.0.0.1:0", "--postgres-port", "0", "--temporal-port", "0")
@@ -65,7 +65,7 @@ func TestTheFeedIsThereWhileTemporalIsBuiltAndChatSaysHowFarItIs(t *testing.T) {
 	waitFor(t, func() bool { return !alive(strings.TrimSpace(string(pid))) }, "the build to end with the stack that was killed")
 }
 
-func TestAStackUsesTheTemporalThatItIsGivenAndBuildsNone(t *testing.T) {
+func TestAStackUsesAnExistingTemporalServer(t *testing.T) {
 	t.Parallel()
 	path, begun := slowGo(t)
 	cmd := exec.Command(filepath.Join(bin, "dev"), "--listen", "127.0.0.1:0", "--postgres-port", "0")
@@ -77,7 +77,7 @@ func TestAStackUsesTheTemporalThatItIsGivenAndBuildsNone(t *testing.T) {
 	require.Zero(t, p.ends(t), p.out)
 }
 
-func TestGoRunSaysAtOnceWhatHappens(t *testing.T) {
+func TestGoRunShowsProgressAtOnce(t *testing.T) {
 	t.Parallel()
 	imported, err := exec.Command("go", "list", "-deps", "chatfeed/cmd/dev").Output()
 	require.NoError(t, err)

@@ -149,7 +149,7 @@ func (l *link) pass(ctx context.Context, to io.Writer, from io.Reader) {
 	}
 }
 
-func TestTheWholeStackEndsWithEverythingItHasStarted(t *testing.T) {
+func TestTheStackEndsWithEverythingItHasStarted(t *testing.T) {
 	t.Parallel()
 	run := func(cmd *exec.Cmd) *process {
 		p := startCommand(t, cmd)

@@ -142,7 +142,7 @@ func (p *part) requireAlive(t *testing.T) {
 	}
 	select {
 	case <-p.process.exited:
-		require.FailNow(t, p.name+" has ended by itself")
+		require.FailNow(t, p.name+" has ended unexpectedly")
 	default:
 	}
 }

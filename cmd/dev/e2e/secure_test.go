@@ -93,7 +93,7 @@ func startWith(t *testing.T, environment []string, program string, args ...strin
 	return startCommand(t, cmd)
 }
 
-func TestProgramsConnectToATemporalThatDemandsCertificatesAndAKey(t *testing.T) {
+func TestProgramsConnectToATemporalThatRequiresCertificatesAndAKey(t *testing.T) {
 	t.Parallel()
 	temporal := startSecured(t)
 	t.Run("worker by the environment", func(t *testing.T) {

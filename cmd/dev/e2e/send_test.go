@@ -57,7 +57,7 @@ func TestAWorkflowOfAnotherTypeIsNotFoundAndNotTouched(t *testing.T) {
 	}
 }
 
-func TestAMessageIsTakenWhateverItsCharacters(t *testing.T) {
+func TestAMessageWithAnyCharactersIsAccepted(t *testing.T) {
 	t.Parallel()
 	chat := chatfeedv1connect.NewChatServiceClient(http.DefaultClient, shared.Server)
 	pool := openPool(t, shared.DatabaseURL)
@@ -82,7 +82,7 @@ func TestAMessageIsTakenWhateverItsCharacters(t *testing.T) {
 }
 
 // Every message that is acknowledged must be recorded, so no more are taken than a run can handle.
-func TestAWorkflowWithTooMuchToHandleTakesNoMore(t *testing.T) {
+func TestAWorkflowWithTooMuchToHandleRefusesMessages(t *testing.T) {
 	t.Parallel()
 	c := dialTemporal(t)
 	nobody(t, c, "wf_full", demo.WorkflowName)
@@ -115,7 +115,7 @@ func TestAWorkflowWithTooMuchToHandleTakesNoMore(t *testing.T) {
 	require.LessOrEqual(t, found.GetWorkflowExecutionInfo().GetHistorySizeBytes(), int64(10<<20))
 }
 
-func TestWhatIsAcknowledgedIsRecordedHoweverMuchItIs(t *testing.T) {
+func TestEveryAcknowledgedMessageIsRecorded(t *testing.T) {
 	t.Parallel()
 	chat := chatfeedv1connect.NewChatServiceClient(http.DefaultClient, shared.Server)
 	pool := openPool(t, shared.DatabaseURL)

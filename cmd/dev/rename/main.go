@@ -1,6 +1,6 @@
-// Command rename gives the modules of this working copy another path, for whoever hosts them: as "chatfeed" nobody can
-// fetch them. It changes module files, imports and what the linter and buf are told, and nothing that clients or
-// databases see. Run it at the top of the working copy, and generate code after it.
+// Command rename gives the modules of this working copy another path, for hosting them: as "chatfeed" they cannot be fetched.
+// It changes module files, imports and the configuration of the linter and buf, and nothing that clients or databases see.
+// Run it at the top of the working copy, and generate code after it.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 1 || !accepted.MatchString(args[0]) {
-		return fmt.Errorf("%q is no module path; accepted is one such as example.com/team/chatfeed", strings.Join(args, " "))
+		return fmt.Errorf("%q is not a module path; accepted is one such as example.com/team/chatfeed", strings.Join(args, " "))
 	}
 	goMod, err := os.ReadFile("go.mod")
 	if err != nil {
@@ -69,9 +69,9 @@ func rename(from, to string) error {
 	})
 }
 
-// mentions finds the module's path in a file of a kind that has it, between two groups that stay. Of Go files it takes
-// what begins a string and no escape, so that descriptors in generated code, which hold the lengths of their strings, stay
-// whole: such a length may itself be a quote.
+// mentions finds the module's path in a file, between two groups that are kept. In Go files it matches only at the start of a
+// string and not after an escape, so that descriptors in generated code are not changed: they have the lengths of their strings,
+// and such a length may itself be a quote.
 func mentions(file, path string) *regexp.Regexp {
 	switch name := filepath.Base(file); {
 	case strings.HasSuffix(name, ".go"):

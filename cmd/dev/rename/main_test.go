@@ -36,7 +36,7 @@ func TestARenamedCopyBuildsAndRunsAndKeepsNothingOfTheOldPath(t *testing.T) {
 	}
 }
 
-func TestAPathThatNobodyCouldFetchIsRefused(t *testing.T) {
+func TestAPathThatCannotBeFetchedIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"", "feed", "team/feed", "https://example.com/feed", "example.com"} {
 		out, err := exec.CommandContext(t.Context(), "go", "run", ".", path).CombinedOutput()

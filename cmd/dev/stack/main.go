@@ -1,4 +1,4 @@
-// Command stack is the program that cmd/dev compiles and becomes.
+// Command stack is the program that cmd/dev compiles and executes.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 
 type cli struct {
 	stack.Stack
-	LogLevel slog.Level `help:"Log this and worse: debug, info, warn or error." default:"warn"`
+	LogLevel slog.Level `help:"Lowest level to log: debug, info, warn or error." default:"warn"`
 }
 
 func main() {

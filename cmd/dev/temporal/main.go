@@ -1,5 +1,5 @@
-// Command temporal runs a Temporal server for development, where the temporal program is not installed. It takes the part
-// of that program's command line which cmd/dev needs, so that either can run in the place of the other:
+// Command temporal runs a Temporal server for development, where the temporal program is not installed. It accepts the
+// part of that program's command line that cmd/dev needs, so that cmd/dev can use either:
 //
 //	temporal server start-dev --ip 127.0.0.1 --port 7233 --headless
 //
@@ -25,8 +25,8 @@ type startDev struct {
 	Port       int        `help:"Port of the frontend; 0 is any free one." default:"7233"`
 	Namespace  string     `help:"Namespace that exists from the start." default:"default"`
 	DBFilename string     `help:"File to keep the state in; without it nothing is kept." name:"db-filename" placeholder:"FILE"`
-	LogLevel   slog.Level `help:"Log this and worse: warn or error." default:"warn"`
-	Headless   bool       `help:"There is no web interface, whether given or not."`
+	LogLevel   slog.Level `help:"Lowest level to log: warn or error." default:"warn"`
+	Headless   bool       `help:"Accepted and ignored: there is no web interface."`
 	UntilEOF   bool       `help:"End when standard input ends." hidden:""`
 }
 

@@ -1,18 +1,18 @@
-// Package audit follows live workflows as clients do, on every transport there is, and compares what each client was given
-// with what the table holds: every loss, repetition and disorder is a finding, with the cursor where it happened.
+// Package audit follows live workflows like clients, on every transport, and compares what each client has received with the
+// table: every lost, repeated or misordered item is a finding, with the cursor where it happened.
 //
-// It is a client and a reader of the table, and shares nothing with the server but the generated messages: it has its own
-// client loop, its own SQL and its own idea of when two items have the same contents.
+// It is a client and a reader of the table, and shares only the generated messages with the server: it has its own client
+// loop, its own SQL and its own comparison of contents.
 //
-//   - A client keeps its cursor, comes back with it whenever its stream ends, and remembers of each item when it was
-//     stamped, its name, and a sum of its contents. What is at or below the cursor is a repetition, or disorder.
-//   - Writers keep the number, workflow and sum of each item that they write; the number is in the item's id.
-//   - At the end each workflow's rows pass by once, in order, and every client's items with them: what only the table has
-//     is lost, what only a client has is unknown, unless it was erased and the client was told.
-//   - A stream is told of erasures while it is open. A poll is told of none, and keeps what it was given: it must only not
-//     be given what is erased already, which an audit that begins then shows. So it is for a stream that was broken when an
-//     item was erased. See [Fate].
-//   - The report says what was done, and where it was nothing: no finding where nothing was compared is no proof.
+//   - A client keeps its cursor, reconnects with it whenever its stream ends, and remembers the stamp, the name and a hash
+//     of the contents of each item. An item at or below the cursor is repeated or misordered.
+//   - Writers keep the number, workflow and hash of each item that they write; the number is in the item's id.
+//   - At the end each workflow's rows are read once, in order, and compared with every client's items: an item that only the
+//     table has is lost, an item that only a client has is unknown, unless it was erased and the client was notified.
+//   - An open stream is notified of erasures. A poll is not, and keeps its items: it must only not receive items that were
+//     erased before, which an audit that starts later shows. The same applies to a stream that was broken when an item was
+//     erased. See [Fate].
+//   - The report says what was compared, because no findings without comparisons prove nothing.
 package audit
 
 import (
@@ -31,12 +31,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Config says what to audit.
+// Config configures an audit.
 type Config struct {
 	// Server is the base URL that clients call. It is required.
 	Server string
-	// Pool leads to the database that the server reads: the truth, and where Writers write. It is required, and stays the
-	// caller's.
+	// Pool connects to the server's database: items are compared with it, and Writers write to it. It is required, and
+	// stays the caller's.
 	Pool *pgxpool.Pool
 	// Workflows are followed from their first item. At least one is required, each once.
 	Workflows []string
@@ -44,19 +44,19 @@ type Config struct {
 	Transports []Transport
 	// Streams is how many clients follow each workflow on each transport: 1.
 	Streams int
-	// Writers is how many goroutines write to the workflows while they are followed; 0 only watches. What a writer was told
-	// is written has to be in the table, once.
+	// Writers is how many goroutines write to the workflows while they are followed; 0 only watches. An item whose
+	// write has succeeded must be in the table, once.
 	Writers int
 	// Items is how many items the writers write, besides those that they roll back; 0 means until Finish.
 	Items int
 	// Rate is how many items a second all writers write together; 0 means as many as they can.
 	Rate float64
-	// Silence is after how long without any frame a client takes its stream for dead and comes back with its cursor: 45 s.
+	// Silence is how long a client waits for a frame before it reconnects with its cursor: 45 s.
 	Silence time.Duration
-	// Settle is how long, after the writing has ended, a client may take to have every item: 30 s. A write that fails when
-	// the writing ends is tried again for as long; what PostgreSQL is still at then may take another 30 s to end.
+	// Settle is how long, after the writing has ended, a client may take to receive every item: 30 s. A failed write is
+	// retried for as long; a statement that PostgreSQL is running then may take another 30 s to end.
 	Settle time.Duration
-	// Log takes what happens on the way, such as findings and streams that break; the default is slog.Default().
+	// Log receives events during the audit, such as findings and broken streams; the default is slog.Default().
 	Log *slog.Logger
 }
 
@@ -96,14 +96,14 @@ func (c Config) withDefaults() (Config, error) {
 		case workflow == "":
 			return c, errors.New("audit: Config.Workflows has an empty id")
 		case seen[workflow]:
-			return c, fmt.Errorf("audit: Config.Workflows names %q twice; each may stand there once", workflow)
+			return c, fmt.Errorf("audit: Config.Workflows names %q twice; each may be named once", workflow)
 		}
 		seen[workflow] = true
 	}
 	return c, nil
 }
 
-// Audit is one that is under way. Its methods may be called from any goroutine.
+// Audit is a running audit. Its methods may be called from any goroutine.
 type Audit struct {
 	cfg      Config
 	sums     sums
@@ -118,13 +118,13 @@ type Audit struct {
 	connections []*connections
 }
 
-// counts are what [Progress] tells.
+// counts are the counters of [Progress].
 type counts struct {
 	written, delivered, streams, reconnects, gone, anew atomic.Int64
 }
 
-// Start begins to write and to follow and returns at once. The error names the field of cfg that is wrong. Where it is nil,
-// the caller must Finish the audit; ctx ends only the following and writing, not the comparison.
+// Start starts writing and following and returns at once. The error names the invalid field of cfg. If it is nil, the caller
+// must Finish the audit; ctx ends only the following and writing, not the comparison.
 func Start(ctx context.Context, cfg Config) (*Audit, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -133,7 +133,7 @@ func Start(ctx context.Context, cfg Config) (*Audit, error) {
 	a := &Audit{cfg: cfg, sums: sums{maphash.MakeSeed()}, clients: make([][]*client, len(cfg.Workflows))}
 	a.ctx, a.endClients = context.WithCancel(ctx)
 	a.writing = newWriting(ctx, &a.cfg, a.sums, &a.counts)
-	server, _ := url.Parse(cfg.Server) // withDefaults has done so, too
+	server, _ := url.Parse(cfg.Server) // withDefaults has checked it
 	for _, transport := range cfg.Transports {
 		pool := newConnections(server, transport.http2, cfg.Silence)
 		a.connections = append(a.connections, pool)
@@ -154,18 +154,18 @@ func Start(ctx context.Context, cfg Config) (*Audit, error) {
 	return a, nil
 }
 
-// Progress says how far an audit is.
+// Progress is the progress of an audit.
 type Progress struct {
-	Written    int `json:"written"`    // items that writers were told are written
-	Delivered  int `json:"delivered"`  // items that clients were given
+	Written    int `json:"written"`    // items whose write has succeeded
+	Delivered  int `json:"delivered"`  // items that clients have received
 	Streams    int `json:"streams"`    // streams that are open and have delivered a frame
 	Reconnects int `json:"reconnects"` // streams that were opened again
-	// Items that clients had and were told are gone, and how often one was told that a workflow begins anew.
+	// Items that clients had and were notified of as gone, and how often a client was told that a workflow begins anew.
 	Gone int `json:"gone,omitempty"`
 	Anew int `json:"anew,omitempty"`
 }
 
-// Progress returns the counts of now.
+// Progress returns the current counts.
 func (a *Audit) Progress() Progress {
 	return Progress{
 		Written:    int(a.counts.written.Load()),
@@ -181,12 +181,13 @@ func (a *Audit) Progress() Progress {
 // or the audit is being finished.
 func (a *Audit) Written() <-chan struct{} { return a.writing.ended }
 
-// Meets says what the caller lets an item meet with. It must be called before that commits.
+// Meets announces what the caller is about to do to an item. It must be called before that commits.
 func (a *Audit) Meets(fate Fate, workflow, kind, id string) {
-	a.writing.ledger.meets(fate, key{workflow, kind, id})
+	a.writing.ledger.setFate(fate, key{workflow, kind, id})
 }
 
-// CatchUp waits until every client of the workflows has been given what the table holds now. No workflows are all of them.
+// CatchUp waits until every client of the workflows has received everything that is in the table now. Without workflows it
+// waits for all.
 func (a *Audit) CatchUp(ctx context.Context, workflows ...string) error {
 	heads, err := a.heads(ctx)
 	if err != nil {
@@ -212,8 +213,8 @@ func (a *Audit) wait(ctx context.Context, holds func() bool) error {
 }
 
 // Finish ends the writing, waits until every client has what the table holds, ends the clients, and compares. Clients that
-// have not got there in Config.Settle are compared as they are; where the context of Start has ended, each client is
-// compared up to its cursor. The error is that the table could not be read. Finish may be called once.
+// have not caught up within Config.Settle are compared as they are; if the context of Start has ended, each client is
+// compared up to its cursor. The error means that the table could not be read. Finish may be called once.
 func (a *Audit) Finish(ctx context.Context) (*Report, error) {
 	a.writing.finish(ctx)
 	heads, err := a.settle(ctx)
@@ -242,8 +243,8 @@ func (a *Audit) Finish(ctx context.Context) (*Report, error) {
 	return report, nil
 }
 
-// settle waits until every client has been answered and has reached the head of its workflow, and returns the heads. Once
-// it has read them, it waits no longer than Config.Settle.
+// settle waits until every client has received a frame and has reached the head of its workflow, and returns the heads. After
+// reading them, it waits no longer than Config.Settle.
 func (a *Audit) settle(ctx context.Context) (map[string]int64, error) {
 	if a.ctx.Err() != nil {
 		return nil, nil

@@ -26,7 +26,7 @@ func TestACorrectServerHasNoFindings(t *testing.T) {
 	require.Zero(t, report.Reconnects)
 }
 
-func TestARestartOfTheServerIsNoFinding(t *testing.T) {
+func TestARestartOfTheServerCausesNoFinding(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t).serve(t)
 	a := lab.start(t, audit.Config{Writers: 4})

@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// A client whose stream has ended comes back after this; half of it is chance, so that a thousand do not come at once.
+	// A client reconnects after this pause; half of it is random, so that not all clients reconnect together.
 	shortestPause = 50 * time.Millisecond
 	longestPause  = time.Second
-	// warnAfter is how often in a row a client must fail before that is worth a warning.
+	// warnAfter is after how many failures in a row a warning is logged.
 	warnAfter = 8
 )
 
-var errSilent = errors.New("nothing was heard, not even an empty frame")
+var errSilent = errors.New("nothing was received, not even an empty frame")
 
-// client follows one workflow on one transport and remembers what it was given. Only run changes it; what others may read
-// meanwhile is atomic.
+// client follows one workflow on one transport and remembers what it receives. Only run changes it; fields that others read
+// meanwhile are atomic.
 type client struct {
 	transport Transport
 	number    int
@@ -35,28 +35,28 @@ type client struct {
 	fates     *ledger
 	log       *slog.Logger
 
-	answered atomic.Bool  // has been given a frame
+	answered atomic.Bool  // has received a frame
 	cursor   atomic.Int64 // of the newest item it has
 	newest   atomic.Pointer[item]
 	had      []record // in order, each item once
 	names    []byte   // of all records
 
-	met       int   // how many items had met with something when it came back last
-	forfeited int64 // of the newest item that it has had and the database has lost
+	fateCount int   // how many items had a fate when it last reconnected
+	forfeited int64 // stamp of the newest item that it had and the database has lost
 
-	delivered int // items that it was given, repeated ones too
+	delivered int // items that it has received, with repetitions
 
-	compared int // records that the table's rows have passed, while comparing
-	matched  int // of these, those that the table has
+	compared int // records that have been compared with the table
+	matched  int // of these, records that are in the table
 }
 
-// record is what a client keeps of an item: without pointers, so that millions of them cost the collector nothing.
+// record is what a client keeps of an item, without pointers, so that millions of them do not slow garbage collection.
 type record struct {
 	at   int64
 	sum  uint64
 	name uint32 // where it begins in names
 	kind uint8  // length of the type, which the id follows
-	gone bool   // the client was told that the item was erased
+	gone bool   // the client was notified that the item was erased
 	id   uint16 // length of the id
 }
 
@@ -64,19 +64,19 @@ type record struct {
 func (c *client) run(ctx context.Context) {
 	pause := shortestPause
 	for failures := 0; ; {
-		heard, err := c.stream(ctx)
+		received, err := c.stream(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		failures++
-		if heard {
+		if received {
 			pause, failures = shortestPause, 0
 		}
 		level := slog.LevelDebug
 		if failures == warnAfter {
 			level = slog.LevelWarn
 		}
-		c.log.Log(ctx, level, "stream ended; trying again", "transport", c.transport.Name, "client", c.number,
+		c.log.Log(ctx, level, "stream ended; retrying", "transport", c.transport.Name, "client", c.number,
 			"workflow_id", c.workflow, "cursor", seconds(c.cursor.Load()), "error", err)
 		select {
 		case <-ctx.Done():
@@ -89,15 +89,15 @@ func (c *client) run(ctx context.Context) {
 }
 
 // stream follows until the stream ends, or is silent for too long, and reports whether it has delivered a frame.
-func (c *client) stream(ctx context.Context) (heard bool, err error) {
+func (c *client) stream(ctx context.Context) (received bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(c.silence, func() { cancel(errSilent) })
 	defer watchdog.Stop()
 	err = c.transport.follow(ctx, c.at, c.workflow, c.cursor.Load(), func(f frame) {
 		watchdog.Reset(c.silence)
-		if !heard {
-			heard = true
+		if !received {
+			received = true
 			c.counts.streams.Add(1)
 			c.returned()
 		}
@@ -105,20 +105,20 @@ func (c *client) stream(ctx context.Context) (heard bool, err error) {
 		c.take(ctx, f.items)
 		c.answered.Store(true)
 	})
-	if heard {
+	if received {
 		c.counts.streams.Add(-1)
 	}
 	if errors.Is(context.Cause(ctx), errSilent) {
 		err = errSilent
 	}
-	return heard, err
+	return received, err
 }
 
-// take remembers items and finds what is wrong with them already.
+// take remembers items and reports findings that are visible already.
 func (c *client) take(ctx context.Context, items []item) {
 	for _, it := range items {
 		if it.at <= c.cursor.Load() {
-			c.goBack()
+			c.rewind()
 		}
 		cursor := c.cursor.Load()
 		switch {
@@ -142,7 +142,7 @@ func (c *client) take(ctx context.Context, items []item) {
 }
 
 func (c *client) record(it item) record {
-	r := record{at: it.at, sum: it.sum, name: uint32(len(c.names))} //nolint:gosec // 4 GiB of names are too many for all else
+	r := record{at: it.at, sum: it.sum, name: uint32(len(c.names))} //nolint:gosec // 4 GiB of names would not fit in memory
 	kind, id := it.kind[:min(len(it.kind), 1<<8-1)], it.id[:min(len(it.id), 1<<16-1)]
 	r.kind, r.id = uint8(len(kind)), uint16(len(id)) //nolint:gosec // bounded
 	c.names = append(append(c.names, kind...), id...)
@@ -159,7 +159,7 @@ func (c *client) named(r record, it item) bool {
 	return string(kind) == it.kind && string(id) == it.id
 }
 
-// after returns the place of the first record after a time.
+// after returns the index of the first record after a time.
 func (c *client) after(at int64) int {
 	return sort.Search(len(c.had), func(i int) bool { return c.had[i].at > at })
 }
@@ -173,7 +173,7 @@ func (c *client) has(it item) bool {
 	return false
 }
 
-// findNow finds what can be seen before the end, and says so.
+// findNow adds a finding before the end, and logs it.
 func (c *client) findNow(ctx context.Context, kind Kind, it item, cursor int64) {
 	c.find(kind, it, cursor)
 	c.log.WarnContext(ctx, "finding", "kind", kind, "transport", c.transport.Name, "client", c.number,
@@ -187,7 +187,7 @@ func (c *client) find(kind Kind, it item, cursor int64) {
 	})
 }
 
-// pass compares what the client has with the table's next row. The rows must come in order.
+// pass compares the client's records with the table's next row. The rows must come in order.
 func (c *client) pass(row item, head int64) {
 	c.passUnknown(row.at)
 	for i := c.compared; i < len(c.had) && c.had[i].at == row.at; i++ {
@@ -208,13 +208,13 @@ func (c *client) pass(row item, head int64) {
 		c.compared++
 		return
 	}
-	if row.at <= max(head, c.cursor.Load()) && !c.mayMiss(row) { // later ones came while the audit ended
+	if row.at <= max(head, c.cursor.Load()) && !c.mayMiss(row) { // later rows were committed while the audit ended
 		c.find(Lost, row, c.before())
 	}
 }
 
-// passUnknown passes the records before a time: the table does not have them, as should be where they were erased and the
-// client was told.
+// passUnknown passes the records before a time, which are not in the table. That is expected if they were erased and the
+// client was notified.
 func (c *client) passUnknown(until int64) {
 	for ; c.compared < len(c.had) && c.had[c.compared].at < until; c.compared++ {
 		r := c.had[c.compared]
@@ -227,7 +227,7 @@ func (c *client) passUnknown(until int64) {
 	}
 }
 
-// before is the cursor that the client had before the record that is compared next.
+// before is the client's cursor before the next record to compare.
 func (c *client) before() int64 {
 	if c.compared == 0 {
 		return 0

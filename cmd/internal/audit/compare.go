@@ -9,14 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// tries is how often in a row reading the table may fail: its server may just have restarted, and the pool may be full of
-// connections to the one before.
+// tries is how often in a row reading the table may fail: the database may have just restarted, and the pool may be full of
+// broken connections.
 const tries = 20
 
 // heads returns the newest item of each workflow in microseconds; one without items is absent.
 func (a *Audit) heads(ctx context.Context) (map[string]int64, error) {
 	heads := make(map[string]int64, len(a.cfg.Workflows))
-	err := a.persist(ctx, func() error {
+	err := a.retry(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, transactionTimeout)
 		defer cancel()
 		rows, err := a.cfg.Pool.Query(ctx,
@@ -38,7 +38,7 @@ func (a *Audit) heads(ctx context.Context) (map[string]int64, error) {
 	return heads, nil
 }
 
-// compare passes a workflow's rows by its clients and the ledger, and returns how many there are.
+// compare compares a workflow's rows with its clients and the ledger, and returns the number of rows.
 func (a *Audit) compare(ctx context.Context, workflow string, head int64, clients []*client) (items int, err error) {
 	answered := clients[:0:0]
 	for _, c := range clients {
@@ -49,13 +49,13 @@ func (a *Audit) compare(ctx context.Context, workflow string, head int64, client
 		}
 	}
 	ledger := &a.writing.ledger
-	var last time.Time // of the rows that have passed; after a failure the rest is read
-	err = a.persist(ctx, func() error {
+	var last time.Time // of the rows that were compared; after a failure the rest is read
+	err = a.retry(ctx, func() error {
 		return a.rows(ctx, workflow, last, func(row item, at time.Time, body, metadata []byte) {
 			items++
 			last = at
 			if ledger.rolledBack(row, &a.findings) {
-				return // and who was given it was given what nobody wrote
+				return // clients that have received it have an unknown item
 			}
 			ledger.pass(row, body, metadata, &a.findings)
 			for _, c := range answered {
@@ -96,7 +96,7 @@ func (a *Audit) rows(
 	return err
 }
 
-// row is the sum of an item as the table has it.
+// row is the sum of an item in the table.
 func (s sums) row(kind string, body, metadata []byte) (uint64, error) {
 	var fields map[string]any
 	if err := decodeJSON(body, &fields); err != nil {
@@ -113,14 +113,14 @@ func (s sums) row(kind string, body, metadata []byte) (uint64, error) {
 	return s.contents(kind, s.object(fields), sum), nil
 }
 
-// persist calls read until it succeeds, ctx ends, or it has failed often in a row.
-func (a *Audit) persist(ctx context.Context, read func() error) error {
+// retry calls read until it succeeds, ctx ends, or it has failed often in a row.
+func (a *Audit) retry(ctx context.Context, read func() error) error {
 	for try := 1; ; try++ {
 		err := read()
 		if err == nil || try == tries || ctx.Err() != nil {
 			return err
 		}
-		a.cfg.Log.DebugContext(ctx, "reading the table failed; trying again", "error", err)
+		a.cfg.Log.DebugContext(ctx, "reading the table failed; retrying", "error", err)
 		select {
 		case <-ctx.Done():
 			return err

@@ -12,9 +12,9 @@ import (
 	"chatfeed/cmd/internal/audit"
 )
 
-func TestAWrongConfigIsRefusedByItsField(t *testing.T) {
+func TestAnInvalidConfigNamesItsField(t *testing.T) {
 	t.Parallel()
-	for field, spoil := range map[string]func(*audit.Config){
+	for field, change := range map[string]func(*audit.Config){
 		"Server":    func(c *audit.Config) { c.Server = "127.0.0.1:8080" },
 		"Pool":      func(c *audit.Config) { c.Pool = nil },
 		"Workflows": func(c *audit.Config) { c.Workflows = nil },
@@ -26,7 +26,7 @@ func TestAWrongConfigIsRefusedByItsField(t *testing.T) {
 		"Settle":    func(c *audit.Config) { c.Settle = -1 },
 	} {
 		cfg := audit.Config{Server: "http://127.0.0.1:8080", Pool: new(pgxpool.Pool), Workflows: []string{"wf_1"}}
-		spoil(&cfg)
+		change(&cfg)
 		_, err := audit.Start(t.Context(), cfg)
 		require.ErrorContains(t, err, "Config."+field+" ", field)
 	}

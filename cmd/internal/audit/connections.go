@@ -12,8 +12,8 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// connections are those of one transport. They are closed by hand at the end, because the HTTP client leaves a connection
-// open whose last stream is only just being cancelled.
+// connections are the connections of one transport. They are closed explicitly at the end, because the HTTP client keeps a
+// connection open while its last stream is being cancelled.
 type connections struct {
 	transport interface {
 		http.RoundTripper
@@ -31,15 +31,15 @@ func newConnections(server *url.URL, version2 bool, silence time.Duration) *conn
 	if !version2 {
 		c.transport = &http.Transport{
 			DialContext:         c.dial,
-			MaxIdleConnsPerHost: 1 << 20, // a poll must find its connection again, however many poll
+			MaxIdleConnsPerHost: 1 << 20, // each poll must be able to reuse its connection
 			TLSHandshakeTimeout: 10 * time.Second,
 		}
 		return c
 	}
-	// That of net/http would open a connection for each of the streams that are opened at once.
+	// net/http's transport would open a connection for each of the streams that are opened at the same time.
 	c.transport = &http2.Transport{
 		AllowHTTP: true,
-		// A connection that is dead without an error would be used for every stream that is opened again.
+		// Without these, a dead connection would be used for every stream that is opened again.
 		ReadIdleTimeout: silence / 3,
 		PingTimeout:     silence / 3,
 		DialTLSContext: func(ctx context.Context, network, address string, cfg *tls.Config) (net.Conn, error) {

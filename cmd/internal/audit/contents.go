@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// item is what a client was given, or a row of the table: when it was stamped, its name, and a sum of its type, body and
+// item is an item that a client has received, or a row of the table: its stamp, its name, and a sum of its type, body and
 // metadata.
 type item struct {
 	workflow, kind, id string
@@ -19,12 +19,11 @@ type item struct {
 	sum                uint64
 }
 
-// sums makes sums of contents: equal contents have equal sums, whether they came as protobuf or as JSON. Fields are added
-// up, so that their order does not matter, and those that have their type's zero value do not count, as protobuf leaves
-// them out.
+// sums makes sums (hashes) of contents: equal contents have equal sums, in protobuf or JSON. The hashes of fields are added,
+// so their order does not matter, and fields with their type's zero value are skipped, because protobuf omits them.
 type sums struct{ seed maphash.Seed }
 
-// The kinds of values, so that no two of different kinds have one sum.
+// The kinds of values, so that values of different kinds have different sums.
 const (
 	ofText byte = iota + 1
 	ofNumber
@@ -35,7 +34,7 @@ const (
 	ofMetadata
 )
 
-// contents is the sum of an item whose body's fields add up to body.
+// contents is the sum of an item; body is the sum of its body's fields.
 func (s sums) contents(kind string, body uint64, metadata uint64) uint64 {
 	return s.field(kind, body) + metadata
 }
@@ -45,7 +44,7 @@ func (s sums) field(name string, value uint64) uint64 {
 	h.SetSeed(s.seed)
 	_, _ = h.WriteString(name)
 	_ = h.WriteByte(0)
-	return sealed(&h, value)
+	return sumWith(&h, value)
 }
 
 func (s sums) text(text string) uint64 {
@@ -60,10 +59,10 @@ func (s sums) value(kind byte, value uint64) uint64 {
 	var h maphash.Hash
 	h.SetSeed(s.seed)
 	_ = h.WriteByte(kind)
-	return sealed(&h, value)
+	return sumWith(&h, value)
 }
 
-func sealed(h *maphash.Hash, value uint64) uint64 {
+func sumWith(h *maphash.Hash, value uint64) uint64 {
 	var b [8]byte
 	for i := range b {
 		b[i] = byte(value >> (8 * i)) //nolint:gosec // the byte is what is wanted
@@ -86,7 +85,7 @@ func (s sums) bool(b bool) uint64 {
 	return s.value(ofBool, 0)
 }
 
-// message is the sum of a body that came as protobuf; its fields count under their JSON names.
+// message is the sum of a body in protobuf; its fields are named by their JSON names.
 func (s sums) message(m protoreflect.Message) (sum uint64) {
 	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		var v uint64
@@ -94,7 +93,7 @@ func (s sums) message(m protoreflect.Message) (sum uint64) {
 		case string:
 			v = s.text(value)
 		case float64:
-			if value == 0 { // -0 counts for a value in protobuf
+			if value == 0 { // -0 is a value in protobuf
 				return true
 			}
 			v = s.number(value)
@@ -111,7 +110,7 @@ func (s sums) message(m protoreflect.Message) (sum uint64) {
 	return sum
 }
 
-// object is the sum of a body that came as JSON.
+// object is the sum of a body in JSON.
 func (s sums) object(fields map[string]any) (sum uint64) {
 	for name, value := range fields {
 		switch value := value.(type) {
@@ -133,7 +132,7 @@ func (s sums) object(fields map[string]any) (sum uint64) {
 	return sum
 }
 
-// protoMetadata is the sum of metadata that came as protobuf, zero where there is none.
+// protoMetadata is the sum of metadata in protobuf, zero if there is none.
 func (s sums) protoMetadata(v *structpb.Value) uint64 {
 	if v == nil {
 		return 0
@@ -165,7 +164,7 @@ func (s sums) protoValue(v *structpb.Value) uint64 {
 	return s.value(ofNull, 0)
 }
 
-// jsonMetadata is the sum of metadata that came as JSON, decoded by decodeJSON.
+// jsonMetadata is the sum of metadata in JSON, decoded by decodeJSON.
 func (s sums) jsonMetadata(v any) uint64 { return s.value(ofMetadata, s.json(v)) }
 
 func (s sums) json(v any) uint64 {
@@ -174,7 +173,7 @@ func (s sums) json(v any) uint64 {
 		return s.text(v)
 	case json.Number:
 		n, err := strconv.ParseFloat(string(v), 64)
-		if err != nil { // PostgreSQL keeps numbers that no double can hold
+		if err != nil { // PostgreSQL stores numbers beyond a double
 			return s.text(string(v))
 		}
 		return s.number(n)
@@ -196,7 +195,7 @@ func (s sums) json(v any) uint64 {
 	return s.value(ofNull, 0)
 }
 
-// decodeJSON decodes and keeps numbers as they are written.
+// decodeJSON decodes JSON and keeps the digits of numbers.
 func decodeJSON(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()

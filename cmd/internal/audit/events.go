@@ -36,11 +36,11 @@ func events(ctx context.Context, at *endpoint, workflow string, after int64, tak
 		if err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
-		told, err := at.sums.event(fields)
+		f, err := at.sums.event(fields)
 		if err != nil {
 			return fmt.Errorf("read event %q: %w", fields["event"], err)
 		}
-		take(told)
+		take(f)
 	}
 }
 
@@ -60,7 +60,7 @@ func readEvent(lines *bufio.Reader) (map[string]string, error) {
 	}
 }
 
-// event is what an event says. The id of an item has to be its own cursor, since that is what clients come back with.
+// event parses an event. The id of an item's event must be the item's cursor, because clients resume from it.
 func (s sums) event(fields map[string]string) (frame, error) {
 	data := fields["data"]
 	switch fields["event"] {
@@ -88,7 +88,7 @@ func (s sums) event(fields map[string]string) (frame, error) {
 		return frame{}, err
 	}
 	if at, err := micros(fields["id"]); err != nil || at != items[0].at || fields["event"] != items[0].kind {
-		items[0].sum++ // it is not what the row says
+		items[0].sum++ // it differs from the row
 	}
 	return frame{items: items}, nil
 }

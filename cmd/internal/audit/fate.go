@@ -1,29 +1,29 @@
 package audit
 
-// Fate is what an item meets with on purpose, and what is then expected of the table and of clients.
+// Fate is what a test does to an item, and so what is expected of the table and of clients.
 type Fate uint8
 
 const (
-	// Erased is an item that is deleted while its workflow stays. The table must not have it, and who has it and follows by
-	// a stream must be told that it is gone.
+	// Erased is an item that is deleted while its workflow stays. The table must not have it, and streaming clients that
+	// have it must be told that it is gone.
 	Erased Fate = iota + 1
-	// Ended is an item that is deleted with its whole workflow. The table must not have it, and who has it and follows by a
-	// stream must be told that the workflow begins anew.
+	// Ended is an item that is deleted with its whole workflow. The table must not have it, and streaming clients that
+	// have it must be told that the workflow begins anew.
 	Ended
-	// Changed is an item that is redacted in place. Who has it as it was and follows by a stream must be told that it is
-	// gone; who has it not must be given it as it is then.
+	// Changed is an item that is redacted in place. Streaming clients that have the old version must be told that it is
+	// gone; clients that do not have it must receive the new one.
 	Changed
-	// Forfeited is an item that the database has lost, as at a failover to a standby that was behind. Clients are not told,
-	// and may have it or not. Later items may be stamped before it and must be given all the same, but to polls, whose
-	// cursors may be beyond them.
+	// Forfeited is an item that the database has lost, for example in a failover to a standby that was behind. Clients are
+	// not notified, and may or may not have it. Later items may have earlier stamps and must be delivered, except to polls,
+	// whose cursors may be beyond them.
 	Forfeited
-	// Replaced is an item that is deleted, and written anew under its name. Who has it and follows by a stream must be told
-	// that it is gone, and everyone must be given the new one.
+	// Replaced is an item that is deleted, and written again under the same name. Streaming clients that have it must be told
+	// that it is gone, and all clients must receive the new one.
 	Replaced
 )
 
-// meets notes what an item meets with.
-func (l *ledger) meets(fate Fate, name key) {
+// setFate records the fate of an item.
+func (l *ledger) setFate(fate Fate, name key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fates == nil {
@@ -31,28 +31,28 @@ func (l *ledger) meets(fate Fate, name key) {
 	}
 	l.fates[name] = fate
 	if number := l.number(name.id); number >= 0 && l.entries[number].outcome == outcomeUnknown {
-		l.entries[number].unsure = true
+		l.entries[number].uncertain = true
 	}
 }
 
-// fate returns what an item has met with, zero for nothing.
+// fate returns the fate of an item, zero if it has none.
 func (l *ledger) fate(it item) Fate {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.fates[key{it.workflow, it.kind, it.id}]
 }
 
-// met returns how many items have met with something.
-func (l *ledger) met() int {
+// fateCount returns how many items have a fate.
+func (l *ledger) fateCount() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.fates)
 }
 
-// again reports whether an item may have been written once more after it met its fate. The writers must have ended.
-func (l *ledger) again(it item) bool {
+// mayBeWrittenAgain reports whether an item may have been written again after its fate was set. The writers must have ended.
+func (l *ledger) mayBeWrittenAgain(it item) bool {
 	number := l.number(it.id)
-	return number >= 0 && l.entries[number].unsure
+	return number >= 0 && l.entries[number].uncertain
 }
 
 // fateOf is the fate of an item that the client has.
@@ -61,7 +61,7 @@ func (c *client) fateOf(r record) Fate {
 	return c.fates.fate(item{workflow: c.workflow, kind: string(kind), id: string(id)})
 }
 
-// forget takes note of what the client was told is gone. What it is given of the same name after that is new.
+// forget records what the client was told is gone. An item of the same name that it receives later is new.
 func (c *client) forget(gone []item, anew []string) {
 	for _, it := range gone {
 		for i := range c.had {
@@ -80,13 +80,13 @@ func (c *client) forget(gone []item, anew []string) {
 	}
 }
 
-// returned is called when a stream has been opened again. Nobody is told of items that were erased while he was away.
+// returned is called when a stream has been opened again. The client is not notified of items that were erased meanwhile.
 func (c *client) returned() {
-	met := c.fates.met()
-	if c.met == met {
+	count := c.fates.fateCount()
+	if c.fateCount == count {
 		return
 	}
-	c.met = met
+	c.fateCount = count
 	for i, r := range c.had {
 		if fate := c.fateOf(r); fate == Erased || fate == Changed || fate == Replaced {
 			c.had[i].gone = true
@@ -94,8 +94,8 @@ func (c *client) returned() {
 	}
 }
 
-// goBack gives up the newest items as long as the database has lost them: what is stamped before them may be new.
-func (c *client) goBack() {
+// rewind drops the newest items that the database has lost: items with earlier stamps may be new.
+func (c *client) rewind() {
 	n := len(c.had)
 	for n > 0 && c.fateOf(c.had[n-1]) == Forfeited {
 		n--
@@ -111,15 +111,14 @@ func (c *client) goBack() {
 	}
 }
 
-// hasAll reports whether the client has everything up to a head. While the newest item it has is one that the database has
-// lost, something else must come. It may be called from any goroutine.
+// hasAll reports whether the client has everything up to a head. If its newest item is one that the database has lost, it
+// must receive another first. It may be called from any goroutine.
 func (c *client) hasAll(head int64) bool {
 	newest := c.newest.Load()
 	return c.answered.Load() && c.cursor.Load() >= head && (newest == nil || c.fates.fate(*newest) != Forfeited)
 }
 
-// mayMiss reports whether a client that polls may lack a row, because the database has lost a later one that the client
-// has had.
+// mayMiss reports whether a polling client may miss a row, because the client had a later one that the database has lost.
 func (c *client) mayMiss(row item) bool {
 	if !c.transport.polls {
 		return false

@@ -19,31 +19,31 @@ import (
 	"chatfeed/feed"
 )
 
-// liar is a source that gives other items than it has.
-type liar struct {
+// faultySource is a source that gives other items than it has.
+type faultySource struct {
 	feed.Source
-	lie func(workflow string, items []*feed.Item) []*feed.Item
+	change func(workflow string, items []*feed.Item) []*feed.Item
 }
 
-func (l liar) After(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+func (l faultySource) After(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
 	pages, err := l.Source.After(ctx, at, window)
-	return l.lies(at, pages), err
+	return l.alter(at, pages), err
 }
 
-func (l liar) Before(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
+func (l faultySource) Before(ctx context.Context, at []feed.Position, window feed.Window) ([]feed.Page, error) {
 	pages, err := l.Source.Before(ctx, at, window)
-	return l.lies(at, pages), err
+	return l.alter(at, pages), err
 }
 
-func (l liar) lies(at []feed.Position, pages []feed.Page) []feed.Page {
+func (l faultySource) alter(at []feed.Position, pages []feed.Page) []feed.Page {
 	for i := range pages {
-		pages[i].Items = l.lie(at[i].WorkflowID, pages[i].Items)
+		pages[i].Items = l.change(at[i].WorkflowID, pages[i].Items)
 	}
 	return pages
 }
 
-func lying(lie func(workflow string, items []*feed.Item) []*feed.Item) func(feed.Source) feed.Source {
-	return func(source feed.Source) feed.Source { return liar{source, lie} }
+func altering(change func(workflow string, items []*feed.Item) []*feed.Item) func(feed.Source) feed.Source {
+	return func(source feed.Source) feed.Source { return faultySource{source, change} }
 }
 
 // other is an item like another, as the feed allows no copies of items.
@@ -55,8 +55,8 @@ func other(i *feed.Item, change func(*feed.Item)) *feed.Item {
 
 // fault is something wrong with the items around the one at index 9, item_10, and what is found of it.
 type fault struct {
-	name string
-	lie  func(items []*feed.Item) []*feed.Item
+	name   string
+	change func(items []*feed.Item) []*feed.Item
 	// found are the findings of each client, where an item's index is in place of its time and of its cursor; a number
 	// with a fraction of five is a microsecond after the item.
 	found []found
@@ -182,18 +182,18 @@ func faults() []fault {
 func TestEachFaultIsFoundOnEveryTransport(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
-	lies := make(map[string]fault)
+	alter := make(map[string]fault)
 	var workflows []string
 	for _, f := range faults() {
-		lies[f.name] = f
+		alter[f.name] = f
 		workflows = append(workflows, f.name)
 		lab.append(t, twenty(f.name)...)
 	}
-	lab.source = lying(func(workflow string, items []*feed.Item) []*feed.Item {
+	lab.source = altering(func(workflow string, items []*feed.Item) []*feed.Item {
 		if len(items) != 20 { // a part, or nothing
 			return items
 		}
-		return lies[workflow].lie(items)
+		return alter[workflow].change(items)
 	})
 	lab.serve(t)
 	report := finish(t, lab.start(t, audit.Config{Workflows: workflows, Streams: 2}))
@@ -204,7 +204,7 @@ func TestEachFaultIsFoundOnEveryTransport(t *testing.T) {
 		stamps := lab.stamps(t, workflow)
 		for _, transport := range audit.Transports() {
 			for stream := range 2 {
-				for _, f := range lies[workflow].found {
+				for _, f := range alter[workflow].found {
 					want = append(want, audit.Finding{
 						Kind: f.kind, Transport: transport.Name, Client: 2*n + stream, Workflow: workflow, Type: f.kindOf, ID: f.id,
 						CreatedAt: moment(stamps, f.at), Cursor: moment(stamps, f.from),

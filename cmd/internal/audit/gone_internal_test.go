@@ -17,7 +17,7 @@ var (
 	gone     = []item{{workflow: "wf", kind: "log", id: "two", at: 2}}
 )
 
-// event is a frame, or that an item meets with something, or that the client comes back.
+// event is a frame, the fate of an item, or a reconnect of the client.
 type event struct {
 	frame
 	fate Fate
@@ -25,8 +25,8 @@ type event struct {
 	back bool
 }
 
-func given(items ...item) event           { return event{frame: frame{items: items}} }
-func told(names []item) event             { return event{frame: frame{gone: names}} }
+func received(items ...item) event        { return event{frame: frame{items: items}} }
+func notified(names []item) event         { return event{frame: frame{gone: names}} }
 func meets(fate Fate, names []item) event { return event{fate: fate, meet: names} }
 
 var (
@@ -34,7 +34,7 @@ var (
 	comeBack = event{back: true}
 )
 
-// follows has a client live through events, compares it with a table, and returns what is found.
+// follows passes events to a client, compares it with a table, and returns the findings.
 func follows(t *testing.T, polls bool, events []event, table []item) (kinds []Kind) {
 	t.Helper()
 	ledger := &ledger{run: newRun(), workflows: []string{"wf"}}
@@ -44,7 +44,7 @@ func follows(t *testing.T, polls bool, events []event, table []item) (kinds []Ki
 	}
 	for _, e := range events {
 		for _, it := range e.meet {
-			ledger.meets(e.fate, key{it.workflow, it.kind, it.id})
+			ledger.setFate(e.fate, key{it.workflow, it.kind, it.id})
 		}
 		if e.back {
 			c.returned()
@@ -67,7 +67,7 @@ func follows(t *testing.T, polls bool, events []event, table []item) (kinds []Ki
 	return kinds
 }
 
-func TestWhatIsErasedMustBeToldToWhoHasItAndNotBeThere(t *testing.T) {
+func TestErasedItemsMustBeReportedAndAbsent(t *testing.T) {
 	t.Parallel()
 	erased, ended, changed := meets(Erased, gone), meets(Ended, []item{one, two}), meets(Changed, gone)
 	other := []item{{workflow: "other", kind: "log", id: "two", at: 2}}
@@ -77,39 +77,39 @@ func TestWhatIsErasedMustBeToldToWhoHasItAndNotBeThere(t *testing.T) {
 		table  []item
 		found  []Kind
 	}{
-		"erased, and told":                      {[]event{given(one, two), erased, told(gone)}, []item{one}, nil},
-		"erased, and not told":                  {[]event{given(one, two), erased}, []item{one}, []Kind{Unknown}},
-		"erased by nobody, and told":            {[]event{given(one, two), told(gone)}, []item{one, two}, []Kind{Gone}},
-		"told before it was given":              {[]event{told(gone), given(one, two)}, []item{one}, []Kind{Unknown}},
-		"told in the frame that gives it":       {[]event{{frame: frame{items: []item{one, two}, gone: gone}}}, []item{one}, []Kind{Unknown}},
-		"another workflow's is told":            {[]event{given(one, two), erased, told(other)}, []item{one}, []Kind{Unknown}},
-		"another type's is told":                {[]event{given(one, two), erased, told(stat)}, []item{one}, []Kind{Unknown}},
-		"erased and written again":              {[]event{given(one, two), told(gone), given(twoAgain)}, []item{one, twoAgain}, nil},
-		"erased and written again, but not had": {[]event{given(one, two), told(gone)}, []item{one, twoAgain}, []Kind{Lost}},
-		"erased twice":                          {[]event{given(one, two), told(gone), given(twoAgain), told([]item{twoAgain})}, []item{one}, nil},
-		"told after what was written anew":      {[]event{given(one, two, twoAgain), told(gone)}, []item{one, twoAgain}, nil},
-		"erased before it was given":            {[]event{given(one), erased}, []item{one}, nil},
-		"erased, and still there":               {[]event{given(one, two), erased}, []item{one, two}, []Kind{Unknown}},
-		"erased while the client was away":      {[]event{given(one, two), erased, comeBack}, []item{one}, nil},
-		"given after it was erased":             {[]event{given(one), erased, comeBack, given(two)}, []item{one}, []Kind{Unknown}},
+		"erased, and notified":                       {[]event{received(one, two), erased, notified(gone)}, []item{one}, nil},
+		"erased, and not told":                       {[]event{received(one, two), erased}, []item{one}, []Kind{Unknown}},
+		"not erased, but notified":                   {[]event{received(one, two), notified(gone)}, []item{one, two}, []Kind{Gone}},
+		"notified before it was received":            {[]event{notified(gone), received(one, two)}, []item{one}, []Kind{Unknown}},
+		"told in the frame that gives it":            {[]event{{frame: frame{items: []item{one, two}, gone: gone}}}, []item{one}, []Kind{Unknown}},
+		"notified for another workflow":              {[]event{received(one, two), erased, notified(other)}, []item{one}, []Kind{Unknown}},
+		"notified for another type":                  {[]event{received(one, two), erased, notified(stat)}, []item{one}, []Kind{Unknown}},
+		"erased and written again":                   {[]event{received(one, two), notified(gone), received(twoAgain)}, []item{one, twoAgain}, nil},
+		"erased and written again, but not received": {[]event{received(one, two), notified(gone)}, []item{one, twoAgain}, []Kind{Lost}},
+		"erased twice":                               {[]event{received(one, two), notified(gone), received(twoAgain), notified([]item{twoAgain})}, []item{one}, nil},
+		"notified after it was written again":        {[]event{received(one, two, twoAgain), notified(gone)}, []item{one, twoAgain}, nil},
+		"erased before it was given":                 {[]event{received(one), erased}, []item{one}, nil},
+		"erased, and still there":                    {[]event{received(one, two), erased}, []item{one, two}, []Kind{Unknown}},
+		"erased while the client was away":           {[]event{received(one, two), erased, comeBack}, []item{one}, nil},
+		"given after it was erased":                  {[]event{received(one), erased, comeBack, received(two)}, []item{one}, []Kind{Unknown}},
 
-		"changed, and told":                   {[]event{given(one, two), changed, told(gone)}, []item{one, redacted}, nil},
-		"changed, and not told":               {[]event{given(one, two), changed}, []item{one, redacted}, []Kind{Different}},
-		"changed, and then given":             {[]event{given(one), changed, given(redacted)}, []item{one, redacted}, nil},
-		"changed, and not given":              {[]event{given(one), changed, given(three)}, []item{one, redacted, three}, []Kind{Lost}},
-		"changed, and given as it was":        {[]event{given(one), changed, given(two)}, []item{one, redacted}, []Kind{Different}},
-		"changed by nobody":                   {[]event{given(one, two)}, []item{one, redacted}, []Kind{Different}},
-		"begun anew, and told":                {[]event{given(one, two), ended, anew, given(three)}, []item{three}, nil},
-		"begun anew, and not told":            {[]event{given(one, two), ended, given(three)}, []item{three}, []Kind{Unknown, Unknown}},
-		"begun anew, and not told afterwards": {[]event{given(one, two), ended, comeBack, given(three)}, []item{three}, []Kind{Unknown, Unknown}},
-		"begun anew, and not given":           {[]event{given(one, two), ended, anew}, []item{three}, []Kind{Lost}},
-		"told of a beginning that was none":   {[]event{given(one, two), anew, given(three)}, []item{one, two, three}, []Kind{Lost, Lost}},
+		"changed, and told":                   {[]event{received(one, two), changed, notified(gone)}, []item{one, redacted}, nil},
+		"changed, and not told":               {[]event{received(one, two), changed}, []item{one, redacted}, []Kind{Different}},
+		"changed, and then given":             {[]event{received(one), changed, received(redacted)}, []item{one, redacted}, nil},
+		"changed, and not given":              {[]event{received(one), changed, received(three)}, []item{one, redacted, three}, []Kind{Lost}},
+		"changed, and given as it was":        {[]event{received(one), changed, received(two)}, []item{one, redacted}, []Kind{Different}},
+		"changed by nobody":                   {[]event{received(one, two)}, []item{one, redacted}, []Kind{Different}},
+		"begun anew, and told":                {[]event{received(one, two), ended, anew, received(three)}, []item{three}, nil},
+		"begun anew, and not told":            {[]event{received(one, two), ended, received(three)}, []item{three}, []Kind{Unknown, Unknown}},
+		"begun anew, and not told afterwards": {[]event{received(one, two), ended, comeBack, received(three)}, []item{three}, []Kind{Unknown, Unknown}},
+		"begun anew, and not given":           {[]event{received(one, two), ended, anew}, []item{three}, []Kind{Lost}},
+		"told of a beginning that was none":   {[]event{received(one, two), anew, received(three)}, []item{one, two, three}, []Kind{Lost, Lost}},
 	} {
 		require.Equal(t, test.found, follows(t, false, test.events, test.table), what)
 	}
 }
 
-func TestAPollKeepsWhatItHasOfWhatIsErased(t *testing.T) {
+func TestAPollKeepsErasedItems(t *testing.T) {
 	t.Parallel()
 	erased, ended, changed := meets(Erased, gone), meets(Ended, []item{one, two}), meets(Changed, gone)
 	for what, test := range map[string]struct {
@@ -117,17 +117,17 @@ func TestAPollKeepsWhatItHasOfWhatIsErased(t *testing.T) {
 		table  []item
 		found  []Kind
 	}{
-		"erased":           {[]event{given(one, two), erased}, []item{one}, nil},
-		"erased by nobody": {[]event{given(one, two)}, []item{one}, []Kind{Unknown}},
-		"changed":          {[]event{given(one, two), changed}, []item{one, redacted}, nil},
-		"begun anew":       {[]event{given(one, two), ended, given(three)}, []item{three}, nil},
-		"and not given":    {[]event{given(one, two), ended}, []item{three}, []Kind{Lost}},
+		"erased":           {[]event{received(one, two), erased}, []item{one}, nil},
+		"erased by nobody": {[]event{received(one, two)}, []item{one}, []Kind{Unknown}},
+		"changed":          {[]event{received(one, two), changed}, []item{one, redacted}, nil},
+		"begun anew":       {[]event{received(one, two), ended, received(three)}, []item{three}, nil},
+		"and not given":    {[]event{received(one, two), ended}, []item{three}, []Kind{Lost}},
 	} {
 		require.Equal(t, test.found, follows(t, true, test.events, test.table), what)
 	}
 }
 
-func TestWhatTheDatabaseHasLostIsHeldAgainstNobody(t *testing.T) {
+func TestItemsThatTheDatabaseHasLostAreNotFindings(t *testing.T) {
 	t.Parallel()
 	at := func(it item, at int64) item { it.id, it.at = "later", at; return it }
 	lost := meets(Forfeited, []item{two, three})
@@ -138,20 +138,20 @@ func TestWhatTheDatabaseHasLostIsHeldAgainstNobody(t *testing.T) {
 		table          []item
 		streams, polls []Kind
 	}{
-		"it was had":              {[]event{given(one, two, three), lost, given(after)}, []item{one, after}, nil, nil},
-		"it was not had":          {[]event{given(one), lost, given(after)}, []item{one, after}, nil, nil},
-		"what is later is before": {[]event{given(one, two, three), lost, given(before, between)}, []item{one, before, between}, nil, nil},
+		"it was had":              {[]event{received(one, two, three), lost, received(after)}, []item{one, after}, nil, nil},
+		"it was not had":          {[]event{received(one), lost, received(after)}, []item{one, after}, nil, nil},
+		"what is later is before": {[]event{received(one, two, three), lost, received(before, between)}, []item{one, before, between}, nil, nil},
 		"what is later is not given": {
-			[]event{given(one, two, three), lost, given(after)}, []item{one, before, after}, []Kind{Lost}, nil,
+			[]event{received(one, two, three), lost, received(after)}, []item{one, before, after}, []Kind{Lost}, nil,
 		},
 		"what is later is not given to who had nothing that is lost": {
-			[]event{given(one), lost, given(after)}, []item{one, before, after}, []Kind{Lost}, []Kind{Lost},
+			[]event{received(one), lost, received(after)}, []item{one, before, after}, []Kind{Lost}, []Kind{Lost},
 		},
 		"nothing was lost": {
-			[]event{given(one, two, three), given(before)}, []item{one, two, three}, []Kind{Disorder, Unknown}, []Kind{Disorder, Unknown},
+			[]event{received(one, two, three), received(before)}, []item{one, two, three}, []Kind{Disorder, Unknown}, []Kind{Disorder, Unknown},
 		},
 		"it is given once more": {
-			[]event{given(one, two, three), lost, given(one, after)}, []item{one, after}, []Kind{Repeated}, []Kind{Repeated},
+			[]event{received(one, two, three), lost, received(one, after)}, []item{one, after}, []Kind{Repeated}, []Kind{Repeated},
 		},
 	} {
 		require.Equal(t, test.streams, follows(t, false, test.events, test.table), what)

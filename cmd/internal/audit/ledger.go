@@ -12,10 +12,10 @@ import (
 // kinds are the types of items that writers write.
 func kinds() []string { return []string{"message", "log", "stat", "progress"} }
 
-// ledger is what became of each item that writers began to write. An item's number is in its id, and its contents name the
-// id, so that a copy of it is known whatever id it has.
+// ledger is the outcome of each item that writers began to write. An item's number is in its id, and its contents contain the
+// id, so that a copy of it is recognised whatever its id.
 type ledger struct {
-	run       string // begins all ids, and is this audit's alone
+	run       string // prefix of all ids, unique to this audit
 	workflows []string
 
 	mu      sync.Mutex
@@ -27,18 +27,18 @@ type ledger struct {
 type key struct{ workflow, kind, id string }
 
 type entry struct {
-	sum      uint64
-	workflow int32
-	kind     uint8
-	outcome  outcome
-	found    bool // the table has it
-	unsure   bool // its outcome was not known when it met its fate, so it may have been written once more since
+	sum       uint64
+	workflow  int32
+	kind      uint8
+	outcome   outcome
+	found     bool // the table has it
+	uncertain bool // its outcome was unknown when its fate was set, so it may have been written again since
 }
 
 type outcome uint8
 
 const (
-	outcomeUnknown outcome = iota // it may be in the table, or not
+	outcomeUnknown outcome = iota // it may or may not be in the table
 	outcomeWritten
 	outcomeRolledBack
 )
@@ -64,7 +64,7 @@ func (l *ledger) number(id string) int {
 	return number
 }
 
-// copied returns the number of the item that contents name, or -1.
+// copied returns the number of the item whose id is in the contents, or -1.
 func (l *ledger) copied(contents ...[]byte) int {
 	for _, text := range contents {
 		if i := bytes.Index(text, []byte(l.run)); i >= 0 {
@@ -79,7 +79,7 @@ func (l *ledger) copied(contents ...[]byte) int {
 	return -1
 }
 
-// begin returns the number of a new item; set says what it is.
+// begin returns the number of a new item; set then describes it.
 func (l *ledger) begin() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +93,7 @@ func (l *ledger) set(number int, e entry) {
 	l.entries[number] = e
 }
 
-func (l *ledger) became(numbers []int, o outcome) {
+func (l *ledger) setOutcome(numbers []int, o outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, number := range numbers {
@@ -101,7 +101,7 @@ func (l *ledger) became(numbers []int, o outcome) {
 	}
 }
 
-// rolledBack reports whether a row is one that was rolled back, which is a finding.
+// rolledBack reports whether a row was rolled back, and adds a finding if so.
 func (l *ledger) rolledBack(row item, found *findings) bool {
 	number := l.number(row.id)
 	if number < 0 || l.entries[number].outcome != outcomeRolledBack {
@@ -114,7 +114,7 @@ func (l *ledger) rolledBack(row item, found *findings) bool {
 // pass compares a row with what was written.
 func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
 	fate := l.fate(row)
-	if fate != 0 && fate != Changed && fate != Replaced && !l.again(row) {
+	if fate != 0 && fate != Changed && fate != Replaced && !l.mayBeWrittenAgain(row) {
 		found.add(about(Unknown, row))
 	}
 	number := l.number(row.id)
@@ -136,7 +136,7 @@ func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
 	}
 }
 
-// unwritten finds what no row was found of.
+// unwritten adds findings for written items without a row.
 func (l *ledger) unwritten(found *findings) {
 	for number, e := range l.entries {
 		name := key{l.workflows[e.workflow], kinds()[e.kind], l.id(number)}

@@ -45,8 +45,8 @@ func polling(n int) map[string]int {
 	return counts
 }
 
-// told waits until clients were told so often that an item is gone.
-func told(t testing.TB, a *audit.Audit, n int) {
+// awaitGone waits until clients have been notified of so many erased items.
+func awaitGone(t testing.TB, a *audit.Audit, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool { return a.Progress().Gone == n }, time.Minute, time.Millisecond)
 }
@@ -60,7 +60,7 @@ func (l *lab) count(t testing.TB, condition string) (n int) {
 func TestItemsThatAreLostWhileTheyAreWrittenAreFound(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
-	lab.source = lying(func(_ string, items []*feed.Item) []*feed.Item {
+	lab.source = altering(func(_ string, items []*feed.Item) []*feed.Item {
 		var left []*feed.Item
 		for _, item := range items {
 			if !strings.HasSuffix(item.ID, "7") {
@@ -83,7 +83,7 @@ func TestItemsThatAreLostWhileTheyAreWrittenAreFound(t *testing.T) {
 func TestItemsThatAreChangedWhileTheyAreWrittenAreFound(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
-	lab.source = lying(func(_ string, items []*feed.Item) []*feed.Item {
+	lab.source = altering(func(_ string, items []*feed.Item) []*feed.Item {
 		for i, item := range items {
 			if strings.HasSuffix(item.ID, "7") && item.Type == "message" {
 				items[i] = other(item, func(o *feed.Item) { o.Body = swapText(o.Body, "audit", "Audit") })
@@ -100,7 +100,7 @@ func TestItemsThatAreChangedWhileTheyAreWrittenAreFound(t *testing.T) {
 	require.Equal(t, map[audit.Kind]map[string]int{audit.Different: everywhere(changed)}, byTransport(report.Findings))
 }
 
-func TestAServerThatGoesBackGivesRepetitions(t *testing.T) {
+func TestAServerThatGoesBackCausesRepetitions(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	lab.append(t, twenty("wf_1")...)
@@ -136,7 +136,7 @@ func TestAStreamThatFallsSilentIsOpenedAgain(t *testing.T) {
 	lab.handler = func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if requests.Add(1) <= int64(len(audit.Transports())) {
-				_, _ = io.Copy(io.Discard, r.Body) // until then the context does not hear that the client has gone
+				_, _ = io.Copy(io.Discard, r.Body) // until then the context does not detect that the client has disconnected
 				<-r.Context().Done()
 				return
 			}
@@ -160,7 +160,7 @@ func TestAClientThatIsNeverAnsweredIsAFinding(t *testing.T) {
 	require.False(t, report.Clean())
 }
 
-func TestAClientThatIsBehindWhenTheTimeIsOverHasLostTheRest(t *testing.T) {
+func TestItemsThatAClientHasNotReceivedInTimeAreLost(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	lab.append(t, twenty("wf_1")...)
@@ -178,7 +178,7 @@ func TestAClientThatIsBehindWhenTheTimeIsOverHasLostTheRest(t *testing.T) {
 	require.Equal(t, moment(lab.stamps(t, "wf_1"), 19), report.Findings[0].Cursor)
 }
 
-func TestItemsThatComeWhileAnAuditEndsAreNoFindings(t *testing.T) {
+func TestItemsCommittedWhileAnAuditEndsAreNotFindings(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t).serve(t)
 	writing := lab.start(t, audit.Config{Workflows: []string{"wf_1", "wf_2"}, Writers: 4, Transports: audit.Transports()[:1]})
@@ -193,7 +193,7 @@ func TestItemsThatComeWhileAnAuditEndsAreNoFindings(t *testing.T) {
 	require.Empty(t, finish(t, writing).Findings)
 }
 
-func TestClientsThatTheCallerHasEndedAreComparedUpToTheirCursors(t *testing.T) {
+func TestStoppedClientsAreComparedUpToTheirCursors(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t).serve(t)
 	ctx, cancel := context.WithCancel(t.Context())

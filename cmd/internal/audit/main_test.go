@@ -30,7 +30,7 @@ type lab struct {
 	pool   *pgxpool.Pool
 	server string
 
-	// source stands between the database and the feed, handler between the server and its clients; nil is nothing.
+	// source wraps the database for the feed, handler wraps the server for its clients; nil for none.
 	source  func(feed.Source) feed.Source
 	handler func(http.Handler) http.Handler
 	// connected is called with each connection, if it is not nil.

@@ -11,8 +11,8 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// Writers, server and audit work through PgBouncer; only LISTEN goes straight to PostgreSQL.
-func TestARestartOfPgBouncerIsNoFinding(t *testing.T) {
+// Writers, server and audit work through PgBouncer; only LISTEN connects directly to PostgreSQL.
+func TestARestartOfPgBouncerCausesNoFinding(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	bouncer := dbtest.StartPgBouncer(t, lab.url, "pool_mode = transaction\ndefault_pool_size = 8\n")

@@ -10,7 +10,7 @@ import (
 	"chatfeed/db"
 )
 
-// randomItem makes an item of any type and says which of kinds it is. Its contents name its id.
+// randomItem makes an item of a random type and returns its index in kinds. Its contents contain its id.
 func randomItem(workflow, id string) (made db.Item, kind int) {
 	metadata := randomMetadata(id)
 	kind = rand.N(4)
@@ -39,7 +39,7 @@ func randomItem(workflow, id string) (made db.Item, kind int) {
 	}, kind
 }
 
-// randomText is a text from a few bytes to some KiB, with what encoders get wrong.
+// randomText is a text from a few bytes to some KiB, with characters that encoders may get wrong.
 func randomText(id string) string {
 	var b strings.Builder
 	b.WriteString(id)

@@ -8,64 +8,64 @@ import (
 	"sync"
 )
 
-// Kind is what is wrong.
+// Kind is the kind of a finding.
 type Kind string
 
 // The kinds of findings.
 const (
-	Lost       Kind = "lost"       // the table has an item that the client was not given
-	Repeated   Kind = "repeated"   // the client was given an item that it had
-	Disorder   Kind = "disorder"   // the client was given an item after a later one, and had not had it
-	Unknown    Kind = "unknown"    // the client was given an item that the table does not have; or one rolled back is there
-	Different  Kind = "different"  // the client was given other contents than the table has; or the table has others than were written
-	Unanswered Kind = "unanswered" // the client was never given a frame, not even an empty one: nothing is known of it
-	Unwritten  Kind = "unwritten"  // a writer was told that an item is written, and the table does not have it
-	Twice      Kind = "twice"      // the table has an item twice that was written once
-	Gone       Kind = "gone"       // the client was told that an item is gone that the table has
+	Lost       Kind = "lost"       // the table has an item that the client did not receive
+	Repeated   Kind = "repeated"   // the client received an item again
+	Disorder   Kind = "disorder"   // the client received an item after a later one
+	Unknown    Kind = "unknown"    // the client received an item that is not in the table; or the table has one that was rolled back
+	Different  Kind = "different"  // the contents differ between the client and the table, or between the table and the writer
+	Unanswered Kind = "unanswered" // the client never received a frame, not even an empty one
+	Unwritten  Kind = "unwritten"  // a write has succeeded, but the table does not have the item
+	Twice      Kind = "twice"      // the table has two copies of an item that was written once
+	Gone       Kind = "gone"       // the client was told that an item is gone, but the table has it
 )
 
-// Finding is one thing that is wrong. One about the table has no transport.
+// Finding is one error. A finding about the table has no transport.
 type Finding struct {
 	Kind      Kind   `json:"kind"`
 	Transport string `json:"transport,omitempty"`
-	Client    int    `json:"client"` // its number among those of its transport
+	Client    int    `json:"client"` // its number within its transport
 	Workflow  string `json:"workflow"`
 	Type      string `json:"type,omitempty"`
 	ID        string `json:"id,omitempty"`
 	CreatedAt string `json:"createdAt,omitempty"` // of the item, in Unix seconds with six decimals
-	Cursor    string `json:"cursor,omitempty"`    // of the client where it happened; a chatData request takes it as afterTimestamp
+	Cursor    string `json:"cursor,omitempty"`    // of the client where it happened; chatData accepts it as afterTimestamp
 }
 
-// Report is what an audit has found, and the work that this rests on.
+// Report is the result of an audit, and the work behind it.
 type Report struct {
-	Progress              // when the clients were ended
-	Items      int        `json:"items"` // that the table holds of these workflows
+	Progress              // when the clients were stopped
+	Items      int        `json:"items"` // in the table, of these workflows
 	Clients    int        `json:"clients"`
 	Transports []Coverage `json:"transports"`
-	Findings   []Finding  `json:"findings"`           // by workflow, transport, client and time; 10,000 at the most
+	Findings   []Finding  `json:"findings"`           // by workflow, transport, client and time; at most 10,000
 	More       int        `json:"more,omitempty"`     // findings beyond
-	Unproven   []string   `json:"unproven,omitempty"` // what the audit cannot speak of, for want of anything to compare
+	Unproven   []string   `json:"unproven,omitempty"` // what could not be audited, because there was nothing to compare
 }
 
 // Coverage is the work that was done on one transport.
 type Coverage struct {
 	Name      string `json:"name"`
 	Clients   int    `json:"clients"`
-	Delivered int    `json:"delivered"` // items that they were given
-	Compared  int    `json:"compared"`  // of these, those that were compared with the table's
+	Delivered int    `json:"delivered"` // items that they received
+	Compared  int    `json:"compared"`  // of these, items that were compared with the table
 }
 
-// Clean reports whether nothing is wrong, and something was compared: an audit that has seen nothing proves nothing.
+// Clean reports whether there are no findings and something was compared.
 func (r *Report) Clean() bool { return len(r.Findings) == 0 && len(r.Unproven) == 0 }
 
-// cover counts what was done on each transport, and says where it was nothing. The clients must have ended.
+// cover adds the work on each transport to the report, and what could not be audited. The clients must have ended.
 func (a *Audit) cover(report *Report, rows map[string]int) {
 	if a.cfg.Writers > 0 && report.Written == 0 {
-		report.Unproven = append(report.Unproven, a.writing.unwritten())
+		report.Unproven = append(report.Unproven, a.writing.whyUnwritten())
 	}
 	if report.Items == 0 {
 		report.Unproven = append(report.Unproven, "the table has no item of the workflows")
-	} else if a.cfg.Writers == 0 { // writers choose at random, and may pass over a workflow
+	} else if a.cfg.Writers == 0 { // writers choose at random, and may skip a workflow
 		for _, workflow := range a.cfg.Workflows {
 			if rows[workflow] == 0 {
 				report.Unproven = append(report.Unproven, fmt.Sprintf("the table has no item of workflow %q", workflow))
@@ -90,10 +90,10 @@ func (a *Audit) cover(report *Report, rows map[string]int) {
 	}
 }
 
-// maxFindings bounds what a server that does everything wrong can make an audit remember.
+// maxFindings bounds the memory for the findings of a completely broken server.
 const maxFindings = 10_000
 
-// findings collects what goroutines find.
+// findings collects the findings of several goroutines.
 type findings struct {
 	mu   sync.Mutex
 	list []Finding

@@ -24,21 +24,21 @@ import (
 type Transport struct {
 	Name   string
 	http2  bool
-	polls  bool // its answers say nothing of what is erased
+	polls  bool // its answers do not report erasures
 	follow follow
 }
 
-// Polls reports whether it asks again and again, and so is told of no erasure.
+// Polls reports whether the transport polls, and so is not notified of erasures.
 func (t Transport) Polls() bool { return t.polls }
 
-// follow reads what comes after a cursor, in microseconds, and hands each frame to take, those without items too, until the
-// stream ends, which it says why, or ctx does. It keeps nothing: the client comes back with its cursor.
+// follow reads the items after a cursor, in microseconds, and passes each frame to take, including empty ones, until the
+// stream or ctx ends; the error says why. It keeps no state: the client calls it again with its cursor.
 type follow func(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error
 
-// frame is what a server says at once.
+// frame is one message of a server.
 type frame struct {
-	gone  []item   // what was erased; it has a workflow, a type and an id
-	anew  []string // workflows of which all that came before is gone
+	gone  []item   // erased items: workflow, type and id
+	anew  []string // workflows whose earlier items are all gone
 	items []item
 }
 
@@ -51,7 +51,7 @@ const (
 	polls   = true
 )
 
-// Transports returns all that there are. A further one is a line here, with a function that follows.
+// Transports returns all transports. A new one is a line here, with a follow function.
 func Transports() []Transport {
 	return []Transport{
 		{"Connect protobuf over HTTP/1.1", http1, streams, subscribe()},
@@ -67,7 +67,7 @@ func Transports() []Transport {
 	}
 }
 
-// endpoint is where the clients of a transport find the server.
+// endpoint is how the clients of a transport reach the server.
 type endpoint struct {
 	http   *http.Client
 	server string
@@ -77,7 +77,7 @@ type endpoint struct {
 
 const (
 	longestWait = 20 * time.Second
-	// pageLimit is how many items a poll asks for: few enough that a backlog takes many pages.
+	// pageLimit is how many items a poll requests: few enough that a backlog takes many pages.
 	pageLimit = 64
 )
 
@@ -113,7 +113,7 @@ func goneItems(messages []*v1.Gone) (gone []item) {
 }
 
 // getChatData follows by unary calls of FeedService.GetChatData that wait for items. The first does not wait, so that the
-// client hears something soon.
+// client soon receives an answer.
 func getChatData(options ...connect.ClientOption) follow {
 	return func(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
 		client := chatfeedv1connect.NewFeedServiceClient(at.http, at.server, options...)
@@ -135,7 +135,7 @@ func getChatData(options ...connect.ClientOption) follow {
 	}
 }
 
-// newest is the cursor after items. A poll keeps it where the answer has older ones.
+// newest is the cursor after items. It never goes back.
 func newest(items []item, after int64) int64 {
 	for _, it := range items {
 		after = max(after, it.at)
@@ -217,7 +217,7 @@ func (s sums) restItems(body []byte) ([]item, error) {
 		if value, ok := fields["metadata"]; ok {
 			metadata = s.jsonMetadata(value)
 		}
-		if fields["_createdAt"] == one.CreatedAt { // one that differs stays, and makes the contents different
+		if fields["_createdAt"] == one.CreatedAt { // a different one is kept, and makes the contents differ
 			delete(fields, "_createdAt")
 		}
 		delete(fields, "workflowId")

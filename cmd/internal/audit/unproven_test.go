@@ -11,7 +11,7 @@ import (
 	"chatfeed/cmd/internal/audit"
 )
 
-// requireUnproven holds that a report has no finding and is not clean, for one reason after the other.
+// requireUnproven requires that a report has no findings and is not clean, for the given reasons in order.
 func requireUnproven(t *testing.T, report *audit.Report, reasons ...string) {
 	t.Helper()
 	require.Empty(t, report.Findings)
@@ -21,7 +21,7 @@ func requireUnproven(t *testing.T, report *audit.Report, reasons ...string) {
 	}
 }
 
-func TestWritersThatCanWriteNothingProveNothing(t *testing.T) {
+func TestWritersThatWriteNothingAreReportedAsUnproven(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t).serve(t)
 	lab.exec(t, `do $$ begin
@@ -36,14 +36,14 @@ func TestWritersThatCanWriteNothingProveNothing(t *testing.T) {
 	require.Zero(t, report.Written)
 }
 
-func TestWorkflowsWithoutItemsProveNothing(t *testing.T) {
+func TestEmptyWorkflowsAreReportedAsUnproven(t *testing.T) {
 	t.Parallel()
 	report := finish(t, newLab(t).serve(t).start(t, audit.Config{}))
 	requireUnproven(t, report, "the table has no item of the workflows")
 	require.Len(t, report.Unproven, 1+len(audit.Transports()))
 }
 
-func TestAWorkflowWithoutItemsProvesNothingBesideOneThatHasThem(t *testing.T) {
+func TestAnEmptyWorkflowBesideAnotherIsReportedAsUnproven(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	lab.append(t, twenty("wf_1")...)
@@ -52,7 +52,7 @@ func TestAWorkflowWithoutItemsProvesNothingBesideOneThatHasThem(t *testing.T) {
 	require.Len(t, report.Unproven, 1)
 }
 
-func TestATransportThatIsNeverAnsweredProvesNothing(t *testing.T) {
+func TestATransportWithoutAnswersIsReportedAsUnproven(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	lab.append(t, twenty("wf_1")...)
@@ -72,7 +72,7 @@ func TestATransportThatIsNeverAnsweredProvesNothing(t *testing.T) {
 	require.Equal(t, []string{"no item was compared on REST long poll over HTTP/1.1"}, report.Unproven)
 }
 
-func TestAReportSaysWhatItRestsOn(t *testing.T) {
+func TestAReportSaysWhatWasCompared(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	lab.append(t, twenty("wf_1")...)
@@ -96,7 +96,7 @@ func TestAnItemThatTheCallerErasesIsNotUnwritten(t *testing.T) {
 		"select workflow_id, id from chatfeed.items where type = 'log' offset 5 limit 1").Scan(&workflow, &id))
 	a.Meets(audit.Erased, workflow, "log", id)
 	lab.exec(t, "delete from chatfeed.logs where id = $1", id)
-	told(t, a, len(audit.Transports())-len(polling(1)))
+	awaitGone(t, a, len(audit.Transports())-len(polling(1)))
 	require.Empty(t, finish(t, a).Findings)
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// transactionItems is how many items a transaction has at the most.
+	// transactionItems is the most items in one transaction.
 	transactionItems = 4
 	// transactionTimeout bounds a transaction on a database that no longer answers.
 	transactionTimeout = 30 * time.Second
@@ -34,14 +34,14 @@ type writing struct {
 
 	ctx    context.Context // of the writes
 	cancel context.CancelFunc
-	stop   context.Context // of what begins
+	stop   context.Context // ends when no more writes may begin
 	end    context.CancelFunc
 	ended  chan struct{} // closed when all writers have ended
 
 	mu     sync.Mutex
-	left   int   // items to begin, where Config.Items says how many
+	left   int   // items still to write, if Config.Items is set
 	failed int   // transactions
-	last   error // of the last that has failed
+	last   error // the last failure
 }
 
 func newWriting(ctx context.Context, cfg *Config, sums sums, counts *counts) *writing {
@@ -73,7 +73,7 @@ func (w *writing) start() {
 	}()
 }
 
-// finish lets no write begin, and waits until those that have begun are written; what is not by Config.Settle is given up.
+// finish stops new writes, and waits for pending ones; it cancels those that have not ended within Config.Settle.
 func (w *writing) finish(ctx context.Context) {
 	defer w.cancel()
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Settle)
@@ -104,7 +104,7 @@ func (w *writing) run() {
 		numbers, batch := w.make(items)
 		switch {
 		case rollsBack:
-			w.ledger.became(numbers, outcomeRolledBack)
+			w.ledger.setOutcome(numbers, outcomeRolledBack)
 			w.rollBack(batch)
 		case way <= 3:
 			w.write(numbers, batch, w.transact)
@@ -114,7 +114,7 @@ func (w *writing) run() {
 	}
 }
 
-// reserve returns how many items of those that are left may be written now, at the most n.
+// reserve returns how many of the remaining items may be written now, at most n.
 func (w *writing) reserve(n int) int {
 	if w.cfg.Items == 0 {
 		return n
@@ -141,7 +141,7 @@ func (w *writing) make(n int) (numbers []int, items []db.Item) {
 	return numbers, items
 }
 
-// written is the sum of an item that is to be written. Its JSON names are those that clients see.
+// written is the sum of an item to write. Its JSON names are those that clients see.
 func (s sums) written(kind string, made db.Item) uint64 {
 	text, err := json.Marshal(made)
 	if err != nil {
@@ -161,17 +161,17 @@ func (s sums) written(kind string, made db.Item) uint64 {
 	return s.contents(kind, s.object(fields), metadata)
 }
 
-// write writes items until they are known to be written, or the writes are given up.
+// write retries until the items are written, or the writes are cancelled.
 func (w *writing) write(numbers []int, items []db.Item, way func(context.Context, ...db.Item) ([]db.Written, error)) {
 	pause := shortestPause
 	for try := 1; ; try++ {
 		_, err := way(w.ctx, items...)
 		if err == nil {
-			w.ledger.became(numbers, outcomeWritten)
+			w.ledger.setOutcome(numbers, outcomeWritten)
 			w.counts.written.Add(int64(len(items)))
 			return
 		}
-		if w.ctx.Err() != nil { // given up, and the error says no more than that
+		if w.ctx.Err() != nil { // cancelled
 			return
 		}
 		w.fail(err)
@@ -179,7 +179,7 @@ func (w *writing) write(numbers []int, items []db.Item, way func(context.Context
 		if try == warnAfter {
 			level = slog.LevelWarn
 		}
-		w.cfg.Log.Log(w.ctx, level, "write failed; trying again", "items", len(items), "tries", try, "error", err)
+		w.cfg.Log.Log(w.ctx, level, "write failed; retrying", "items", len(items), "tries", try, "error", err)
 		select {
 		case <-w.ctx.Done():
 			return
@@ -196,8 +196,8 @@ func (w *writing) fail(err error) {
 	w.last = err
 }
 
-// unwritten says why nothing was written. The writers must have ended.
-func (w *writing) unwritten() string {
+// whyUnwritten says why nothing was written. The writers must have ended.
+func (w *writing) whyUnwritten() string {
 	if w.last == nil {
 		return "nothing was written: the writers were ended before their first write"
 	}

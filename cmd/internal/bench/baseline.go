@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Baseline is the command that serves what a feed server is compared with: the least that net/http needs to stream to
-// many. It is handed finished frames, and each stream writes and flushes the same bytes. It has no deadlines, no heartbeats
-// and no database.
+// Baseline is the command that runs the server that a feed server is compared with: the minimum that net/http needs to stream
+// to many clients. It receives finished frames, and each stream writes and flushes the same bytes. It has no deadlines, no
+// heartbeats and no database.
 type Baseline struct {
 	Listen string `help:"Address to serve on." default:"127.0.0.1:0"`
 	Frames string `help:"File with frames to have from the start, as /publish takes them." type:"existingfile"`
@@ -47,7 +47,7 @@ func (c *Baseline) Run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	_ = server.Close() // the streams have no end of their own
+	_ = server.Close() // the streams do not end by themselves
 	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
@@ -60,14 +60,14 @@ type baseline struct {
 	topics map[string]*baselineTopic
 }
 
-// baselineTopic is all frames that a topic has had, and the one to come.
+// baselineTopic is a topic's frames so far, and the next one.
 type baselineTopic struct {
 	mu    sync.Mutex
 	first *baselineFrame
 	next  *baselineFrame
 }
 
-// baselineFrame is filled in when it is published, and then leads to the one after it.
+// baselineFrame is filled in when it is published, and then links to the next.
 type baselineFrame struct {
 	published chan struct{} // closed when the fields below are set
 	bytes     []byte
@@ -97,7 +97,7 @@ func (t *baselineTopic) publish(frame []byte) {
 	close(published.published)
 }
 
-// subscribe streams a topic from its first frame on, whatever the request's body says.
+// subscribe streams a topic from its first frame on, ignoring the request's body.
 func (b *baseline) subscribe(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		return
@@ -139,7 +139,7 @@ func (b *baseline) load(name string) (err error) {
 	return b.take(file)
 }
 
-// take publishes frames as [appendFrame] writes them.
+// take publishes frames in the format of [appendFrame].
 func (b *baseline) take(from io.Reader) error {
 	frames := bufio.NewReader(from)
 	for {
@@ -163,7 +163,7 @@ func (b *baseline) take(from io.Reader) error {
 	}
 }
 
-// appendFrame appends a frame for a topic as the baseline takes it: a line with the topic and the frame's length, then the
+// appendFrame appends a frame for a topic in the baseline's format: a line with the topic and the frame's length, then the
 // frame. A topic's name has no spaces.
 func appendFrame(to []byte, topic string, frame []byte) []byte {
 	to = append(to, topic...)

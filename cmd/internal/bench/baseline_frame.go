@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// subscribePath is where both servers have their streams.
+// subscribePath is the path of streams on both servers.
 const subscribePath = "/chatfeed.v1.FeedService/Subscribe"
 
 // format is how Connect encodes messages.
@@ -30,7 +30,7 @@ func (f format) contentType() string {
 	return "application/connect+proto"
 }
 
-// frame returns a message as Connect frames it on a stream: a byte of flags, four of length, and the message.
+// frame returns a message framed like on a Connect stream: a byte of flags, four of length, and the message.
 func (f format) frame(message proto.Message) ([]byte, error) {
 	marshal := proto.Marshal
 	if f == asJSON {
@@ -48,7 +48,7 @@ func (f format) frame(message proto.Message) ([]byte, error) {
 // endStream is the flag of Connect's last frame, which says how the stream ended.
 const endStream = 0b10
 
-// nextFrame reads a frame into buffer, growing it where it is too small, and returns the message's bytes.
+// nextFrame reads a frame into buffer, growing it if it is too small, and returns the message's bytes.
 func nextFrame(stream io.Reader, buffer []byte) ([]byte, error) {
 	var head [5]byte
 	if _, err := io.ReadFull(stream, head[:]); err != nil {
@@ -68,7 +68,7 @@ func nextFrame(stream io.Reader, buffer []byte) ([]byte, error) {
 	return buffer, nil
 }
 
-// publishFrames hands frames to a baseline, as [appendFrame] writes them.
+// publishFrames sends frames to a baseline, in the format of [appendFrame].
 func publishFrames(ctx context.Context, server *Process, frames []byte) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/publish", bytes.NewReader(frames))
 	if err != nil {

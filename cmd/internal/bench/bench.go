@@ -1,5 +1,5 @@
-// Package bench measures chatfeed. Each scenario measures a baseline in turns with chatfeed in the same run, so that what
-// else the machine does falls on both, and reports their ratio.
+// Package bench measures chatfeed. Each scenario alternates between a baseline and chatfeed in the same run, so that other load
+// on the machine affects both, and reports their ratio.
 package bench
 
 import "context"
@@ -26,7 +26,7 @@ type Result struct {
 
 // Run is one set of conditions and what was measured under them, in the order in which it is shown.
 type Run struct {
-	Headline bool // its values are also those of the scenario; one run at the most
+	Headline bool // its values are also those of the scenario; at most one run
 	Values   []Value
 }
 
@@ -34,7 +34,7 @@ type Run struct {
 type Value struct {
 	Key    string
 	Number float64
-	Text   string // in place of Number where it is not empty
+	Text   string // used instead of Number if it is not empty
 }
 
 // Plot is a picture of a scenario's runs: a line or a group of bars for each series.

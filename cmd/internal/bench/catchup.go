@@ -12,7 +12,7 @@ import (
 	"chatfeed/feed"
 )
 
-// catchup measures what it costs to read history, with few rows in the tables and with many.
+// catchup measures the cost of reading history, with few rows in the tables and with many.
 func catchup() Scenario {
 	return Scenario{
 		Name:  "catchup",
@@ -26,7 +26,7 @@ larger, and that large bodies cost what PostgreSQL needs to read them. The table
 - **First page**: a new client follows a workflow that nobody follows, from its beginning, over a new connection;
   ` + "`first_page_*_ms`" + ` is the time from its request to the first frame with items. It covers what the feed reads to keep,
   which is the head and the newest items, and then the oldest items, which the client gets. The baseline,
-  ` + "`raw_page_*_ms`" + `, is the last query alone with pgx, of another workflow. Workflows are chosen by chance;
+  ` + "`raw_page_*_ms`" + `, is the last query alone with pgx, of another workflow. Workflows are chosen by random;
   ` + "`growth_ratio`" + ` is the p50 with these tables by the p50 with the smallest tables of the same bodies, and
   ` + "`raw_growth_ratio`" + ` is that of the baseline.
 - **Whole history**: a client reads the long workflow until it is up to date, over Connect; ` + "`items_per_s`" + ` is how many items
@@ -41,13 +41,13 @@ The reads of whole histories take turns, and their figures are medians.`,
 	}
 }
 
-// catchupPlan says how much is measured.
+// catchupPlan is how much is measured.
 type catchupPlan struct {
-	histories []history // the smaller first
-	servers   int       // that are asked for first pages, one after another
-	pages     int       // first pages for each server, so that no workflow is asked for twice
+	histories []history // smallest first
+	servers   int       // from which first pages are read, one server after another
+	pages     int       // first pages per server, so that no workflow is read twice
 	reads     int       // of the whole history
-	large     int       // the same where bodies are large
+	large     int       // of the whole history, with large bodies
 }
 
 func planCatchup(short bool) catchupPlan {
@@ -81,7 +81,7 @@ func runCatchup(ctx context.Context, lab *Lab) (_ *Result, err error) {
 		if err := fill(ctx, lab.Pool, h); err != nil {
 			return nil, err
 		}
-		if !lab.Short { // what filling has left to write would be written while we measure; it takes a superuser
+		if !lab.Short { // otherwise pages dirtied by filling would be written during the measurement; needs a superuser
 			if _, err := lab.Pool.Exec(ctx, "checkpoint"); err != nil {
 				return nil, fmt.Errorf("write what was filled in: %w", err)
 			}
@@ -96,7 +96,7 @@ func runCatchup(ctx context.Context, lab *Lab) (_ *Result, err error) {
 	return catchupResult(plan, measured), nil
 }
 
-// reading is what reading from one history has taken.
+// reading is the times of reading from one history.
 type reading struct {
 	page, rawPage           *histogram
 	whole, rest, raw, plain time.Duration // of the whole history; raw is page by page
@@ -108,16 +108,16 @@ func measureReading(ctx context.Context, lab *Lab, plan catchupPlan, h history) 
 		return reading{}, err
 	}
 	r := reading{page: newHistogram(), rawPage: newHistogram()}
-	chance := rand.New(rand.NewPCG(1, uint64(h.rows))) //nolint:gosec // not negative
+	random := rand.New(rand.NewPCG(1, uint64(h.rows))) //nolint:gosec // not negative
 	for range plan.servers {
-		if err := r.firstPages(ctx, lab, source, plan, h, chance); err != nil {
+		if err := r.firstPages(ctx, lab, source, plan, h, random); err != nil {
 			return reading{}, err
 		}
 	}
 	return r, r.wholeHistories(ctx, lab, source, plan, h)
 }
 
-// wholeHistories has every way of reading the long workflow take turns.
+// wholeHistories alternates between the ways of reading the long workflow.
 func (r *reading) wholeHistories(ctx context.Context, lab *Lab, source feed.Source, plan catchupPlan, h history) error {
 	server, err := lab.Serve(ctx)
 	if err != nil {
@@ -144,7 +144,7 @@ func (r *reading) wholeHistories(ctx context.Context, lab *Lab, source feed.Sour
 			if err != nil {
 				return err
 			}
-			if turn > 0 { // the first is to warm up
+			if turn > 0 { // the first is a warm-up
 				took[i] = append(took[i], one)
 			}
 		}
@@ -155,23 +155,23 @@ func (r *reading) wholeHistories(ctx context.Context, lab *Lab, source feed.Sour
 	return nil
 }
 
-// firstPages asks a new server, which has nothing in memory, for workflows that it has not been asked for before.
+// firstPages reads workflows that were not read before from a new server, which has nothing in memory.
 func (r *reading) firstPages(
-	ctx context.Context, lab *Lab, source *db.Source, plan catchupPlan, h history, chance *rand.Rand,
+	ctx context.Context, lab *Lab, source *db.Source, plan catchupPlan, h history, random *rand.Rand,
 ) error {
 	server, err := lab.Serve(ctx)
 	if err != nil {
 		return err
 	}
 	defer server.Kill()
-	const warmup = 8 // PostgreSQL plans a statement anew the first five times on each connection
-	workflows := chance.Perm(h.workflows())[:plan.pages+warmup]
+	const warmup = 8 // PostgreSQL plans a statement again the first five times on each connection
+	workflows := random.Perm(h.workflows())[:plan.pages+warmup]
 	for i, workflow := range workflows {
 		took, err := firstPage(ctx, server.URL, h.name(workflow))
 		if err != nil {
 			return err
 		}
-		rawTook, err := rawPage(ctx, source, h.name(chance.IntN(h.workflows())))
+		rawTook, err := rawPage(ctx, source, h.name(random.IntN(h.workflows())))
 		if err != nil {
 			return err
 		}

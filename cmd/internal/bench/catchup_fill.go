@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// history says which items to fill the tables with. One workflow has a long history; the others have short ones, of which
-// ten are written at the same time. The rows of all lie between each other as they would have been committed. Histories
-// with the same long and each differ only in what comes after the shorter one, so the long workflow lies in both alike.
+// history is the items to fill the tables with. One workflow has a long history; the others have short ones, of which ten are
+// written at the same time. Their rows are interleaved as if they had been committed that way. Histories with the same long
+// and each have the same rows up to the end of the shorter one, so the long workflow is stored the same way in both.
 type history struct {
 	rows int // of all workflows together, at least twice long
 	long int // items of longWorkflow: every other row until it has them
@@ -26,10 +26,10 @@ const (
 	smallBody    = 175 // bytes of a text on average, where body is 0
 )
 
-// workflows is how many there are beside the long one.
+// workflows is the number of workflows besides the long one.
 func (h history) workflows() int { return (h.rows - h.long) / h.each }
 
-// of says how large its bodies are, where they are large.
+// of describes the size of large bodies.
 func (h history) of() string {
 	if h.body == 0 {
 		return ""
@@ -37,7 +37,7 @@ func (h history) of() string {
 	return fmt.Sprintf(" of %d KiB", h.body>>10)
 }
 
-// name returns the id of one of the workflows beside the long one.
+// name returns the id of one of the workflows besides the long one.
 func (h history) name(i int) string { return fmt.Sprintf("wf_%d", i) }
 
 // historyRows has a row for each item: rows, long, each and abreast are its first four parameters, the fifth is when the
@@ -79,7 +79,7 @@ func fills() map[string]string {
 	}
 }
 
-// fill makes a history the content of the tables, as if it had been committed item by item up to now. It is done when
+// fill replaces the contents of the tables by a history, as if it had been committed item by item up to now. When it returns,
 // the tables are indexed, analyzed and vacuumed; the pool's user must own them. 10 million rows take a minute or two.
 func fill(ctx context.Context, pool *pgxpool.Pool, h history) error {
 	if err := clearItems(ctx, pool); err != nil {
@@ -116,7 +116,7 @@ func fill(ctx context.Context, pool *pgxpool.Pool, h history) error {
 }
 
 // fillTable inserts rows with the table's triggers off and without its indexes, which are made again afterwards: both
-// together take a tenth of the time. The table is as it was if anything fails.
+// together take a tenth of the time. The table is unchanged if anything fails.
 func fillTable(ctx context.Context, tx pgx.Tx, table, insert string, args ...any) error {
 	table = "chatfeed." + table
 	rows, err := tx.Query(ctx, `
@@ -173,7 +173,7 @@ func checkFilled(ctx context.Context, pool *pgxpool.Pool, h history) error {
 	return nil
 }
 
-// clearItems empties the tables. They refuse to be truncated, as followers would not learn of it; here nobody follows.
+// clearItems empties the tables. They cannot normally be truncated, because followers would not be notified; here nobody follows.
 func clearItems(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, `
 		do $$

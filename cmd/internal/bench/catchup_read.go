@@ -17,11 +17,11 @@ import (
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
-// pageWindow is what a server reads at once for who waits for it, and aheadWindow what it reads ahead for who is far behind.
+// pageWindow is a server's window for pages that a client waits for, aheadWindow for pages that are read ahead.
 func pageWindow() feed.Window  { return feed.Window{Items: 256, Bytes: 256 << 10} }
 func aheadWindow() feed.Window { return feed.Window{Items: 1024, Bytes: 256 << 10} }
 
-// firstPage returns how long a client that has just come waits for the first items of a workflow's history.
+// firstPage returns how long a new client waits for the first items of a workflow's history.
 func firstPage(ctx context.Context, server, workflowID string) (time.Duration, error) {
 	var took time.Duration
 	start := time.Now()
@@ -35,7 +35,7 @@ func firstPage(ctx context.Context, server, workflowID string) (time.Duration, e
 	return took, nil
 }
 
-// wholeHistory returns how long a client needs to have all of a workflow's items, which must be as many as given.
+// wholeHistory returns how long a client needs to receive all of a workflow's items, whose number must be as given.
 func wholeHistory(ctx context.Context, server, workflowID string, items int) (time.Duration, error) {
 	check := orderCheck{}
 	start := time.Now()
@@ -52,7 +52,7 @@ func wholeHistory(ctx context.Context, server, workflowID string, items int) (ti
 	return took, nil
 }
 
-// readHistory subscribes to a workflow from its beginning, over a connection of its own, until take has what it wants.
+// readHistory subscribes to a workflow from its beginning, over a connection of its own, until take is done.
 func readHistory(ctx context.Context, server, workflowID string, take func(*v1.SubscribeResponse) (done bool)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -65,7 +65,7 @@ func readHistory(ctx context.Context, server, workflowID string, take func(*v1.S
 	}
 	for stream.Receive() {
 		if take(stream.Msg()) {
-			cancel() // the stream has no end of its own
+			cancel() // the stream does not end by itself
 			_ = stream.Close()
 			return nil
 		}
@@ -73,7 +73,7 @@ func readHistory(ctx context.Context, server, workflowID string, take func(*v1.S
 	return errors.Join(stream.Err(), stream.Close(), errors.New("the stream has ended"))
 }
 
-// wholeREST is [wholeHistory] over REST, in one request. The client has the text and decodes nothing of it.
+// wholeREST is [wholeHistory] over REST, in one request. The client does not decode the text.
 func wholeREST(ctx context.Context, server, workflowID string, items int) (time.Duration, error) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
@@ -98,13 +98,13 @@ func wholeREST(ctx context.Context, server, workflowID string, items int) (time.
 	return took, nil
 }
 
-// restAnswer counts the items of an answer over REST as it comes, and keeps its end.
+// restAnswer counts the items of an answer over REST as it arrives, and keeps its end.
 type restAnswer struct {
 	items int
 	end   []byte // shorter than the name that is counted
 }
 
-// Write implements [io.Writer]. A text has no such name, as its quotes are escaped.
+// Write implements [io.Writer]. A text cannot contain the name, because its quotes are escaped.
 func (a *restAnswer) Write(part []byte) (int, error) {
 	const name = `"_createdAt": `
 	text := append(a.end, part...)
@@ -118,12 +118,12 @@ func (a *restAnswer) result(items int) error {
 	case !bytes.HasSuffix(a.end, []byte("true}\n")):
 		return fmt.Errorf("the answer ends with %q, so not all are there", a.end)
 	case a.items != items:
-		return fmt.Errorf("%d items have come; %d are there", a.items, items)
+		return fmt.Errorf("received %d items of %d", a.items, items)
 	}
 	return nil
 }
 
-// plainHistory is [wholeHistory] with one query for the same rows and without the feed, as psql would read them.
+// plainHistory is [wholeHistory] with one query for the same rows and without the feed, like in psql.
 func plainHistory(ctx context.Context, pool *pgxpool.Pool, workflowID string, items int) (time.Duration, error) {
 	check := orderCheck{}
 	start := time.Now()
@@ -188,7 +188,7 @@ func rawPage(ctx context.Context, source feed.Source, workflowID string) (time.D
 	return took, err
 }
 
-// orderCheck counts items and notes whether their stamps, in microseconds, grow.
+// orderCheck counts items and checks that their stamps, in microseconds, increase.
 type orderCheck struct {
 	items    int
 	last     int64
@@ -204,9 +204,9 @@ func (c *orderCheck) take(stamp int64) {
 func (c *orderCheck) result(items int) error {
 	switch {
 	case c.disorder:
-		return errors.New("items have come out of order")
+		return errors.New("items arrived out of order")
 	case c.items != items:
-		return fmt.Errorf("%d items have come; %d are there", c.items, items)
+		return fmt.Errorf("received %d items of %d", c.items, items)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func TestReadingHistoryIsMeasuredWithFewRowsWithManyAndWithLargeBodies(t *testin
 	require.Equal(t, Value{Key: "growth_ratio", Number: 1}, result.Runs[2].Values[6], "nothing is compared with smaller bodies")
 }
 
-func TestLargeBodiesAreReadBackWholeOnEveryWay(t *testing.T) {
+func TestLargeBodiesAreReadBackCompletelyInEveryWay(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	h := history{rows: 40, long: 20, each: 1, body: 300 << 10}
@@ -56,11 +56,11 @@ func TestLargeBodiesAreReadBackWholeOnEveryWay(t *testing.T) {
 		_, err := read(h.long)
 		require.NoError(t, err, name)
 		_, err = read(h.long + 1)
-		require.ErrorContains(t, err, "20 items have come; 21 are there", name)
+		require.ErrorContains(t, err, "received 20 items of 21", name)
 	}
 }
 
-func TestAnAnswerOverRESTIsCountedWhereverItIsCut(t *testing.T) {
+func TestAnAnswerOverRESTIsCountedHoweverItIsSplit(t *testing.T) {
 	t.Parallel()
 	text := []byte(`{"items": [{"item": {"message": "\"_createdAt\": 1", "_createdAt": 1.0}}, {"item": {"_createdAt": 2.0}}], "upToDate": true}` + "\n")
 	for size := 1; size <= len(text); size++ {
@@ -78,7 +78,7 @@ func TestAnAnswerOverRESTIsCountedWhereverItIsCut(t *testing.T) {
 	require.ErrorContains(t, broken.result(2), "not all are there")
 }
 
-func TestWhatIsFilledInIsReadBackWholeAndInOrder(t *testing.T) {
+func TestFilledItemsAreReadBackCompletelyAndInOrder(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	h := history{rows: 4_000, long: 1_000, each: 100}

@@ -19,9 +19,9 @@ const (
 		"are what to read.\n"
 )
 
-// Save writes what was measured into a folder, which it makes if need be: the document benchmarks.md, and in the folder
-// benchmarks the JSON and the plots of each scenario. In a document that is there already it replaces the sections of
-// what was measured and leaves everything else as it is.
+// Save writes the results into a folder, which it creates if necessary: the document benchmarks.md, and in the folder
+// benchmarks the JSON and the plots of each scenario. In an existing document it replaces the sections of the measured
+// scenarios and changes nothing else.
 func (r *Report) Save(dir string) error {
 	figures := filepath.Join(dir, figuresName)
 	if err := os.MkdirAll(figures, 0o755); err != nil {
@@ -65,7 +65,7 @@ func save(file string, content []byte) error {
 	return nil
 }
 
-// document puts what was measured into a document, which may be empty.
+// document puts the results into a document, which may be empty.
 func (r *Report) document(text string) (string, error) {
 	if strings.TrimSpace(text) == "" {
 		text = intro
@@ -86,7 +86,7 @@ func (r *Report) document(text string) (string, error) {
 	return text, nil
 }
 
-// replace puts a section between its marks, or with them at the end where the text does not have them.
+// replace puts a section between its marks, or appends it with marks if the text does not have them.
 func replace(text, name, section string) (string, error) {
 	const end = "<!-- end -->"
 	begin := fmt.Sprintf("<!-- measured: %s -->", name)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fanout measures what it costs to deliver items to many streams.
+// fanout measures the cost of delivering items to many streams.
 func fanout() Scenario {
 	return Scenario{
 		Name:  "fanout",
@@ -27,25 +27,25 @@ const fanoutAbout = "Streams of Connect over HTTP/1.1 are open on one workflow, 
 	"`cpu_s_per_million` is the server process's processor time for a million deliveries. `kib_per_stream` is how much " +
 	"resident memory the server process grows by for each idle stream, garbage included."
 
-// crowd is the conditions of one run.
-type crowd struct {
+// fanoutLoad is the parameters of one run.
+type fanoutLoad struct {
 	streams, workflows int
 	format             format
 	items              float64 // written per second, over all workflows
 	headline           bool
 }
 
-func crowds(short bool) []crowd {
+func fanoutLoads(short bool) []fanoutLoad {
 	if short {
-		return []crowd{
+		return []fanoutLoad{
 			{streams: 50, workflows: 1, format: protobuf, items: 400, headline: true},
 			{streams: 50, workflows: 1, format: asJSON, items: 400},
 			{streams: 50, workflows: 25, format: protobuf, items: 2000},
 		}
 	}
-	// Each stream has a file here for either server.
+	// Each stream needs an open file here, for either server.
 	many := min(10_000, (openFiles()-500)/4*2)
-	return []crowd{
+	return []fanoutLoad{
 		{streams: 1000, workflows: 1, format: protobuf, items: 20, headline: true},
 		{streams: 1000, workflows: 1, format: asJSON, items: 20},
 		{streams: many, workflows: 1, format: protobuf, items: 2},
@@ -54,7 +54,7 @@ func crowds(short bool) []crowd {
 	}
 }
 
-// openFiles returns how many files this process may have open. Go has raised the limit as far as it may.
+// openFiles returns how many files this process may open. Go has already raised the limit to the maximum.
 func openFiles() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -65,9 +65,9 @@ func openFiles() int {
 
 func runFanout(ctx context.Context, lab *Lab) (*Result, error) {
 	result := &Result{}
-	for i, c := range crowds(lab.Short) {
+	for i, c := range fanoutLoads(lab.Short) {
 		lab.Progress("%d streams on %d workflows, %s", c.streams, c.workflows, c.format)
-		run, err := runCrowd(ctx, lab, c, fmt.Sprintf("fanout_%d", i))
+		run, err := runFanoutLoad(ctx, lab, c, fmt.Sprintf("fanout_%d", i))
 		if err != nil {
 			return nil, fmt.Errorf("%d streams on %d workflows, %s: %w", c.streams, c.workflows, c.format, err)
 		}
@@ -77,44 +77,44 @@ func runFanout(ctx context.Context, lab *Lab) (*Result, error) {
 	return result, nil
 }
 
-// stage is a server with its audience, and how items get there.
-type stage struct {
-	server   *Process
-	audience *audience
-	publish  func(ctx context.Context, workflows []string) error
-	resident float64 // KiB per stream, idle
+// target is a server with its streams, and how items are written to it.
+type target struct {
+	server    *Process
+	streamSet *streamSet
+	publish   func(ctx context.Context, workflows []string) error
+	resident  float64 // KiB per stream, idle
 
 	closeWriter func() // nil where there is none
-	next        int    // which workflow has its turn
+	next        int    // the workflow of the next item
 
-	published int // deliveries that are due, from the first
+	published int // deliveries due so far
 	counted   int // deliveries whose processor time was measured
 	cpu       time.Duration
 	busy      time.Duration
 }
 
-func runCrowd(ctx context.Context, lab *Lab, c crowd, prefix string) (run Run, err error) {
+func runFanoutLoad(ctx context.Context, lab *Lab, c fanoutLoad, prefix string) (run Run, err error) {
 	began := time.Now()
 	workflows := make([]string, c.workflows)
 	for i := range workflows {
 		workflows[i] = prefix + "_" + strconv.Itoa(i)
 	}
-	feed, err := feedStage(ctx, lab, began)
+	feed, err := feedTarget(ctx, lab, began)
 	if err != nil {
 		return Run{}, err
 	}
 	defer func() { err = errors.Join(err, feed.end()) }()
-	base, err := baselineStage(ctx, lab, began, c.format, workflows)
+	base, err := baselineTarget(ctx, lab, began, c.format, workflows)
 	if err != nil {
 		return Run{}, err
 	}
 	defer func() { err = errors.Join(err, base.end()) }()
-	for _, s := range []*stage{feed, base} {
+	for _, s := range []*target{feed, base} {
 		if err := s.open(ctx, began, c, workflows); err != nil {
 			return Run{}, err
 		}
 	}
-	// Short turns, many of them, so that what else the machine does falls on both.
+	// Many short turns, so that other load on the machine affects both.
 	block, turns := 1500*time.Millisecond, 8
 	if lab.Short {
 		block, turns = 150*time.Millisecond, 2
@@ -135,22 +135,22 @@ func runCrowd(ctx context.Context, lab *Lab, c crowd, prefix string) (run Run, e
 	if err := base.worked(); err != nil {
 		return Run{}, fmt.Errorf("baseline: %w", err)
 	}
-	return crowdRun(c, feed, base), nil
+	return fanoutRun(c, feed, base), nil
 }
 
-func crowdRun(c crowd, feed, base *stage) Run {
-	million := func(s *stage) float64 { return s.cpu.Seconds() / float64(s.counted) * 1e6 }
+func fanoutRun(c fanoutLoad, feed, base *target) Run {
+	million := func(s *target) float64 { return s.cpu.Seconds() / float64(s.counted) * 1e6 }
 	return Run{Headline: c.headline, Values: []Value{
 		{Key: "streams", Number: float64(c.streams)},
 		{Key: "workflows", Number: float64(c.workflows)},
 		{Key: "format", Text: string(c.format)},
 		{Key: "deliveries_per_s", Number: float64(feed.counted) / feed.busy.Seconds()},
-		{Key: "p50_ms", Number: feed.audience.ages.ms(50)},
-		{Key: "p99_ms", Number: feed.audience.ages.ms(99)},
-		{Key: "max_ms", Number: feed.audience.ages.ms(100)},
-		{Key: "baseline_p50_ms", Number: base.audience.ages.ms(50)},
-		{Key: "baseline_p99_ms", Number: base.audience.ages.ms(99)},
-		{Key: "p99_ratio", Number: feed.audience.ages.ms(99) / base.audience.ages.ms(99)},
+		{Key: "p50_ms", Number: feed.streamSet.ages.ms(50)},
+		{Key: "p99_ms", Number: feed.streamSet.ages.ms(99)},
+		{Key: "max_ms", Number: feed.streamSet.ages.ms(100)},
+		{Key: "baseline_p50_ms", Number: base.streamSet.ages.ms(50)},
+		{Key: "baseline_p99_ms", Number: base.streamSet.ages.ms(99)},
+		{Key: "p99_ratio", Number: feed.streamSet.ages.ms(99) / base.streamSet.ages.ms(99)},
 		{Key: "cpu_s_per_million", Number: million(feed)},
 		{Key: "baseline_cpu_s_per_million", Number: million(base)},
 		{Key: "cpu_ratio", Number: million(feed) / million(base)},

@@ -19,8 +19,8 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// A stamp is a number in the text of an item, of a fixed width after a mark, so that whoever receives the item in any format
-// finds it without decoding.
+// A stamp is a number in the text of an item, of a fixed width after a mark, so that a receiver finds it in any format
+// without decoding.
 const (
 	stampMark   = "stamp="
 	stampDigits = 16
@@ -33,7 +33,7 @@ func stamped(number int64) string {
 	return (text + strings.Repeat(words, textSize/len(words)+1))[:textSize]
 }
 
-// stamps gives the numbers in a frame's texts.
+// stamps calls give with the numbers in a frame's texts.
 func stamps(frame []byte, give func(int64)) {
 	for {
 		_, rest, found := bytes.Cut(frame, []byte(stampMark))
@@ -47,10 +47,10 @@ func stamps(frame []byte, give func(int64)) {
 	}
 }
 
-// audience is open streams of one server, each on a connection of its own with a goroutine that reads it. It is as cheap as
-// it can be, so that what it costs leaves the processor to the server.
-type audience struct {
-	began   time.Time // what stamps are the nanoseconds since
+// streamSet is open streams of one server, each on a connection of its own with a goroutine that reads it. It uses as
+// little processor time as possible, to leave it to the server.
+type streamSet struct {
+	began   time.Time // stamps are nanoseconds since then
 	conns   []net.Conn
 	reading sync.WaitGroup
 
@@ -63,9 +63,9 @@ type audience struct {
 }
 
 // listenTo opens streams, one for each of the workflows, and waits until each has its first frame. The caller must close
-// the audience.
-func listenTo(ctx context.Context, server *Process, began time.Time, format format, workflows []string) (*audience, error) {
-	a := &audience{
+// the streamSet.
+func listenTo(ctx context.Context, server *Process, began time.Time, format format, workflows []string) (*streamSet, error) {
+	a := &streamSet{
 		began:   began,
 		conns:   make([]net.Conn, len(workflows)),
 		ages:    newHistogram(),
@@ -94,8 +94,8 @@ func listenTo(ctx context.Context, server *Process, began time.Time, format form
 	return a, nil
 }
 
-// openStream asks for a stream and returns when the server has sent its headers. A feed server goes by the cursor, a
-// baseline by the topic.
+// openStream requests a stream and returns when the server has sent its headers. A feed server uses the cursor, a baseline the
+// topic.
 func openStream(
 	ctx context.Context, server string, format format, cursor *v1.Cursor, topic string,
 ) (conn net.Conn, stream io.Reader, err error) {
@@ -138,7 +138,7 @@ func askForStream(
 	return response.Body, nil
 }
 
-func (a *audience) read(stream io.Reader) {
+func (a *streamSet) read(stream io.Reader) {
 	buffer := make([]byte, 512)
 	for {
 		frame, err := nextFrame(stream, buffer)
@@ -150,7 +150,7 @@ func (a *audience) read(stream io.Reader) {
 	}
 }
 
-func (a *audience) take(frame []byte) {
+func (a *streamSet) take(frame []byte) {
 	now := time.Since(a.began)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -158,29 +158,29 @@ func (a *audience) take(frame []byte) {
 		a.ages.record(now - time.Duration(sent))
 		a.received++
 	})
-	a.tell()
+	a.signal()
 }
 
-func (a *audience) fail(err error) {
+func (a *streamSet) fail(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.closing && a.failed == nil {
 		a.failed = err
 	}
-	a.tell()
+	a.signal()
 }
 
-func (a *audience) tell() {
+func (a *streamSet) signal() {
 	select {
 	case a.arrived <- struct{}{}:
 	default:
 	}
 }
 
-// await blocks until so many deliveries have come in all.
-func (a *audience) await(ctx context.Context, deliveries int) error {
-	patience := time.NewTimer(time.Minute)
-	defer patience.Stop()
+// await blocks until the given total number of deliveries has arrived.
+func (a *streamSet) await(ctx context.Context, deliveries int) error {
+	recoveryTimeout := time.NewTimer(time.Minute)
+	defer recoveryTimeout.Stop()
 	for {
 		a.mu.Lock()
 		received, failed := a.received, a.failed
@@ -197,20 +197,20 @@ func (a *audience) await(ctx context.Context, deliveries int) error {
 		case <-a.arrived:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-patience.C:
+		case <-recoveryTimeout.C:
 			return fmt.Errorf("%d of %d deliveries came", received, deliveries)
 		}
 	}
 }
 
-// forget drops the times that were measured.
-func (a *audience) forget() {
+// forget drops the measured times.
+func (a *streamSet) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ages = newHistogram()
 }
 
-func (a *audience) close() {
+func (a *streamSet) close() {
 	a.mu.Lock()
 	a.closing = true
 	a.mu.Unlock()

@@ -16,7 +16,7 @@ func TestFanoutComparesDeliveriesWithTheBareHandler(t *testing.T) {
 		"baseline_p50_ms", "baseline_p99_ms", "p99_ratio", "cpu_s_per_million", "baseline_cpu_s_per_million", "cpu_ratio",
 		"kib_per_stream", "baseline_kib_per_stream", "mem_ratio")
 	require.True(t, result.Runs[0].Headline)
-	require.Len(t, result.Runs, len(crowds(true)))
+	require.Len(t, result.Runs, len(fanoutLoads(true)))
 }
 
 func TestAStampIsFoundInEveryFormat(t *testing.T) {
@@ -57,7 +57,7 @@ func TestTheBaselineStreamsWhatIsPublishedFromTheFirstFrameOn(t *testing.T) {
 	require.Error(t, publishFrames(t.Context(), server, []byte("w five\nxxxxx")))
 }
 
-func TestAnAudienceTellsThatItsServerHasGone(t *testing.T) {
+func TestStreamsReportThatTheirServerHasEnded(t *testing.T) {
 	t.Parallel()
 	lab := newLab(t)
 	server, err := lab.Serve(t.Context())

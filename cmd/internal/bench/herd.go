@@ -25,7 +25,7 @@ func herd() Scenario {
 const herdAbout = "Five streams are open on each workflow, of which each has a history of 300 items: three with all of it (in " +
 	"every tenth workflow one of them has nothing yet), one 5 items behind and one 40. The server process is killed, three more " +
 	"items are written to each workflow, and a new server starts on the same port. Each client returns by itself with the cursor " +
-	"of its last item, after up to 100 ms by chance, after up to twice that when it fails again, and so on up to 800 ms; it " +
+	"of its last item, after up to 100 ms by random, after up to twice that when it fails again, and so on up to 800 ms; it " +
 	"checks that each item after its cursor comes, once and in order. The baseline is the same herd on a bare net/http handler " +
 	"that has the very same bytes in memory. They take turns, and of each the turn is shown " +
 	"that took the median time.\n\n" +
@@ -33,10 +33,10 @@ const herdAbout = "Five streams are open on each workflow, of which each has a h
 	"`p50_ms`, `p99_ms` and `max_ms` are over the streams. `items` is how many were delivered, `catchup_queries` how many " +
 	"queries for items that took."
 
-// herdSize is the size of a herd.
+// herdSize is the parameters of a run.
 type herdSize struct {
 	workflows int
-	history   int // items of each workflow that are there from the start
+	history   int // items of each workflow at the start
 	missed    int // items written to each while the server is down
 	turns     int
 }
@@ -50,7 +50,7 @@ func sizeOfHerd(short bool) herdSize {
 	return herdSize{workflows: 1000, history: 300, missed: 3, turns: 3}
 }
 
-// behind says how many items of the history the streams of the nth workflow lack.
+// behind returns how many items of the history the streams of the nth workflow lack.
 func (f herdSize) behind(workflow int) [herdStreams]int {
 	far := 0
 	if workflow%10 == 0 {
@@ -62,11 +62,11 @@ func (f herdSize) behind(workflow int) [herdStreams]int {
 func runHerd(ctx context.Context, lab *Lab) (*Result, error) {
 	size := sizeOfHerd(lab.Short)
 	lab.Progress("%d items for the histories of %d workflows", size.workflows*size.history, size.workflows)
-	h := &herded{lab: lab, size: size, prefix: "herd_" + time.Now().UTC().Format("20060102150405.000000")}
+	h := &herdData{lab: lab, size: size, prefix: "herd_" + time.Now().UTC().Format("20060102150405.000000")}
 	if err := h.writeHistories(ctx); err != nil {
 		return nil, err
 	}
-	var feeds, bases []*returned
+	var feeds, bases []*recovery
 	for turn := range size.turns {
 		lab.Progress("%d streams lose their server, turn %d of %d", size.workflows*herdStreams, turn+1, size.turns)
 		feed, err := h.loseServer(ctx, lab.Serve, h.write)
@@ -79,7 +79,7 @@ func runHerd(ctx context.Context, lab *Lab) (*Result, error) {
 			return nil, err
 		}
 		feeds, bases = append(feeds, feed), append(bases, base)
-		h.size.history += size.missed // which all have now
+		h.size.history += size.missed // which all clients have now
 	}
 	feed, base := middle(feeds), middle(bases)
 	return &Result{
@@ -104,14 +104,14 @@ func runHerd(ctx context.Context, lab *Lab) (*Result, error) {
 	}, nil
 }
 
-// middle returns the herd whose time is the median.
-func middle(herds []*returned) *returned {
-	slices.SortFunc(herds, func(a, b *returned) int { return cmp.Compare(a.seconds(), b.seconds()) })
+// middle returns the run with the median time.
+func middle(herds []*recovery) *recovery {
+	slices.SortFunc(herds, func(a, b *recovery) int { return cmp.Compare(a.seconds(), b.seconds()) })
 	return herds[len(herds)/2]
 }
 
-// baseline is the same herd on the bare handler. It has what the clients lack from its start.
-func (h *herded) baseline(ctx context.Context) (r *returned, err error) {
+// baseline runs the same with the baseline server, which has the missing items from its start.
+func (h *herdData) baseline(ctx context.Context) (r *recovery, err error) {
 	dir, err := os.MkdirTemp("", "chatfeed-bench-")
 	if err != nil {
 		return nil, err
@@ -132,9 +132,9 @@ func (h *herded) baseline(ctx context.Context) (r *returned, err error) {
 
 // loseServer opens the streams, kills their server, writes, starts another on the same port, and waits until every stream is
 // up to date.
-func (h *herded) loseServer(
+func (h *herdData) loseServer(
 	ctx context.Context, serve func(context.Context, ...string) (*Process, error), write func(context.Context) error,
-) (*returned, error) {
+) (*recovery, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	old, err := serve(ctx)
@@ -151,8 +151,8 @@ func (h *herded) loseServer(
 	if err := write(ctx); err != nil {
 		return nil, err
 	}
-	// The clients notice only now, as thousands of them on one machine would leave the writer no processor.
-	r := newReturned()
+	// The clients notice only now, because thousands of them on one machine would leave the writer no processor time.
+	r := newRecovery()
 	back := make(chan error, 1)
 	go func() { back <- r.await(ctx, old.URL, clients) }()
 	server, err := serve(ctx, "--listen="+strings.TrimPrefix(old.URL, "http://"))

@@ -17,7 +17,7 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// herdClient is a client of a herd. It is one goroutine's.
+// herdClient is one of the clients. It belongs to one goroutine.
 type herdClient struct {
 	workflow  string
 	topic     string
@@ -26,7 +26,7 @@ type herdClient struct {
 	conn      net.Conn
 }
 
-// start is where the client's stream has to begin.
+// start is where the client's stream begins.
 func (c *herdClient) start() *v1.Cursor {
 	from := &v1.Cursor{WorkflowId: c.workflow}
 	if c.cursor != nil {
@@ -42,30 +42,30 @@ func (c *herdClient) leave() {
 	}
 }
 
-// returned is how a herd came back.
-type returned struct {
+// recovery is how the clients reconnected after the restart.
+type recovery struct {
 	mu       sync.Mutex
 	began    time.Time   // when the new server's process was started
-	upToDate []time.Time // when the streams were, one after the other
+	upToDate []time.Time // when each stream was, in order
 	times    *histogram  // from began until then
 	items    int
-	queries  int // that the new server has made for items
+	queries  int // for items, made by the new server
 }
 
-func newReturned() *returned { return &returned{began: time.Now(), times: newHistogram()} }
+func newRecovery() *recovery { return &recovery{began: time.Now(), times: newHistogram()} }
 
-func (r *returned) seconds() float64 { return r.times.ms(100) / 1000 }
+func (r *recovery) seconds() float64 { return r.times.ms(100) / 1000 }
 
-func (r *returned) quantiles() []float64 {
+func (r *recovery) quantiles() []float64 {
 	return []float64{r.times.ms(50) / 1000, r.times.ms(90) / 1000, r.times.ms(99) / 1000, r.seconds()}
 }
 
-// patience is how long a herd may take.
-const patience = time.Minute
+// recoveryTimeout is how long a herd may take.
+const recoveryTimeout = time.Minute
 
-// await lets clients whose streams have broken come back and returns when all are up to date; then it closes their streams.
-func (r *returned) await(ctx context.Context, server string, clients []*herdClient) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("not every stream is up to date again"))
+// await reconnects clients whose streams have broken and returns when all are up to date; then it closes their streams.
+func (r *recovery) await(ctx context.Context, server string, clients []*herdClient) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, recoveryTimeout, errors.New("not every stream is up to date again"))
 	defer cancel()
 	defer func() {
 		for _, c := range clients {
@@ -85,8 +85,8 @@ func (r *returned) await(ctx context.Context, server string, clients []*herdClie
 	return nil
 }
 
-// bring brings one client back until it is up to date. Its stream stays open.
-func (r *returned) bring(ctx context.Context, server string, c *herdClient) error {
+// bring reconnects one client until it is up to date. Its stream stays open.
+func (r *recovery) bring(ctx context.Context, server string, c *herdClient) error {
 	for tries := 0; ; tries++ {
 		c.leave()
 		pause := time.NewTimer(rand.N(100 * time.Millisecond << min(tries, 3)))
@@ -104,7 +104,7 @@ func (r *returned) bring(ctx context.Context, server string, c *herdClient) erro
 }
 
 // catchUp reads one stream until it is up to date.
-func (r *returned) catchUp(ctx context.Context, server string, c *herdClient) error {
+func (r *recovery) catchUp(ctx context.Context, server string, c *herdClient) error {
 	conn, stream, err := openStream(ctx, server, protobuf, c.start(), c.topic)
 	if err != nil {
 		return err
@@ -115,7 +115,7 @@ func (r *returned) catchUp(ctx context.Context, server string, c *herdClient) er
 	return r.read(stream, c)
 }
 
-func (r *returned) read(stream io.Reader, c *herdClient) error {
+func (r *recovery) read(stream io.Reader, c *herdClient) error {
 	var buffer []byte
 	for {
 		var err error
@@ -142,7 +142,7 @@ func (r *returned) read(stream io.Reader, c *herdClient) error {
 	}
 }
 
-// strayError is an item that is not the one that must come next: one was lost or came twice.
+// strayError reports an unexpected item: one was lost or repeated.
 type strayError struct{ workflow, got, want string }
 
 func (e *strayError) Error() string {

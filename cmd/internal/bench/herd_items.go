@@ -15,42 +15,42 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// herded is the workflows that a herd follows.
-type herded struct {
+// herdData is the workflows that the clients follow.
+type herdData struct {
 	lab    *Lab
 	size   herdSize
 	prefix string
 }
 
-func (h *herded) workflow(n int) string { return h.prefix + "_" + strconv.Itoa(n) }
+func (h *herdData) workflow(n int) string { return h.prefix + "_" + strconv.Itoa(n) }
 
 // itemID is the id of a workflow's nth item.
 func itemID(n int) string { return fmt.Sprintf("msg_%032d", n) }
 
-func (h *herded) item(workflow, n int) db.Item {
+func (h *herdData) item(workflow, n int) db.Item {
 	return db.Message{
 		WorkflowID: h.workflow(workflow), ID: itemID(n), Role: "assistant", Message: stamped(int64(n)),
 	}
 }
 
 // writeHistories writes the histories.
-func (h *herded) writeHistories(ctx context.Context) error {
+func (h *herdData) writeHistories(ctx context.Context) error {
 	if err := h.writeItems(ctx, 0, h.size.history); err != nil {
 		return err
 	}
-	// So that PostgreSQL does not do it in the middle of the run.
+	// So that autovacuum does not run during the measurement.
 	if _, err := h.lab.Pool.Exec(ctx, "vacuum (analyze) chatfeed.messages, chatfeed.workflows"); err != nil {
 		return fmt.Errorf("vacuum the histories: %w", err)
 	}
 	return nil
 }
 
-// write writes what the clients miss.
-func (h *herded) write(ctx context.Context) error {
+// write writes the items that the clients miss.
+func (h *herdData) write(ctx context.Context) error {
 	return h.writeItems(ctx, h.size.history, h.size.history+h.size.missed)
 }
 
-func (h *herded) writeItems(ctx context.Context, from, to int) error {
+func (h *herdData) writeItems(ctx context.Context, from, to int) error {
 	writer := db.NewWriter(h.lab.Pool)
 	defer writer.Close()
 	writing, ctx := errgroup.WithContext(ctx)
@@ -71,8 +71,8 @@ func (h *herded) writeItems(ctx context.Context, from, to int) error {
 	return nil
 }
 
-// open opens each stream at its place and reads nothing from it, as clients that have not come to it yet.
-func (h *herded) open(ctx context.Context, server *Process) (_ []*herdClient, err error) {
+// open opens each stream at its position and reads nothing from it.
+func (h *herdData) open(ctx context.Context, server *Process) (_ []*herdClient, err error) {
 	cursors, err := h.cursors(ctx)
 	if err != nil {
 		return nil, err
@@ -105,8 +105,8 @@ func (h *herded) open(ctx context.Context, server *Process) (_ []*herdClient, er
 	return clients, nil
 }
 
-// topic is where the baseline has what the streams lack that are so far behind.
-func (h *herded) topic(workflow, behind int) string {
+// topic is the baseline's topic with the items that streams this far behind lack.
+func (h *herdData) topic(workflow, behind int) string {
 	return h.workflow(workflow) + "/" + strconv.Itoa(behind)
 }
 
@@ -117,7 +117,7 @@ type place struct {
 }
 
 // cursors reads the timestamps at which streams begin.
-func (h *herded) cursors(ctx context.Context) (map[place]*timestamppb.Timestamp, error) {
+func (h *herdData) cursors(ctx context.Context) (map[place]*timestamppb.Timestamp, error) {
 	places := map[string]int{}
 	for workflow := range 2 { // with and without a stream that is far behind
 		for _, behind := range h.size.behind(workflow) {
@@ -145,7 +145,7 @@ func (h *herded) cursors(ctx context.Context) (map[place]*timestamppb.Timestamp,
 	return cursors, nil
 }
 
-func (h *herded) workflows() []string {
+func (h *herdData) workflows() []string {
 	ids := make([]string, h.size.workflows)
 	for i := range ids {
 		ids[i] = h.workflow(i)
@@ -153,8 +153,8 @@ func (h *herded) workflows() []string {
 	return ids
 }
 
-// frames is what each stream lacks as a feed server would send it, for the baseline.
-func (h *herded) frames(ctx context.Context) ([]byte, error) {
+// frames is the items that each stream lacks, in the format of a feed server, for the baseline.
+func (h *herdData) frames(ctx context.Context) ([]byte, error) {
 	const most = 256 // items of one frame
 	var all []byte
 	for workflow := range h.size.workflows {

@@ -8,7 +8,7 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-func TestAHerdThatReturnsLosesNothing(t *testing.T) {
+func TestReconnectingClientsLoseNothing(t *testing.T) {
 	t.Parallel()
 	result := runShort(t, herd(), "streams", "workflows", "seconds", "baseline_seconds", "seconds_ratio", "catchup_queries",
 		"items", "p50_ms", "p99_ms", "max_ms")
@@ -23,7 +23,7 @@ func TestAHerdThatReturnsLosesNothing(t *testing.T) {
 	require.Contains(t, []float64{float64(lacking), float64(lacking + size.missed)}, values["items"], "the history grows from turn to turn")
 }
 
-func TestAClientNoticesWhatIsLostRepeatedOrNotItsOwn(t *testing.T) {
+func TestAClientDetectsLostRepeatedAndForeignItems(t *testing.T) {
 	t.Parallel()
 	items := func(numbers ...int) []*v1.Item {
 		var items []*v1.Item

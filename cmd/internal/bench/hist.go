@@ -14,7 +14,7 @@ const (
 	longest  = time.Minute
 )
 
-// histogram counts durations from 1 µs to 60 s, to three digits; what is shorter or longer counts as these. Its methods
+// histogram counts durations from 1 µs to 60 s, to three digits; values outside are counted as the nearest of these. Its methods
 // may be called from any goroutine.
 type histogram struct {
 	mu     sync.Mutex
@@ -28,7 +28,7 @@ func newHistogram() *histogram {
 func (h *histogram) record(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_ = h.counts.RecordValue(min(max(d, shortest), longest).Microseconds()) // it fails only outside of its bounds
+	_ = h.counts.RecordValue(min(max(d, shortest), longest).Microseconds()) // fails only outside of its bounds
 }
 
 func (h *histogram) count() int64 {
@@ -37,17 +37,17 @@ func (h *histogram) count() int64 {
 	return h.counts.TotalCount()
 }
 
-// ms returns, in milliseconds, what the given percentage of durations does not exceed; zero when there are none.
+// ms returns a percentile in milliseconds; zero if there are no durations.
 func (h *histogram) ms(percent float64) float64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return float64(h.counts.ValueAtPercentile(percent)) / 1000
 }
 
-// turns is the durations of each turn of several.
+// turns is the durations of several turns.
 type turns []*histogram
 
-// ms returns the median of what [histogram.ms] is in each turn.
+// ms returns the median over the turns of [histogram.ms].
 func (t turns) ms(percent float64) float64 { return median(t.each(percent)) }
 
 // max returns the longest duration of all turns, in milliseconds.
@@ -61,7 +61,7 @@ func (t turns) each(percent float64) []float64 {
 	return each
 }
 
-// median returns the value in the middle, of an even number the greater of the two.
+// median returns the middle value, or the greater of the two middle ones.
 func median[T cmp.Ordered](values []T) T {
 	return slices.Sorted(slices.Values(values))[len(values)/2]
 }

@@ -37,7 +37,7 @@ func TestHistogramCountsWhatIsOutOfItsBounds(t *testing.T) {
 	require.InEpsilon(t, 60_000, h.ms(100), 0.002)
 }
 
-func TestTurnsDoNotLetOneStallDecide(t *testing.T) {
+func TestOneStallDoesNotDecideTheMedianOfTurns(t *testing.T) {
 	t.Parallel()
 	var all turns
 	for _, turn := range [][]time.Duration{{1, 1, 4}, {1, 2, 900}, {1, 3, 5}} {

@@ -11,16 +11,16 @@ import (
 type Lab struct {
 	DatabaseURL string
 	Pool        *pgxpool.Pool // of db.Open
-	// Short asks for the smallest run that shows that the scenario works; its figures mean nothing. Tests use it.
+	// Short selects the smallest run that shows that the scenario works; its results mean nothing. Tests use it.
 	Short bool
-	// Progress takes a line about what is going on.
+	// Progress receives a line of progress.
 	Progress func(format string, args ...any)
 
-	env []string // what programs find in their environment beside our own; tests make their binary the program by it
+	env []string // added to the environment of programs; tests use it to make their binary act as the program
 }
 
-// pool opens a further pool like the lab's with as many connections as wanted, all of them established, or as many as the
-// server still has. The caller closes it.
+// pool opens a further pool like the lab's with the given number of connections, all established, or as many as the
+// server has left. The caller closes it.
 func (l *Lab) pool(ctx context.Context, connections int) (*pgxpool.Pool, error) {
 	var free int
 	if err := l.Pool.QueryRow(ctx, `select current_setting('max_connections')::int

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// latency measures from an insert to its item in a client's hands.
+// latency measures the time from an insert until a client has the item.
 func latency() Scenario {
 	return Scenario{
 		Name:  "latency",
@@ -28,10 +28,10 @@ due; a slow one delays no other. So nothing is left out: what had to wait for th
 	}
 }
 
-// latencyLoad is a number of workflows and how many items they get, each second, together.
+// latencyLoad is a number of workflows and the total number of items per second.
 type latencyLoad struct{ workflows, rate int }
 
-// arrivals is told of the text of each message when it arrives.
+// arrivals is called with the text of each message when it arrives.
 type arrivals func(text string)
 
 func runLatency(ctx context.Context, lab *Lab) (*Result, error) {
@@ -75,7 +75,7 @@ func runLatency(ctx context.Context, lab *Lab) (*Result, error) {
 	return result, nil
 }
 
-// compareLatency lets the server's streams and the floor take turns under one load.
+// compareLatency alternates between the server's streams and the floor under one load.
 func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoad) (ours, floor turns, err error) {
 	turn, rounds := 2*time.Second, 9
 	if l.Short {
@@ -105,7 +105,7 @@ func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoa
 		if err := run.turn(ctx, turn, run.workflowsOf("floor"), reads, hearing.failed); err != nil {
 			return nil, nil, fmt.Errorf("floor: %w", err)
 		}
-		if round > 0 { // the first is to warm up
+		if round > 0 { // the first is a warm-up
 			ours, floor = append(ours, streams), append(floor, reads)
 		}
 		l.Progress("latency: %d workflows, round %d of %d", load.workflows, round, rounds)
@@ -113,7 +113,7 @@ func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoa
 	return ours, floor, nil
 }
 
-// latencyRun is a load on its way.
+// latencyRun is a running load.
 type latencyRun struct {
 	load    latencyLoad
 	inserts *pgxpool.Pool
@@ -122,7 +122,7 @@ type latencyRun struct {
 	now atomic.Pointer[latencyTurn]
 }
 
-// latencyTurn is what of one turn has arrived.
+// latencyTurn is the arrivals of one turn.
 type latencyTurn struct {
 	times    *histogram
 	missing  atomic.Int64
@@ -137,7 +137,7 @@ func (r *latencyRun) workflowsOf(whom string) []string {
 	return workflows
 }
 
-// arrived takes the time of a message whose text says when it was due.
+// arrived records the latency of a message whose text says when it was due.
 func (r *latencyRun) arrived(text string) {
 	now := time.Since(r.epoch)
 	due, _, _ := strings.Cut(text, " ")
@@ -172,7 +172,7 @@ func (r *latencyRun) turn(ctx context.Context, length time.Duration, workflows [
 				return err
 			}
 			defer conn.Release()
-			// Whoever is free waits for the next insert that nobody waits for, so all are made in time while one inserter is free.
+			// Each free inserter waits for the next insert, so all inserts are made in time as long as one inserter is free.
 			for i := next.Add(1) - 1; i < total; i = next.Add(1) - 1 {
 				due := start.Add(time.Duration(i) * interval)
 				select {

@@ -81,7 +81,7 @@ func (f *follower) close() {
 	f.idle()
 }
 
-// floor is the least that it takes to hear of an item and to read it. Its methods are called by one goroutine.
+// floor is the baseline: the minimum needed to be notified of an item and to read it. Its methods are called by one goroutine.
 type floor struct {
 	failed chan error
 
@@ -89,21 +89,22 @@ type floor struct {
 	source  *db.Source
 	arrived arrivals
 	readers []floorReader
-	seed    maphash.Seed // by which workflows are shared out to them
+	seed    maphash.Seed // distributes workflows to the readers
 
 	conn    *pgx.Conn // that listens
 	silence context.CancelFunc
 	hearing sync.WaitGroup
 }
 
-// floorReader reads some of the workflows, those of one hash.
+// floorReader reads the workflows with one hash value.
 type floorReader struct {
 	cursors map[string]feed.Cursor
 	heard   chan feed.Position
 }
 
-// openFloor hears and reads what commits to some workflows from now on. One workflow is read where it is heard of; several
-// are shared out to four readers, so that none has to wait for what is read of another. The caller must close the floor.
+// openFloor listens for and reads the items that are committed to some workflows from now on. One workflow is read by the
+// listening goroutine; several are distributed to four readers, so that they do not wait for each other. The caller must close
+// the floor.
 func (l *Lab) openFloor(ctx context.Context, workflows []string, arrived arrivals) (*floor, error) {
 	pool, err := l.pool(ctx, 4)
 	if err != nil {
@@ -151,7 +152,7 @@ func (f *floor) listen(ctx context.Context) (err error) {
 	return nil
 }
 
-// close ends the floor, also when ctx has ended, and returns when nothing of it runs any more.
+// close ends the floor, also when ctx has ended, and returns when all its goroutines have ended.
 func (f *floor) close(ctx context.Context) {
 	if f.silence != nil {
 		f.silence()
@@ -186,7 +187,7 @@ func (f *floor) hear(ctx context.Context) {
 	}
 }
 
-// read reads what is new of a workflow up to the head that was heard, unless it has been read with an earlier one or is none
+// read reads the new items of a workflow up to a notified head, unless they have been read already or the workflow is not one
 // of the floor's.
 func (f *floor) read(ctx context.Context, reader *floorReader, head feed.Position) {
 	cursor, followed := reader.cursors[head.WorkflowID]
@@ -212,7 +213,7 @@ func (f *floor) read(ctx context.Context, reader *floorReader, head feed.Positio
 	}
 }
 
-// fail reports what has ended the floor, unless it was to end.
+// fail reports the error that has ended the floor, unless it was closed.
 func (f *floor) fail(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return

@@ -13,27 +13,27 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Machine is what figures depend on beside chatfeed. It tells nothing about who measured, or where.
+// Machine is what results depend on besides chatfeed. It does not reveal who measured, or where.
 type Machine struct {
 	CPUs       int     `json:"cpus"`
-	Model      string  `json:"cpu_model"` // empty where the system does not tell
+	Model      string  `json:"cpu_model"` // empty if unknown
 	Memory     float64 `json:"memory_gib"`
 	System     string  `json:"system"`
 	Go         string  `json:"go"`
 	PostgreSQL string  `json:"postgresql"`
-	// Settings are those of PostgreSQL that matter here, by their names.
+	// Settings are the relevant settings of PostgreSQL, by name.
 	Settings map[string]string `json:"postgresql_settings"`
 	Date     string            `json:"date"`
 }
 
-// settings are listed in the order in which the document has them.
+// settings returns them in the order of the document.
 func settings() []string {
 	return []string{
 		"fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "shared_buffers", "max_connections",
 	}
 }
 
-// Describe finds out about this machine and the PostgreSQL of the pool.
+// Describe describes this machine and the PostgreSQL of the pool.
 func Describe(ctx context.Context, pool *pgxpool.Pool) (Machine, error) {
 	m := Machine{
 		CPUs:     runtime.NumCPU(),
@@ -57,7 +57,7 @@ func Describe(ctx context.Context, pool *pgxpool.Pool) (Machine, error) {
 			return Machine{}, fmt.Errorf("read PostgreSQL's settings: %w", err)
 		}
 		if name == "server_version" {
-			m.PostgreSQL, _, _ = strings.Cut(value, " ") // what follows names the package
+			m.PostgreSQL, _, _ = strings.Cut(value, " ") // the rest is the package's name
 		} else {
 			m.Settings[name] = value
 		}

@@ -23,7 +23,7 @@ const (
 	plotPadding = vg.Length(14)
 )
 
-// svg draws the plot on a white ground, so that it can be read on a dark page too. A value that the axis cannot show, such
+// svg draws the plot on a white background, so that it is readable on a dark page too. A value that the axis cannot show, such
 // as zero on a logarithmic one, leaves a gap.
 func (p Plot) svg() ([]byte, error) {
 	var all []float64
@@ -73,7 +73,7 @@ func (p Plot) svg() ([]byte, error) {
 	legend.Draw(draw.Crop(page, plotWidth-2*plotPadding-beside+plotPadding, 0, 0, -30))
 	var picture bytes.Buffer
 	_, err := canvas.WriteTo(&picture)
-	// The fonts are not part of the picture; these look alike, and one of them is everywhere.
+	// The fonts are not embedded; these look similar, and one of them is available everywhere.
 	return bytes.ReplaceAll(picture.Bytes(), []byte("font-family:Liberation Sans"),
 		[]byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif")), err
 }
@@ -135,8 +135,8 @@ func (p Plot) unbroken(values []float64) []plotter.XYs {
 	return runs
 }
 
-// bars returns a bar of the series for each label, beside those of the other series. They stand on the axis wherever it
-// begins, which those of the plotter package do not.
+// bars returns a bar of the series for each label, beside those of the other series. They start at the axis wherever it
+// begins, unlike those of the plotter package.
 func (p Plot) bars(of int, s Series) *barPlotter {
 	width := 0.8 / float64(len(p.Series))
 	b := &barPlotter{color: seriesColor(of)}
@@ -221,7 +221,7 @@ func logTicks(values []float64) plot.ConstantTicks {
 	return ticks
 }
 
-// tick is labelled with the shortest text that means its value.
+// tick is labelled with the shortest text for its value.
 func tick(value float64) plot.Tick {
 	value = rounded(value)
 	label := readable(value)
@@ -239,7 +239,7 @@ func textStyle(size vg.Length) text.Style {
 	}
 }
 
-// seriesColor returns a color of the palette of Okabe and Ito, which people with any kind of sight can tell apart.
+// seriesColor returns a color of the palette of Okabe and Ito, which people with colour blindness can distinguish.
 func seriesColor(i int) color.Color {
 	palette := []color.RGBA{
 		{0x00, 0x72, 0xb2, 0xff},

@@ -18,19 +18,19 @@ import (
 	"time"
 )
 
-// Process is a program that runs beside the benchmark, so that what it uses can be told from what the load costs.
+// Process is a program in a process of its own, so that its resource usage can be separated from that of the load.
 type Process struct {
-	URL string // where it serves
+	URL string // of its server
 
-	cmd    *exec.Cmd
-	last   logLine // the last line that it logged
-	ended  logLine // what it logged when it had stopped
-	words  string  // the first line that is no log: what is wrong with a flag, or a panic
-	exited chan struct{}
-	err    error // of the process; set when exited is closed
+	cmd        *exec.Cmd
+	last       logLine // the last line that it logged
+	ended      logLine // what it logged when it had stopped
+	firstError string  // the first line that is not a log record: an invalid flag, or a panic
+	exited     chan struct{}
+	err        error // of the process; set when exited is closed
 }
 
-// logLine is what the programs log as JSON, as far as benchmarks read it.
+// logLine is the fields of the programs' JSON log that benchmarks use.
 type logLine struct {
 	Message    string `json:"msg"`
 	Address    string `json:"address"`
@@ -65,7 +65,7 @@ func (l *Lab) Start(ctx context.Context, args ...string) (*Process, error) {
 	case address := <-serving:
 		p.URL = "http://" + address
 	case <-p.exited:
-		return nil, fmt.Errorf("%s does not serve: %w: %s", args[0], p.err, p.lastWords())
+		return nil, fmt.Errorf("%s does not serve: %w: %s", args[0], p.err, p.exitReason())
 	}
 	if err := p.awaitReady(ctx); err != nil {
 		p.Kill()
@@ -74,7 +74,7 @@ func (l *Lab) Start(ctx context.Context, args ...string) (*Process, error) {
 	return p, nil
 }
 
-// Serve runs a feed server on the lab's database. Its heartbeats are too rare to be measured.
+// Serve runs a feed server on the lab's database. Its heartbeats are too rare to affect measurements.
 func (l *Lab) Serve(ctx context.Context, flags ...string) (*Process, error) {
 	return l.Start(ctx, append([]string{
 		"serve", "--no-chat", "--listen=127.0.0.1:0", "--heartbeat=10m", "--database-url=" + l.DatabaseURL,
@@ -86,7 +86,7 @@ func (p *Process) read(logged io.Reader, serving chan<- string) {
 	for lines.Scan() {
 		var line logLine
 		if json.Unmarshal(lines.Bytes(), &line) != nil {
-			p.words = cmp.Or(p.words, lines.Text())
+			p.firstError = cmp.Or(p.firstError, lines.Text())
 			continue
 		}
 		p.last = line
@@ -100,8 +100,8 @@ func (p *Process) read(logged io.Reader, serving chan<- string) {
 	_, _ = io.Copy(io.Discard, logged) // a line was too long for the scanner
 }
 
-// lastWords are what a process that has ended left behind of its reasons.
-func (p *Process) lastWords() string { return cmp.Or(p.words, p.last.Message) }
+// exitReason returns what a process logged last before it ended.
+func (p *Process) exitReason() string { return cmp.Or(p.firstError, p.last.Message) }
 
 func (p *Process) awaitReady(ctx context.Context) error {
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -128,17 +128,17 @@ func (p *Process) awaitReady(ctx context.Context) error {
 	}
 }
 
-// Queries is how many queries for items a feed server has made until it was stopped.
+// Queries is how many queries for items a feed server made in total.
 type Queries struct{ Topics, Pages int }
 
-// Stop asks the process to end and waits until it has. A feed server tells how many queries it has made.
+// Stop asks the process to end and waits until it has. For a feed server it returns the number of queries.
 func (p *Process) Stop() (Queries, error) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return Queries{}, fmt.Errorf("stop a program: %w", err)
 	}
 	<-p.exited
 	if p.err != nil {
-		return Queries{}, fmt.Errorf("a program failed: %w: %s", p.err, p.lastWords())
+		return Queries{}, fmt.Errorf("a program failed: %w: %s", p.err, p.exitReason())
 	}
 	return Queries{p.ended.TopicReads, p.ended.PageReads}, nil
 }

@@ -12,7 +12,7 @@ import (
 	"text/tabwriter"
 )
 
-// Report is what was measured, on which machine. Its methods fail where a scenario has measured what is no number.
+// Report is the results and the machine. Its methods fail if a scenario has measured an invalid number.
 type Report struct {
 	Machine  Machine
 	Measured []Measured
@@ -24,8 +24,8 @@ type Measured struct {
 	Result   *Result
 }
 
-// JSON writes one object and a line feed. Of one scenario it has the name, the values of the headline and all runs; of
-// several, such an object for each under its name. Values that are not whole have three significant digits.
+// JSON writes one object and a line feed. For one scenario it has the name, the values of the headline and all runs;
+// for several, such an object for each under its name. Fractions have three significant digits.
 func (r *Report) JSON(w io.Writer) error {
 	var all object
 	if len(r.Measured) == 1 {
@@ -48,7 +48,7 @@ func (r *Report) JSON(w io.Writer) error {
 	return encoder.Encode(all)
 }
 
-// Tables writes what was measured for people to read.
+// Tables writes the results as tables.
 func (r *Report) Tables(w io.Writer) error {
 	var text bytes.Buffer
 	for _, m := range r.Measured {
@@ -61,7 +61,7 @@ func (r *Report) Tables(w io.Writer) error {
 		for _, row := range rows {
 			_, _ = fmt.Fprintf(columns, "%s\t\n", strings.Join(row, "\t"))
 		}
-		_ = columns.Flush() // a buffer takes everything
+		_ = columns.Flush() // writing to a buffer cannot fail
 		_, _ = fmt.Fprintln(&text)
 	}
 	_, err := w.Write(text.Bytes())
@@ -116,7 +116,7 @@ func (m Measured) table() ([][]string, error) {
 	return rows, nil
 }
 
-// finite refuses what is no number.
+// finite refuses values that are not finite.
 func (m Measured) finite(v Value) error {
 	if math.IsNaN(v.Number) || math.IsInf(v.Number, 0) {
 		return fmt.Errorf("%s: %s is %v", m.Scenario.Name, v.Key, v.Number)
@@ -124,17 +124,16 @@ func (m Measured) finite(v Value) error {
 	return nil
 }
 
-// rounded returns a number with three significant digits. A whole one is a count and stays as it is.
+// rounded returns a number with three significant digits. Whole numbers are counts and are not changed.
 func rounded(number float64) float64 {
 	if number == math.Trunc(number) {
 		return number
 	}
-	three, _ := strconv.ParseFloat(strconv.FormatFloat(number, 'e', 2, 64), 64) // it reads what has just been written
+	three, _ := strconv.ParseFloat(strconv.FormatFloat(number, 'e', 2, 64), 64) // cannot fail: it was just formatted
 	return three
 }
 
-// readable writes a number, rounded, for people: thousands set apart, and of a fraction also those of its three digits that
-// are zero.
+// readable formats a number, rounded, for people: with separators for thousands, and with trailing zeros in fractions.
 func readable(number float64) string {
 	text := strconv.FormatFloat(number, 'f', 0, 64)
 	if number != math.Trunc(number) {
@@ -154,7 +153,7 @@ func readable(number float64) string {
 	return sign + whole + fraction
 }
 
-// heading is a key as a column has it: words, and the unit in parentheses.
+// heading is a key as a column heading: words, and the unit in parentheses.
 func heading(key string) string {
 	unit := regexp.MustCompile(`(?:_(ns|us|ms|s|kb|kib|mb|mib|bytes|percent))?(_per_[a-z]+)*$`)
 	at := unit.FindStringIndex(key)[0]

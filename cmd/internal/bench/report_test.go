@@ -74,7 +74,7 @@ func TestJSONOfSeveralScenariosHasEachUnderItsName(t *testing.T) {
 	require.Len(t, got["two"]["runs"], 2)
 }
 
-func TestAValueThatIsNoNumberIsAnErrorThatNamesIt(t *testing.T) {
+func TestAnInvalidNumberIsAnErrorThatNamesIt(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		m := measured("one")

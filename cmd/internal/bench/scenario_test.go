@@ -74,11 +74,11 @@ func TestATurnThatMeasuresNothingIsAnErrorThatSaysSo(t *testing.T) {
 	run := &latencyRun{load: latencyLoad{workflows: 1, rate: 100}}
 	err = run.turn(t.Context(), time.Millisecond, []string{"wf"}, newHistogram(), nil)
 	require.ErrorContains(t, err, "no insert is due in a turn of 1ms")
-	idle := &stage{audience: &audience{ages: newHistogram()}}
+	idle := &target{streamSet: &streamSet{ages: newHistogram()}}
 	require.ErrorContains(t, idle.worked(), "nothing was delivered")
 	idle.counted = 1
 	require.ErrorContains(t, idle.worked(), "nothing was delivered")
-	idle.audience.ages.record(time.Millisecond)
+	idle.streamSet.ages.record(time.Millisecond)
 	require.ErrorContains(t, idle.worked(), "processor time")
 	idle.cpu = time.Millisecond
 	require.NoError(t, idle.worked())

@@ -75,12 +75,12 @@ func (l *Lab) plainMessages(ctx context.Context) (drop func(), err error) {
 		return nil, fmt.Errorf("make the schema chatfeed_bench: %w", err)
 	}
 	drop = func() {
-		// Also when ctx has ended: the database may be one that stays.
+		// Also when ctx has ended: the database may be permanent.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		_, _ = l.Pool.Exec(ctx, `drop schema chatfeed_bench cascade`)
 	}
-	// The limits as constraints, as one would write them.
+	// The limits as ordinary constraints.
 	if _, err := l.Pool.Exec(ctx, `create table chatfeed_bench.messages (like chatfeed.messages including all,
 		check (octet_length(workflow_id) between 1 and 1000), check (octet_length(id) between 1 and 200),
 		check (octet_length(message) <= 1048576), check (octet_length(role) <= 1000 and octet_length(status) <= 1000),
@@ -91,7 +91,7 @@ func (l *Lab) plainMessages(ctx context.Context) (drop func(), err error) {
 	return drop, nil
 }
 
-// compareWrites lets the three ways of writing take turns and returns the rate of each, per second.
+// compareWrites alternates between three ways of writing and returns the rate of each, per second.
 func (l *Lab) compareWrites(ctx context.Context, callers int) (plain, notified, grouped float64, err error) {
 	turn, rounds := time.Second, 5
 	if l.Short {
@@ -131,7 +131,7 @@ func (l *Lab) compareWrites(ctx context.Context, callers int) (plain, notified, 
 			if err != nil {
 				return 0, 0, 0, err
 			}
-			if round > 0 { // the first is to warm up
+			if round > 0 { // the first is a warm-up
 				rates[i] = append(rates[i], rate)
 			}
 		}
@@ -140,7 +140,7 @@ func (l *Lab) compareWrites(ctx context.Context, callers int) (plain, notified, 
 	return median(rates[0]), median(rates[1]), median(rates[2]), nil
 }
 
-// writeTurn has callers write one row after the other for a while and returns how many were written per second.
+// writeTurn makes callers write one row after another for a while and returns the rows per second.
 func writeTurn(ctx context.Context, callers int, turn time.Duration, one writeRow) (float64, error) {
 	rows := make([]int, callers)
 	calling, ctx := errgroup.WithContext(ctx)

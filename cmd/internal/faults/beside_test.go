@@ -12,7 +12,7 @@ import (
 	"chatfeed/db"
 )
 
-// lag returns the median of how long it takes until every client of the workflows has what was just written.
+// lag returns the median time until every client of the workflows has received a new item.
 func (w *world) lag(workflows []string) time.Duration {
 	w.t.Helper()
 	var took []time.Duration
@@ -26,8 +26,8 @@ func (w *world) lag(workflows []string) time.Duration {
 	return took[len(took)/2]
 }
 
-// requireNoDelay requires that what happens to another workflow makes no difference to these but that the machine is busier.
-// Where reads of one wait for those of the other, it takes 6 s and more.
+// requireNoDelay requires that a fault of another workflow delays these only as much as a busier machine would.
+// If their reads waited for each other, it would take 6 s or more.
 func (w *world) requireNoDelay(workflows []string, alone time.Duration) {
 	w.t.Helper()
 	beside := w.lag(workflows)
@@ -61,13 +61,13 @@ func heavy(messages int) func(*world) {
 	}
 }
 
-// trouble has every read of a workflow's items do something first, until the returned function is called.
-func (w *world) trouble(workflow, do string) (heal func()) {
+// interceptReads makes every read of a workflow's items execute a statement first, until the returned function is called.
+func (w *world) interceptReads(workflow, do string) (stop func()) {
 	w.t.Helper()
 	entries := ask[string](w, `select pg_get_viewdef('chatfeed.entries'::regclass)`)
 	view := func(definition string) { w.exec("create or replace view chatfeed.entries as " + definition) }
 	w.exec(`create sequence public.troubles`) // counts, as it is not rolled back
-	w.exec(`create function public.trouble(id text) returns boolean language plpgsql volatile as $$
+	w.exec(`create function public.interceptReads(id text) returns boolean language plpgsql volatile as $$
 		begin
 			if id = '` + workflow + `' then
 				perform nextval('public.troubles');
@@ -75,23 +75,23 @@ func (w *world) trouble(workflow, do string) (heal func()) {
 			end if;
 			return true;
 		end $$`)
-	view("select * from (" + strings.TrimSuffix(strings.TrimSpace(entries), ";") + ") e where public.trouble(workflow_id)")
+	view("select * from (" + strings.TrimSuffix(strings.TrimSpace(entries), ";") + ") e where public.interceptReads(workflow_id)")
 	until(w.t, "the workflow is read", func() bool { return ask[int64](w, `select last_value from public.troubles`) > 2 })
 	return func() {
 		w.t.Helper()
 		view(entries)
-		w.exec(`drop function public.trouble`)
+		w.exec(`drop function public.interceptReads`)
 		w.exec(`drop sequence public.troubles`)
 	}
 }
 
-// troubled has reads of a workflow do something for a while, so that it stands still or is late.
-func troubled(do string, standstill bool) func(*world) {
+// disturbReads intercepts the reads of a workflow for a while, so that it is blocked or late.
+func disturbReads(do string, blocks bool) func(*world) {
 	return func(w *world) {
 		workflow, others := w.pick()
 		alone := w.lag(others)
-		heal := w.trouble(workflow, do)
-		if standstill {
+		stop := w.interceptReads(workflow, do)
+		if blocks {
 			w.exec(`insert into chatfeed.logs (workflow_id, message) values ($1, 'unread')`, workflow)
 			ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
 			require.ErrorIs(w.t, w.audit.CatchUp(ctx, workflow), context.DeadlineExceeded, "the workflow is read")
@@ -101,11 +101,11 @@ func troubled(do string, standstill bool) func(*world) {
 			w.requireNoDelay(others, alone)
 			last(time.Second, 5*time.Second)
 		}
-		heal()
-		w.goesOn()
+		stop()
+		w.awaitHealthy()
 	}
 }
 
-func failing(w *world) { troubled(`raise exception 'this workflow cannot be read'`, true)(w) }
+func failing(w *world) { disturbReads(`raise exception 'this workflow cannot be read'`, true)(w) }
 
-func slowly(w *world) { troubled(`perform pg_sleep(0.05)`, false)(w) }
+func slowly(w *world) { disturbReads(`perform pg_sleep(0.05)`, false)(w) }

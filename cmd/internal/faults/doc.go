@@ -1,8 +1,8 @@
-// Package faults holds tests only. Each makes a world of its own, with a PostgreSQL, one to three servers in processes of
-// their own, and a network between them that can be made bad; it has an audit write and follow workflows on every transport,
-// does something bad to that world, and requires that every client was given every item once, in order, and was told what was
-// erased. What happens to one workflow must hardly be felt by those who follow others.
+// Package faults holds tests only. Each test makes an environment of its own (a world): a PostgreSQL, one to three servers in
+// processes of their own, and a network between them whose conditions can be made bad. An audit writes and follows workflows
+// on every transport. The test injects a fault, and requires that every client received every item once, in order, and was
+// notified of erasures. A fault of one workflow must hardly affect clients that follow others.
 //
-// Flags (after -args): -long does the same longer, with more of everything; -soak is how long TestSoak lasts; -seed makes it
-// do what an earlier one did.
+// Flags (after -args): -long runs the same for longer, with more of everything; -soak is how long TestSoak lasts; -seed
+// repeats an earlier run.
 package faults

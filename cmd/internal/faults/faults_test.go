@@ -9,8 +9,8 @@ import (
 	"chatfeed/internal/embedded"
 )
 
-// fault is something bad that happens to a world. It happens and is over when inflict returns, and inflict requires that it
-// really took place.
+// fault is a fault to inject into a world. It has ended when inflict returns, and inflict requires that it
+// really had an effect.
 type fault struct {
 	name    string
 	setup   setup
@@ -19,14 +19,14 @@ type fault struct {
 
 func faults() []fault {
 	impatient := setup{audit: audit.Config{Silence: time.Second}}
-	// What is heavy takes its clients a while under the race detector, too.
+	// Large bodies take clients a while under the race detector.
 	several := setup{audit: audit.Config{Workflows: workflows(3), Settle: 3 * time.Minute}}
 	return []fault{
 		{"listeners are terminated", setup{}, terminateListeners},
 		{"PostgreSQL is stopped fast", setup{}, stopPostgres(embedded.Fast)},
 		{"PostgreSQL is stopped immediately", setup{}, stopPostgres(embedded.Immediate)},
 		{"PostgreSQL is killed", setup{}, stopPostgres(embedded.Kill)},
-		{"notifications are swallowed", setup{}, swallowNotifications},
+		{"notifications are lost", setup{}, swallowNotifications},
 		{"the pool is exhausted", setup{parameters: "&pool_max_conns=6"}, exhaustPool},
 		{"PostgreSQL has no connection left", setup{postgres: map[string]string{"max_connections": "40"}}, useUpConnections},
 		{"the disk is full", setup{}, fillDisk},
@@ -40,11 +40,11 @@ func faults() []fault {
 		{"items are erased", setup{}, eraseItems},
 		{"items are replaced", setup{}, replaceItems},
 		{"items are redacted", setup{}, redactItems},
-		{"a workflow is erased and written anew at once", setup{}, writeAnew(atOnce)},
-		{"a workflow is erased and written anew within a sweep", setup{}, writeAnew(withinASweep)},
-		{"a workflow is erased and written anew after sweeps", setup{}, writeAnew(acrossSweeps)},
+		{"a workflow is erased and written again at once", setup{}, writeAnew(atOnce)},
+		{"a workflow is erased and written again within a sweep", setup{}, writeAnew(withinASweep)},
+		{"a workflow is erased and written again after sweeps", setup{}, writeAnew(acrossSweeps)},
 		{"the database loses its last commits", setup{prepare: dbtest.MovableClock}, loseCommits},
-		{"a workflow is heavy", several, heavy(rounds(40, 600))},
+		{"a workflow is large", several, heavy(rounds(40, 600))},
 		{"a workflow cannot be read", several, failing},
 		{"a workflow is read slowly", several, slowly},
 
@@ -61,7 +61,7 @@ func faults() []fault {
 	}
 }
 
-func TestEveryClientIsGivenEveryItemOnceWhen(t *testing.T) {
+func TestEveryClientReceivesEveryItemOnceWhen(t *testing.T) {
 	t.Parallel()
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestEveryClientIsGivenEveryItemOnceWhen(t *testing.T) {
 			w := newWorld(t, f.setup)
 			w.live()
 			f.inflict(w)
-			w.goesOn()
+			w.awaitHealthy()
 			w.finish()
 		})
 	}

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		go debug()
 		os.Exit(program.Main(os.Args[1:]))
 	}
-	_ = flag.Set("test.parallel", "4") // the tests are mostly waiting; what the command line says comes later and counts
+	_ = flag.Set("test.parallel", "4") // the tests are mostly waiting; the command line overrides this
 	flag.Parse()
 	goleak.VerifyTestMain(m)
 }
@@ -53,7 +53,7 @@ type held struct {
 	Goroutines int
 }
 
-// debug tells what the program holds to whoever asks on the listener that it is given.
+// debug serves what the program holds on the given listener.
 func debug() {
 	listener, err := net.FileListener(os.NewFile(debugFile, "debug"))
 	if err != nil {

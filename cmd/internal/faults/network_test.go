@@ -11,27 +11,27 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// network is the way to a server, or to several of which each new connection is given the next that accepts it. Its weather
-// can be made bad, for the connections that there are and those to come.
+// network is a proxy to a server, or to several in turn: each new connection goes to the next that accepts it. Its conditions
+// can be changed, for existing and new connections.
 type network struct {
 	listener net.Listener
 	servers  []string
 	open     context.Context // ends with the network
 	running  sync.WaitGroup
 
-	mu      sync.Mutex
-	weather weather
-	changed chan struct{} // closed when the weather changes
+	mu         sync.Mutex
+	conditions conditions
+	changed    chan struct{} // closed when the conditions change
 }
 
-// weather is how bad a network is, both ways. The zero value is good.
-type weather struct {
-	hold   bool          // nothing comes through, not even the end of a connection, until the weather changes; then everything
-	lose   bool          // nothing comes through, ever: a connection that had something to carry ends when the weather changes
-	reset  bool          // a connection that has something to carry is reset
-	delay  time.Duration // what is sent is late by up to twice this
-	piece  int           // what is sent comes through in pieces of so many bytes
-	second int           // so many bytes come through in a second, on each connection and way
+// conditions is the state of a network in both directions. The zero value is a good network.
+type conditions struct {
+	hold           bool          // nothing is forwarded, not even the end of a connection, until the conditions change; then everything
+	lose           bool          // everything is dropped: a connection that had data to forward ends when the conditions change
+	reset          bool          // a connection with data to forward is reset
+	delay          time.Duration // data is delayed by up to twice this
+	chunkSize      int           // data is forwarded in chunks of this size
+	bytesPerSecond int           // limit per connection and direction
 }
 
 // newNetwork makes a good network to the servers' addresses, until the end of the test.
@@ -52,19 +52,19 @@ func newNetwork(t *testing.T, servers ...string) *network {
 
 func (n *network) address() string { return n.listener.Addr().String() }
 
-// become changes the weather.
-func (n *network) become(w weather) {
+// set changes the conditions.
+func (n *network) set(w conditions) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.weather = w
+	n.conditions = w
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
 
-func (n *network) now() (weather, <-chan struct{}) {
+func (n *network) now() (conditions, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.weather, n.changed
+	return n.conditions, n.changed
 }
 
 func (n *network) accept() {
@@ -77,7 +77,7 @@ func (n *network) accept() {
 	}
 }
 
-// connect joins a client with a server until one of them ends it.
+// connect forwards between a client and a server until one of them closes.
 func (n *network) connect(client *net.TCPConn, first int) {
 	defer client.Close()
 	dialer := net.Dialer{Timeout: time.Second}
@@ -97,7 +97,7 @@ func (n *network) connect(client *net.TCPConn, first int) {
 	}
 }
 
-// carry hands on what comes, as the weather is.
+// carry forwards data under the current conditions.
 func (n *network) carry(from, to *net.TCPConn) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -120,26 +120,26 @@ func (n *network) carry(from, to *net.TCPConn) {
 			case len(rest) == 0: // the end
 				return
 			}
-			piece := rest
-			if now.piece > 0 {
-				piece = rest[:min(len(rest), now.piece)]
+			chunkSize := rest
+			if now.chunkSize > 0 {
+				chunkSize = rest[:min(len(rest), now.chunkSize)]
 			}
-			rest = rest[len(piece):]
+			rest = rest[len(chunkSize):]
 			late := time.Duration(2 * rand.Float64() * float64(now.delay))
-			if now.second > 0 {
-				late += time.Second * time.Duration(len(piece)) / time.Duration(now.second)
+			if now.bytesPerSecond > 0 {
+				late += time.Second * time.Duration(len(chunkSize)) / time.Duration(now.bytesPerSecond)
 			}
 			if late > 0 {
 				n.wait(changed, late)
 			}
-			if _, err := to.Write(piece); err != nil {
+			if _, err := to.Write(chunkSize); err != nil {
 				return
 			}
 		}
 	}
 }
 
-// wait waits until the weather changes, the network ends or, if it is above zero, the time has passed.
+// wait waits until the conditions change, the network ends or, if it is above zero, the time has passed.
 func (n *network) wait(changed <-chan struct{}, most time.Duration) {
 	var late <-chan time.Time
 	if most > 0 {

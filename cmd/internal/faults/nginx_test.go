@@ -22,7 +22,7 @@ import (
 
 // nginx is one before a server, set up as little as nginx can be: proxy_pass and the places of its files, all else as it comes.
 type nginx struct {
-	address string // where it serves, whenever it does
+	address string // where it serves when it runs
 	folder  string
 	journal *journal
 	process *os.Process // a shell, the first of a group that has the master and the workers; nil when it is down
@@ -144,17 +144,17 @@ func restartNginx(w *world) {
 	for range rounds(1, 4) {
 		w.nginx.reload(w.t)
 		before := w.audit.Progress()
-		w.clients.become(weather{reset: true}) // so that clients come to the new workers
+		w.clients.set(conditions{reset: true}) // so that clients come to the new workers
 		w.reconnects(before, w.perItem())
-		w.clients.become(weather{})
-		w.goesOn()
+		w.clients.set(conditions{})
+		w.awaitHealthy()
 
 		before = w.audit.Progress()
 		w.nginx.kill(w.t)
 		last(100*time.Millisecond, 500*time.Millisecond)
 		w.nginx.start(w.t)
 		w.reconnects(before, w.perItem())
-		w.goesOn()
+		w.awaitHealthy()
 
 		killServers(w)
 	}

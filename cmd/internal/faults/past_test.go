@@ -18,7 +18,7 @@ type name struct {
 	ID   string
 }
 
-// pick returns a workflow that is to suffer, and those that are not.
+// pick returns a workflow to inject a fault into, and the others.
 func (w *world) pick() (one string, others []string) {
 	i := w.random.IntN(len(w.config.Workflows))
 	for j, workflow := range w.config.Workflows {
@@ -53,7 +53,7 @@ func (w *world) had(query, workflow string) (found []name) {
 	return found
 }
 
-// write writes a few items to a workflow, which the audit's writers may pass over for a while.
+// write writes a few items to a workflow, which the audit's writers may skip for a while.
 func (w *world) write(workflow string) {
 	w.t.Helper()
 	w.exec(`insert into chatfeed.logs (workflow_id, message) select $1, 'line ' || n from generate_series(1, 10) n`, workflow)
@@ -69,8 +69,8 @@ func (w *world) streams() (n int) {
 	return n
 }
 
-// told waits until clients were told so much more than before. Who was disconnected meanwhile need not have been.
-func (w *world) told(before audit.Progress, gone, anew int) {
+// awaitNotified waits until clients have received that many more notifications than before. Disconnected clients need not have.
+func (w *world) awaitNotified(before audit.Progress, gone, anew int) {
 	w.t.Helper()
 	until(w.t, "clients are told", func() bool {
 		now := w.audit.Progress()
@@ -78,7 +78,7 @@ func (w *world) told(before audit.Progress, gone, anew int) {
 	})
 }
 
-// eraseItems erases some items of a workflow, the newest among them. Of what was redacted, followers were told already.
+// eraseItems erases some items of a workflow, the newest among them. Followers were already notified of redacted items.
 func eraseItems(w *world) {
 	ctx := w.t.Context()
 	for range rounds(3, 20) {
@@ -97,14 +97,14 @@ func eraseItems(w *world) {
 			}
 			return nil
 		})
-		w.told(before, len(erased)*w.streams(), 0)
+		w.awaitNotified(before, len(erased)*w.streams(), 0)
 		w.write(workflow)
 		w.newcomers(workflow)
-		w.goesOn()
+		w.awaitHealthy()
 	}
 }
 
-// replaceItems erases messages and writes them anew under their names, in one transaction.
+// replaceItems erases messages and writes them again under the same names, in one transaction.
 func replaceItems(w *world) {
 	ctx := w.t.Context()
 	for range rounds(3, 20) {
@@ -130,13 +130,13 @@ func replaceItems(w *world) {
 			}
 			return nil
 		})
-		w.told(before, len(replaced)*w.streams(), 0)
+		w.awaitNotified(before, len(replaced)*w.streams(), 0)
 		w.newcomers(workflow)
-		w.goesOn()
+		w.awaitHealthy()
 	}
 }
 
-// redactItems changes what some messages say.
+// redactItems changes the text of some messages.
 func redactItems(w *world) {
 	ctx := w.t.Context()
 	for range rounds(3, 20) {
@@ -159,22 +159,22 @@ func redactItems(w *world) {
 			_, err := tx.Exec(ctx, `alter table chatfeed.messages enable trigger refuse_update`)
 			return err
 		})
-		w.told(before, len(redacted)*w.streams(), 0)
+		w.awaitNotified(before, len(redacted)*w.streams(), 0)
 		w.newcomers(workflow)
-		w.goesOn()
+		w.awaitHealthy()
 	}
 }
 
-// again is when a workflow that was erased is written anew.
+// again is when an erased workflow is written again.
 type again int
 
 const (
 	atOnce       again = iota // in the transaction that erases it
-	withinASweep              // before a sweep can see that it is not there
+	withinASweep              // before a sweep can find it missing
 	acrossSweeps
 )
 
-// writeAnew erases a whole workflow and has it written anew.
+// writeAnew erases a whole workflow and writes it again.
 func writeAnew(when again) func(*world) {
 	return func(w *world) {
 		for range rounds(2, 10) {
@@ -193,19 +193,19 @@ func writeAnew(when again) func(*world) {
 			if when == withinASweep {
 				w.write(workflow)
 			}
-			w.told(before, 0, w.streams())
+			w.awaitNotified(before, 0, w.streams())
 			if when == acrossSweeps {
 				last(2500*time.Millisecond, 5*time.Second)
 				w.exec(`drop function not_yet cascade`)
 				w.write(workflow)
 			}
-			w.goesOn()
+			w.awaitHealthy()
 			w.newcomers(workflow)
 		}
 	}
 }
 
-// end erases a workflow, and may write it anew.
+// end erases a workflow, and may write it again.
 func (w *world) end(tx pgx.Tx, workflow string, anew bool) error {
 	ctx := w.t.Context()
 	if _, err := tx.Exec(ctx, `select from chatfeed.workflows where id = $1 for update`, workflow); err != nil {
@@ -225,7 +225,7 @@ func (w *world) end(tx pgx.Tx, workflow string, anew bool) error {
 	return err
 }
 
-// loseCommits takes the newest items from the table as a failover does, without a word to anyone, and has later ones stamped
+// loseCommits removes the newest items from the table without a notification, as a failover does, and stamps later ones
 // before them.
 func loseCommits(w *world) {
 	ctx := w.t.Context()
@@ -234,8 +234,8 @@ func loseCommits(w *world) {
 		workflow, _ := w.pick()
 		ahead := max(0, time.Until(ask[time.Time](w, `select max(head) from chatfeed.heads`))) + time.Second
 		w.setClock(ahead)
-		w.write(workflow) // lest all that it has is lost
-		w.goesOn()
+		w.write(workflow) // so that not all its items are lost
+		w.awaitHealthy()
 		rewound := w.logged("the source has lost items")
 		w.change("commits are lost", func(tx pgx.Tx) error {
 			for _, table := range tables {
@@ -268,10 +268,10 @@ func loseCommits(w *world) {
 		})
 		until(w.t, "a server goes back", func() bool { return w.logged("the source has lost items") > rewound })
 		w.write(workflow)
-		w.goesOn()
+		w.awaitHealthy()
 		w.newcomers(workflow)
 		w.setClock(ahead)
-		w.goesOn()
+		w.awaitHealthy()
 	}
 	w.setClock(0)
 }

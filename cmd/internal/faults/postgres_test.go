@@ -12,7 +12,7 @@ import (
 	"chatfeed/internal/embedded"
 )
 
-// terminated ends the servers' connections for which the condition holds and returns how many there were.
+// terminated terminates the servers' connections that match the condition and returns their number.
 func (w *world) terminated(condition string) int {
 	w.t.Helper()
 	return ask[int](w, `select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity
@@ -28,7 +28,7 @@ func terminateListeners(w *world) {
 			return n >= len(w.replicas)
 		})
 		until(w.t, "the listeners are lost", func() bool { return w.logged("listener lost") >= before+len(w.replicas) })
-		w.goesOn()
+		w.awaitHealthy()
 	}
 }
 
@@ -41,25 +41,25 @@ func stopPostgres(how embedded.Shutdown) func(*world) {
 			until(w.t, "the listeners are lost", func() bool { return w.logged("listener lost") > lost })
 			last(700*time.Millisecond, 3*time.Second)
 			require.NoError(w.t, w.postgres.Resume(w.t.Context()))
-			w.goesOn()
+			w.awaitHealthy()
 		}
 	}
 }
 
-// swallowNotifications has items committed without a notification for some sweeps.
+// swallowNotifications suppresses notifications for some sweeps.
 func swallowNotifications(w *world) {
 	original := ask[string](w, "select pg_get_functiondef('chatfeed.announce()'::regprocedure)")
 	found := w.logged("the sweep has found their items")
 	w.exec(`create or replace function public.swallow(channel text, payload text) returns void language sql as 'select'`)
 	w.exec(strings.ReplaceAll(original, "pg_notify(", "public.swallow("))
 	for range rounds(1, 5) {
-		w.goesOn() // by the sweep alone
+		w.awaitHealthy() // by the sweep alone
 	}
 	until(w.t, "the sweep reports it", func() bool { return w.logged("the sweep has found their items") > found })
 	w.exec(original)
 }
 
-// exhaustPool makes reads wait for a lock until they have every connection of the pool.
+// exhaustPool makes reads wait for a lock until they hold every connection of the pool.
 func exhaustPool(w *world) {
 	failed := w.logged("failed")
 	tx, err := w.control.Begin(w.t.Context())
@@ -88,10 +88,10 @@ func exhaustPool(w *world) {
 	}
 }
 
-// useUpConnections terminates the servers' connections and takes their places, so that they cannot come back for a while.
+// useUpConnections terminates the servers' connections and occupies all slots, so that they cannot reconnect for a while.
 func useUpConnections(w *world) {
 	ctx := w.t.Context()
-	ask[int](w, "select 1") // there is a connection for the questions to come
+	ask[int](w, "select 1") // so that a connection is open for later queries
 	taken, refused := []*pgx.Conn(nil), w.logged("too many clients")
 	until(w.t, "no server is connected", func() bool {
 		w.terminated("true")
@@ -111,7 +111,7 @@ func useUpConnections(w *world) {
 	}
 }
 
-// fillDisk has some inserts fail as they do when there is no space left.
+// fillDisk makes some inserts fail as they do when the disk is full.
 func fillDisk(w *world) {
 	w.exec(`create sequence failures`) // counts, as it is not rolled back
 	w.exec(`create function no_space() returns trigger language plpgsql as $$
@@ -125,13 +125,13 @@ func fillDisk(w *world) {
 	w.exec(`create trigger no_space before insert on chatfeed.messages for each row execute function no_space()`)
 	want := int64(rounds(5, 100))
 	until(w.t, "inserts fail", func() bool { return ask[int64](w, "select last_value from failures") >= want })
-	w.goesOn()
+	w.awaitHealthy()
 	w.exec(`drop trigger no_space on chatfeed.messages`)
 	w.exec(`drop function no_space()`)
 	w.exec(`drop sequence failures`)
 }
 
-// timeStatementsOut has some inserts take so long that PostgreSQL cancels the writers' statements.
+// timeStatementsOut makes some inserts take so long that PostgreSQL cancels the writers' statements.
 func timeStatementsOut(w *world) {
 	const canceled = "canceling statement due to statement timeout"
 	before := w.journal.count(canceled)

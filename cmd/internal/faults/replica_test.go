@@ -16,13 +16,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// replica is one server, in a process of its own, with its own way to PostgreSQL.
+// replica is one server, in a process of its own, with its own connection to PostgreSQL.
 type replica struct {
-	address  string // where it serves, whenever it does
+	address  string // where it serves when it runs
 	database *network
 	journal  *journal
 	args     []string
-	debug    *net.TCPListener // that of its process, which tells there what it holds
+	debug    *net.TCPListener // on which its process serves what it holds
 	process  *os.Process      // nil when it is down
 	ended    chan error
 }
@@ -117,7 +117,7 @@ func (r *replica) stop(t *testing.T) {
 	r.process = nil
 }
 
-// holds asks the process what it holds.
+// holds requests what the process holds.
 func (r *replica) holds(t *testing.T) (h held) {
 	t.Helper()
 	response, err := get(t.Context(), "http://"+r.debug.Addr().String()+"/held")
@@ -138,7 +138,7 @@ func (r *replica) goroutines(t *testing.T) string {
 	return string(text)
 }
 
-// get asks on a connection of its own and gives the answer a minute, as the process may be very busy.
+// get sends a request on a connection of its own and waits up to a minute, because the process may be very busy.
 func get(ctx context.Context, url string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -29,13 +29,13 @@ import (
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
-// A slow reader takes so many bytes so often.
+// A slow reader reads this many bytes at this interval.
 const (
 	sip      = 64
 	sipEvery = 250 * time.Millisecond
 )
 
-// slowReader follows a workflow over Connect with next to no buffers, slowly until it is let go.
+// slowReader follows a workflow over Connect with minimal buffers, slowly until it is released.
 type slowReader struct {
 	server   string
 	workflow string
@@ -46,12 +46,12 @@ type slowReader struct {
 	streams  int
 }
 
-// run follows until ctx ends, and comes back with its cursor when it was disconnected.
+// run follows until ctx ends, and reconnects with its cursor when it was disconnected.
 func (s *slowReader) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		s.streams++
 		if err := s.stream(ctx); err != nil && ctx.Err() == nil {
-			<-time.After(100 * time.Millisecond) //nolint:forbidigo // as a client does before it comes back
+			<-time.After(100 * time.Millisecond) //nolint:forbidigo // as a client does before it reconnects
 		}
 	}
 }
@@ -64,7 +64,7 @@ func (s *slowReader) stream(ctx context.Context) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	defer conn.Close()
-	slow := &sipping{TCPConn: conn.(*net.TCPConn), letGo: s.letGo}
+	slow := &slowBody{TCPConn: conn.(*net.TCPConn), letGo: s.letGo}
 	cursor := &v1.Cursor{WorkflowId: s.workflow}
 	if s.after != nil {
 		cursor.Start = &v1.Cursor_After{After: s.after}
@@ -93,7 +93,7 @@ func (s *slowReader) stream(ctx context.Context) error {
 	return s.take(response.Body)
 }
 
-// narrow has a connection take little that is not read, at both ends: the server's buffer grows with the size of segments.
+// narrow limits the unread data of a connection, at both ends: the server's buffer grows with the size of segments.
 func narrow(_, _ string, conn syscall.RawConn) error {
 	var segment, buffer error
 	err := conn.Control(func(fd uintptr) {
@@ -103,15 +103,15 @@ func narrow(_, _ string, conn syscall.RawConn) error {
 	return errors.Join(err, segment, buffer)
 }
 
-// sipping reads little at a time until it is let go.
-type sipping struct {
+// slowBody reads little at a time until it is released.
+type slowBody struct {
 	*net.TCPConn
 	pace  <-chan time.Time
-	letGo <-chan struct{} // nil when it has been let go
+	letGo <-chan struct{} // nil when it has been released
 }
 
 // Read implements [io.Reader].
-func (s *sipping) Read(b []byte) (int, error) {
+func (s *slowBody) Read(b []byte) (int, error) {
 	if s.letGo == nil {
 		return s.TCPConn.Read(b)
 	}
@@ -210,19 +210,19 @@ func TestSlowReadersDelayNobodyAndMissNothing(t *testing.T) {
 	t.Logf("%d streams of %d slow readers", streams, readers)
 }
 
-// probe measures how soon a client that reads at full speed is given what is written.
+// probe measures how soon a client that reads at full speed receives new items.
 type probe struct {
 	t        *testing.T
 	writer   *db.Writer
 	workflow string
-	heard    chan string // the ids of probes as they are delivered
+	received chan string // the ids of probes as they are delivered
 	sent     int
 }
 
 func (w *world) newProbe(writer *db.Writer, workflow string) *probe {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
-	p := &probe{t: w.t, writer: writer, workflow: workflow, heard: make(chan string, 1000)}
+	p := &probe{t: w.t, writer: writer, workflow: workflow, received: make(chan string, 1000)}
 	transport := &http.Transport{}
 	client := chatfeedv1connect.NewFeedServiceClient(&http.Client{Transport: transport}, "http://"+w.replicas[0].address)
 	stream, err := client.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{
@@ -236,7 +236,7 @@ func (w *world) newProbe(writer *db.Writer, workflow string) *probe {
 		for stream.Receive() {
 			for _, item := range stream.Msg().GetItems() {
 				if strings.HasPrefix(item.GetId(), "probe_") {
-					p.heard <- item.GetId()
+					p.received <- item.GetId()
 				}
 			}
 		}
@@ -249,7 +249,7 @@ func (w *world) newProbe(writer *db.Writer, workflow string) *probe {
 func (p *probe) delay(times int) time.Duration {
 	p.t.Helper()
 	var took []time.Duration
-	ctx, cancel := context.WithTimeout(p.t.Context(), time.Duration(times)*patience)
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Duration(times)*timeout)
 	defer cancel()
 	for range times {
 		p.sent++
@@ -258,8 +258,8 @@ func (p *probe) delay(times int) time.Duration {
 		_, err := p.writer.Write(p.t.Context(), db.Log{WorkflowID: p.workflow, ID: id})
 		require.NoError(p.t, err)
 		select {
-		case heard := <-p.heard:
-			require.Equal(p.t, id, heard)
+		case received := <-p.received:
+			require.Equal(p.t, id, received)
 		case <-ctx.Done():
 			require.FailNow(p.t, "the fast reader hears nothing")
 		}

@@ -24,13 +24,13 @@ const (
 	longSoak = 20 * time.Minute // from here on it is long enough to judge the memory
 )
 
-// soaking is a world in which one fault follows the other.
+// soaking is a world in which one fault follows another.
 type soaking struct {
 	*world
 	out     io.Writer
 	began   time.Time
 	faults  map[string]int // how often each was inflicted
-	samples []held         // of the server that is never ended, at even times
+	samples []held         // of the server that is never stopped, at regular times
 }
 
 func TestSoak(t *testing.T) {
@@ -49,14 +49,14 @@ func TestSoak(t *testing.T) {
 	}
 	s.world = newWorld(t, size)
 	s.random = rand.New(rand.NewPCG(chosen, 0))
-	s.spared = 1
+	s.protected = 1
 	watched := s.replicas[0]
 	before := watched.holds(t)
 	s.fill()
 	s.began = time.Now()
 	s.live()
-	s.storms()
-	s.goesOn()
+	s.faultsInTurn()
+	s.awaitHealthy()
 	report := s.finish()
 
 	var after held
@@ -88,9 +88,9 @@ func (s *soaking) fill() {
 	s.requireClean(full)
 }
 
-// storms inflicts one fault after the other, with a pause of up to some seconds between them. None is inflicted once more
+// faultsInTurn injects one fault after another, with a pause of up to some seconds between them. None is injected again
 // before all others have been.
-func (s *soaking) storms() {
+func (s *soaking) faultsInTurn() {
 	s.t.Helper()
 	faults := s.choice()
 	var names []string
@@ -120,10 +120,10 @@ func (s *soaking) storms() {
 	}
 }
 
-// choice is what a soak inflicts, by name.
+// choice is the faults of a soak test, by name.
 func (s *soaking) choice() map[string]func(*world) {
 	faults := map[string]func(*world){
-		"terminate all connections": func(w *world) { w.terminated("true"); w.goesOn() },
+		"terminate all connections": func(w *world) { w.terminated("true"); w.awaitHealthy() },
 		"terminate the listeners":   terminateListeners,
 		"stop PostgreSQL fast":      stopPostgres(embedded.Fast),
 		"stop PostgreSQL at once":   stopPostgres(embedded.Immediate),
@@ -145,11 +145,11 @@ func (s *soaking) choice() map[string]func(*world) {
 		"fail to read one":          failing,
 		"read one slowly":           slowly,
 	}
-	for name, storm := range map[string]storm{
+	for name, disturbance := range map[string]disturbance{
 		"hold": hold(), "lose": lose(), "reset": reset(), "slow": slow(), "trickle": trickle(),
 	} {
-		faults["database network: "+name] = overDatabase(storm)
-		faults["client network: "+name] = overClients(storm)
+		faults["database network: "+name] = overDatabase(disturbance)
+		faults["client network: "+name] = overClients(disturbance)
 	}
 	return faults
 }

@@ -21,10 +21,10 @@ import (
 	"chatfeed/migrations"
 )
 
-// patience is how long anything may take that is to happen.
-const patience = 90 * time.Second
+// timeout bounds everything that a test waits for.
+const timeout = 90 * time.Second
 
-// setup says what a world is made of. The zero value of each field means its default.
+// setup configures a world. A zero field means its default.
 type setup struct {
 	postgres   map[string]string // settings of PostgreSQL
 	prepare    string            // SQL to run before anyone connects
@@ -36,22 +36,22 @@ type setup struct {
 	audit      audit.Config      // two workflows, two writers, 100 items a second; a client waits for 20 s
 }
 
-// world is everything that can go wrong, and an audit of those who live in it.
+// world is an environment in which everything can fail, and an audit of its clients.
 type world struct {
-	t        *testing.T
-	postgres *embedded.Server
-	journal  *journal      // of PostgreSQL
-	control  *pgxpool.Pool // straight to PostgreSQL, for faults and questions
-	replicas []*replica
-	spared   int      // how many of them are not to be ended
-	nginx    *nginx   // between clients and the server; nil where there is none
-	clients  *network // between clients and servers
-	config   audit.Config
-	audit    *audit.Audit
-	random   *rand.Rand // chooses what is to suffer
+	t         *testing.T
+	postgres  *embedded.Server
+	journal   *journal      // of PostgreSQL
+	control   *pgxpool.Pool // straight to PostgreSQL, for faults and questions
+	replicas  []*replica
+	protected int      // how many of them must not be stopped
+	nginx     *nginx   // between clients and the server; nil where there is none
+	clients   *network // between clients and servers
+	config    audit.Config
+	audit     *audit.Audit
+	random    *rand.Rand // chooses what to inject faults into
 }
 
-// newWorld makes a world in which all is well and nobody writes yet.
+// newWorld makes a world without faults, in which nobody writes yet.
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
 	w := &world{t: t, journal: &journal{}, random: rand.New(rand.NewPCG(*seed, rand.Uint64()))}
@@ -142,20 +142,20 @@ func (w *world) explain() {
 	}
 }
 
-// live has the audit write and follow, and returns when it is well under way.
+// live starts the audit, and returns when items are being written and delivered.
 func (w *world) live() {
 	w.t.Helper()
 	var err error
 	w.audit, err = audit.Start(context.WithoutCancel(w.t.Context()), w.config)
 	require.NoError(w.t, err)
-	w.goesOn()
+	w.awaitHealthy()
 }
 
-// perItem is how many clients are given an item.
+// perItem is how many clients receive an item.
 func (w *world) perItem() int { return len(w.config.Transports) * w.config.Streams }
 
-// goesOn waits until all is well: every stream is open, items are written, and every client is given what is written.
-func (w *world) goesOn() {
+// awaitHealthy waits until every stream is open, items are written, and every client receives them.
+func (w *world) awaitHealthy() {
 	w.t.Helper()
 	some := max(80, int(w.config.Rate))
 	before := w.audit.Progress()
@@ -166,15 +166,15 @@ func (w *world) goesOn() {
 	w.catchUp(w.config.Workflows)
 }
 
-// catchUp waits until every client of workflows has been given what the table holds now.
+// catchUp waits until every client of workflows has received what is in the table now.
 func (w *world) catchUp(workflows []string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.t.Context(), timeout)
 	defer cancel()
 	require.NoError(w.t, w.audit.CatchUp(ctx, workflows...), "clients are not given what the table holds")
 }
 
-// newcomers has others follow a workflow from its beginning, and requires that they are given what the table holds.
+// newcomers makes new clients follow a workflow from its beginning, and requires that they receive what is in the table.
 func (w *world) newcomers(workflow string) {
 	w.t.Helper()
 	newcomers := w.config
@@ -184,7 +184,7 @@ func (w *world) newcomers(workflow string) {
 	w.requireClean(a)
 }
 
-// finish ends the audit and requires that nothing is wrong.
+// finish ends the audit and requires that it has no findings.
 func (w *world) finish() *audit.Report {
 	w.t.Helper()
 	return w.requireClean(w.audit)
@@ -226,7 +226,7 @@ func (w *world) exec(statement string, args ...any) {
 	})
 }
 
-// change does something in a transaction, again when that has failed.
+// change runs a transaction, and retries it if it fails.
 func (w *world) change(what string, do func(pgx.Tx) error) {
 	w.t.Helper()
 	var last error
@@ -241,7 +241,7 @@ func (w *world) change(what string, do func(pgx.Tx) error) {
 	})
 }
 
-// ask returns what a query says, asked again when the connection was lost.
+// ask returns the result of a query, and retries it if the connection was lost.
 func ask[T any](w *world, query string, args ...any) (answer T) {
 	w.t.Helper()
 	until(w.t, query, func() bool {
@@ -255,13 +255,13 @@ func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	late := time.NewTimer(patience)
+	late := time.NewTimer(timeout)
 	defer late.Stop()
 	for !holds() {
 		select {
 		case <-tick.C:
 		case <-late.C:
-			require.FailNow(t, "this does not come true in "+patience.String(), what)
+			require.FailNow(t, "this does not come true in "+timeout.String(), what)
 		}
 	}
 }

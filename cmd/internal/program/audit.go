@@ -16,13 +16,13 @@ import (
 	"chatfeed/db"
 )
 
-// Audit is the command that proves a server's promise, or disproves it.
+// Audit is the command that checks that clients receive every item once and in order.
 type Audit struct {
 	Client
 	Database
 	Watch      []string       `arg:"" optional:"" name:"workflow" help:"Ids of workflows to watch while others write to them."`
-	Write      int            `help:"Write so many items, to new workflows, and end when all clients have them." placeholder:"N"`
-	Rate       float64        `help:"Write so many items a second; 0 means as many as the database takes." default:"0"`
+	Write      int            `help:"Write this many items, to new workflows, and end when all clients have them." placeholder:"N"`
+	Rate       float64        `help:"Write this many items per second; 0 means as many as possible." default:"0"`
 	Workflows  int            `help:"How many new workflows to write to." default:"4"`
 	Streams    int            `help:"How many clients follow each workflow on each transport." default:"1"`
 	Transports []string       `name:"transport" help:"Only transports with this in their names, such as gRPC or HTTP/1.1." placeholder:"NAME"`
@@ -38,12 +38,12 @@ type Audit struct {
 
 // Help is shown by --help.
 func (*Audit) Help() string {
-	return `Follows workflows as a client on every transport, from their first items, and compares what each client was given with
-what the table holds. Each loss, repetition and disorder is a finding with the cursor where it happened: put it into
-/workflows/ID/chatData?afterTimestamp=CURSOR to see what comes after it.
+	return `Follows workflows as a client on every transport, from their first items, and compares what each client received
+with the table. Each lost, repeated or misordered item is a finding with the cursor where it happened: use it in
+/workflows/ID/chatData?afterTimestamp=CURSOR to see what follows.
 
-It exits with 0 when every client has had every item, 1 when something was found or nothing was there to compare, and 2 when
-the command line is wrong. The report says how much was compared on each transport. The workflows that it writes to begin
+It exits with 0 if every client received every item, 1 if there are findings or there was nothing to compare, and 2 if the
+command line is invalid. The report says how much was compared on each transport. The workflows that it writes to begin
 with audit_ and stay in the database; delete them from chatfeed.workflows.
 
 Examples:
@@ -55,12 +55,12 @@ Examples:
 
 const (
 	auditWriters = 8
-	// shownFindings is how many findings are printed for people; a program gets them all.
+	// shownFindings is how many findings are printed as text; JSON has all.
 	shownFindings = 100
 )
 
-// Run audits until everything is written, the time is over, or ctx ends, and prints the report. The error is that there are
-// findings, or that the audit could not be made.
+// Run audits until everything is written, the time is over, or ctx ends, and prints the report. The error says that there are
+// findings, or that the audit failed.
 func (c *Audit) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.check(); err != nil {
 		return err
@@ -79,30 +79,30 @@ func (c *Audit) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	cfg.Pool = pool
 
-	patient := context.WithoutCancel(ctx) // the end of ctx asks for the report
-	running, err := audit.Start(patient, cfg)
+	background := context.WithoutCancel(ctx) // when ctx ends, the report is still made
+	running, err := audit.Start(background, cfg)
 	if err != nil {
 		return err
 	}
 	c.wait(ctx, running)
-	report, err := c.finish(patient, running)
+	report, err := c.finish(background, running)
 	if err != nil {
 		return err
 	}
 	if err := c.print(report, cfg.Workflows); err != nil {
 		return fmt.Errorf("print: %w", err)
 	}
-	return verdict(report)
+	return reportError(report)
 }
 
-// verdict is nil only where something was compared and nothing was wrong.
-func verdict(report *audit.Report) error {
+// reportError is nil only if items were compared and there are no findings.
+func reportError(report *audit.Report) error {
 	var wrong []string
 	if len(report.Findings) > 0 {
 		wrong = append(wrong, plural(len(report.Findings)+report.More, "finding"))
 	}
 	if len(report.Unproven) > 0 {
-		wrong = append(wrong, "nothing is proven where there is nothing to compare: "+strings.Join(report.Unproven, "; "))
+		wrong = append(wrong, "not everything could be audited: "+strings.Join(report.Unproven, "; "))
 	}
 	if len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, "; "))
@@ -110,14 +110,14 @@ func verdict(report *audit.Report) error {
 	return nil
 }
 
-// config is the audit that the flags ask for, without its pool.
+// config makes the audit's config from the flags, without its pool.
 func (c *Audit) config(log *slog.Logger) (audit.Config, error) {
 	cfg := audit.Config{Server: strings.TrimRight(c.Server, "/"), Workflows: c.Watch, Streams: c.Streams, Settle: c.Settle, Log: log}
 	switch {
 	case len(c.Watch) == 0 && c.Write == 0:
 		return cfg, usagef("nothing to audit: name workflows to watch, or --write N items")
 	case len(c.Watch) > 0 && c.Write != 0:
-		return cfg, usagef("--write: writes to new workflows only and cannot stand together with workflows to watch")
+		return cfg, usagef("--write: writes to new workflows only and cannot be combined with workflows to watch")
 	case c.Write < 0:
 		return cfg, usagef("--write: is %d; one or more is accepted", c.Write)
 	case !(c.Rate >= 0):
@@ -134,7 +134,7 @@ func (c *Audit) config(log *slog.Logger) (audit.Config, error) {
 	seen := make(map[string]bool)
 	for _, workflow := range c.Watch {
 		if workflow == "" || seen[workflow] {
-			return cfg, usagef("workflow %q: is empty or stands there twice; each is accepted once", workflow)
+			return cfg, usagef("workflow %q: is empty or named twice; each is accepted once", workflow)
 		}
 		seen[workflow] = true
 	}
@@ -150,7 +150,7 @@ func (c *Audit) config(log *slog.Logger) (audit.Config, error) {
 	return cfg, err
 }
 
-// transports returns those that the flag names, each once, or all.
+// transports returns the transports that match the flag, each once, or all.
 func (c *Audit) transports() ([]audit.Transport, error) {
 	all := audit.Transports()
 	if len(c.Transports) == 0 {
@@ -173,7 +173,7 @@ func (c *Audit) transports() ([]audit.Transport, error) {
 	}
 	for i, part := range c.Transports {
 		if !matched[i] {
-			return nil, usagef("--transport: %q is in no name; there are %s", part, strings.Join(names, ", "))
+			return nil, usagef("--transport: %q matches no name; there are %s", part, strings.Join(names, ", "))
 		}
 	}
 	return taken, nil
@@ -197,7 +197,7 @@ func (c *Audit) wait(ctx context.Context, running *audit.Audit) {
 	}
 }
 
-// finish ends the audit and shows how far its clients are meanwhile.
+// finish ends the audit and shows progress meanwhile.
 func (c *Audit) finish(ctx context.Context, running *audit.Audit) (*audit.Report, error) {
 	defer c.showProgress(running)()
 	return running.Finish(ctx)
@@ -244,7 +244,7 @@ func (c *Audit) print(report *audit.Report, workflows []string) error {
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, "The table has %s of %s (%s).\n", plural(report.Items, "item"),
 		plural(len(workflows), "workflow"), some(workflows))
-	_, _ = fmt.Fprintf(&b, "%s were given %s and came back %s.\n", plural(report.Clients, "client"),
+	_, _ = fmt.Fprintf(&b, "%s received %s and reconnected %s.\n", plural(report.Clients, "client"),
 		plural(report.Delivered, "item"), plural(report.Reconnects, "time"))
 	if c.Write > 0 {
 		_, _ = fmt.Fprintf(&b, "%s were written by the audit.\n", plural(report.Written, "item"))
@@ -253,7 +253,7 @@ func (c *Audit) print(report *audit.Report, workflows []string) error {
 		_, _ = fmt.Fprintf(&b, "%-32s %s, %d delivered, %d compared\n", t.Name, plural(t.Clients, "client"), t.Delivered, t.Compared)
 	}
 	if report.Clean() {
-		b.WriteString("Every client has had every item, once and in order.\n")
+		b.WriteString("Every client received every item, once and in order.\n")
 	}
 	for _, unproven := range report.Unproven {
 		_, _ = fmt.Fprintf(&b, "unproven   %s\n", unproven)
@@ -268,7 +268,7 @@ func (c *Audit) print(report *audit.Report, workflows []string) error {
 	return err
 }
 
-// findingLine is a finding in one line, with the cursor last, so that it is easily taken from there.
+// findingLine formats a finding as one line, with the cursor last, so that it is easy to copy.
 func findingLine(f audit.Finding) string {
 	parts := []string{fmt.Sprintf("%-10s workflow %q", f.Kind, f.Workflow)}
 	if f.ID != "" || f.Type != "" {
@@ -293,7 +293,7 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// some names a few.
+// some lists a few names.
 func some(names []string) string {
 	const few = 3
 	if len(names) > few {

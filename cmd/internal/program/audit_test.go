@@ -27,7 +27,7 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// auditCommand runs chatfeed audit to its end.
+// auditCommand runs chatfeed audit until it ends.
 func auditCommand(t *testing.T, args ...string) (exitCode int, out, problems string) {
 	t.Helper()
 	cmd := command(t, append([]string{"audit", "--log-level", "error"}, args...)...)
@@ -49,7 +49,7 @@ func TestAuditOfACorrectServerExitsWithZero(t *testing.T) {
 	require.Contains(t, out, "The table has 200 items of 3 workflows (audit_")
 	require.Contains(t, out, "\n200 items were written by the audit.\n")
 	require.Contains(t, out, "\nREST long poll over HTTP/1.1     3 clients, 200 delivered, 200 compared\n")
-	require.Contains(t, out, "Every client has had every item, once and in order.\n")
+	require.Contains(t, out, "Every client received every item, once and in order.\n")
 	require.Empty(t, problems)
 
 	code, out, problems = auditCommand(t, "--server", server+"/", "--database-url", database, "--write", "50", "--workflows", "1",
@@ -70,7 +70,7 @@ func TestAuditOfACorrectServerExitsWithZero(t *testing.T) {
 func TestAuditPrintsEachFindingAndExitsWithOne(t *testing.T) {
 	t.Parallel()
 	database := dbtest.URL(t)
-	server := spoiling(t, serve(t, database), "text 7", "text 8")
+	server := altering(t, serve(t, database), "text 7", "text 8")
 	stamps := writeTexts(t, database, "wf_1", 10)
 	args := []string{"wf_1", "--server", server, "--database-url", database, "--for", "1s"}
 	code, out, problems := auditCommand(t, args...)
@@ -94,7 +94,7 @@ func TestAuditPrintsEachFindingAndExitsWithOne(t *testing.T) {
 func TestAuditPrintsAHundredFindingsAndHowManyMore(t *testing.T) {
 	t.Parallel()
 	database := dbtest.URL(t)
-	server := spoiling(t, serve(t, database), `"level": "info"`, `"level": "warn"`)
+	server := altering(t, serve(t, database), `"level": "info"`, `"level": "warn"`)
 	writeTexts(t, database, "wf_1", 130)
 	code, out, problems := auditCommand(t, "wf_1", "--server", server, "--database-url", database, "--for", "1s")
 	require.Equal(t, 1, code)
@@ -117,8 +117,8 @@ func TestAuditWatchesUntilItIsInterrupted(t *testing.T) {
 	}
 	require.NoError(t, watch.Run(ctx, slog.New(slog.DiscardHandler)))
 	require.Error(t, ctx.Err(), "it has ended by itself")
-	require.Regexp(t, `^The table has 10 items of 1 workflow \(wf_1\).\n10 clients were given 100 items and came back 0 times.\n`+
-		`(.* 1 client, 10 delivered, 10 compared\n){10}Every client has had every item, once and in order.\n$`, out.String())
+	require.Regexp(t, `^The table has 10 items of 1 workflow \(wf_1\).\n10 clients received 100 items and reconnected 0 times.\n`+
+		`(.* 1 client, 10 delivered, 10 compared\n){10}Every client received every item, once and in order.\n$`, out.String())
 }
 
 func TestAuditThatHasNothingToCompareExitsWithOne(t *testing.T) {
@@ -132,7 +132,7 @@ func TestAuditThatHasNothingToCompareExitsWithOne(t *testing.T) {
 	require.NotContains(t, out, "Every client")
 	require.Contains(t, out, "\n0 items were written by the audit.\n")
 	require.Contains(t, out, "\nunproven   nothing was written: ")
-	require.Contains(t, problems, "chatfeed: nothing is proven where there is nothing to compare: nothing was written: ")
+	require.Contains(t, problems, "chatfeed: not everything could be audited: nothing was written: ")
 	require.Contains(t, problems, "in a read-only transaction")
 
 	code, out, problems = auditCommand(t, "wf_none", "--server", server, "--database-url", database, "--for", "1s", "--json")
@@ -199,7 +199,7 @@ func TestAuditWithoutADatabaseFails(t *testing.T) {
 	require.Contains(t, problems, "--database-url: read the table: ")
 }
 
-// seen calls a function once a text was written to it.
+// seen calls a function once a text has been written to it.
 type seen struct {
 	text string
 	then func()
@@ -212,8 +212,8 @@ func (s *seen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// spoiling is the address of a proxy that changes REST answers.
-func spoiling(t *testing.T, server, from, to string) string {
+// altering is the address of a proxy that changes REST answers.
+func altering(t *testing.T, server, from, to string) string {
 	t.Helper()
 	target, err := url.Parse(server)
 	require.NoError(t, err)

@@ -17,20 +17,20 @@ import (
 	"chatfeed/internal/embedded"
 )
 
-// Bench is the command that measures chatfeed against baselines, all of it on this machine.
+// Bench is the command that measures chatfeed against baselines, all on this machine.
 type Bench struct {
 	Scenarios   []string `arg:"" name:"scenario" optional:"" help:"What to measure: latency, fanout, write, catchup, herd or all, which is the default."`
-	DatabaseURL string   `help:"PostgreSQL to measure with, as a URL; it is written to and its schema brought up to date, so the environment does not name it. Without it, a temporary one is started." env:"-" placeholder:"URL"`
+	DatabaseURL string   `help:"PostgreSQL to measure with, as a URL; it is written to and migrated, so it is not taken from the environment. Without it, a temporary one is started." env:"-" placeholder:"URL"`
 	PgBin       string   `help:"Folder with the programs of PostgreSQL; without it, they are searched for." placeholder:"DIR" type:"existingdir"`
 	JSON        bool     `help:"Print one JSON object." name:"json"`
 	Out         string   `help:"Write benchmarks.md, and JSON and plots for it, into this folder." placeholder:"DIR" type:"path"`
-	Short       bool     `help:"Measure for an instant, to see that it works." hidden:""`
+	Short       bool     `help:"Measure only briefly, to check that it works." hidden:""`
 }
 
 // all stands for every scenario.
 const all = "all"
 
-// Run measures and prints. What goes on is shown on standard error.
+// Run measures and prints. Progress is shown on standard error.
 func (c *Bench) Run(ctx context.Context, _ *slog.Logger) error {
 	scenarios, err := c.scenarios()
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *Bench) Run(ctx context.Context, _ *slog.Logger) error {
 	return report.Tables(os.Stdout)
 }
 
-// scenarios are those that were asked for, in their own order.
+// scenarios returns the requested scenarios, in the standard order.
 func (c *Bench) scenarios() ([]bench.Scenario, error) {
 	known := bench.Scenarios()
 	for _, name := range c.Scenarios {
@@ -98,7 +98,7 @@ func scenarioNames() string {
 	return strings.Join(names, ", ")
 }
 
-// lab makes a database ready to be measured with. The caller must call closeLab.
+// lab prepares a database to measure with. The caller must call closeLab.
 func (c *Bench) lab(ctx context.Context, progress func(string, ...any)) (lab *bench.Lab, closeLab func(), err error) {
 	if c.DatabaseURL != "" {
 		pool, err := benchPool(ctx, c.DatabaseURL)
@@ -108,7 +108,7 @@ func (c *Bench) lab(ctx context.Context, progress func(string, ...any)) (lab *be
 		return &bench.Lab{DatabaseURL: c.DatabaseURL, Pool: pool, Short: c.Short, Progress: progress}, pool.Close, nil
 	}
 	progress("starting PostgreSQL")
-	// Further settings are its own, so a commit is durable when it returns.
+	// Other settings are PostgreSQL's defaults, so commits are durable.
 	server, err := embedded.Start(ctx, embedded.Config{Bin: c.PgBin, Settings: map[string]string{"max_connections": "300"}})
 	switch {
 	case err != nil && c.PgBin != "":
@@ -137,7 +137,7 @@ func benchPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// progress shows what goes on: in one line that changes on a terminal, else in a line for each.
+// progress shows progress: on a terminal in one line that changes, otherwise a line for each step.
 type progress struct {
 	w        io.Writer
 	terminal bool

@@ -18,7 +18,7 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// refused runs a command line that is wrong and returns what it says.
+// refused runs an invalid command line and returns its output.
 func refused(t *testing.T, code int, args ...string) string {
 	t.Helper()
 	cmd := command(t, args...)
@@ -31,7 +31,7 @@ func refused(t *testing.T, code int, args ...string) string {
 	return said.String()
 }
 
-func TestAnUnknownScenarioIsRefusedWithThoseThatAreAccepted(t *testing.T) {
+func TestAnUnknownScenarioIsRefusedWithTheAcceptedOnes(t *testing.T) {
 	t.Parallel()
 	said := refused(t, 2, "bench", "latency", "speed")
 	require.Contains(t, said, `SCENARIO: "speed" is unknown; accepted are latency, fanout, write, catchup, herd and all`)

@@ -15,39 +15,39 @@ import (
 )
 
 const (
-	// A run takes no further message that would bring its history beyond these: Temporal warns there, and ends the run at
-	// five times as much (limit.historySize and limit.historyCount in its dynamic configuration). What waits has to be handled
-	// with the rest.
+	// A run accepts no further message that would bring its history beyond these limits: Temporal warns there, and ends the
+	// run at five times as much (limit.historySize and limit.historyCount in its dynamic configuration). The rest is needed
+	// to handle the messages that wait.
 	fullBytes  = 10 << 20
 	fullEvents = 10 << 10
-	// chatTries is how often a request looks for the workflow's run anew when the one that it has found has ended.
+	// chatTries is how often a request looks for the workflow's run if the one that it has found has ended.
 	chatTries = 5
 )
 
-// temporalChat is the [rpc.Chat] on Temporal. It acts on workflows of one type only; to it, any other does not exist.
+// temporalChat is the [rpc.Chat] on Temporal. It acts on workflows of one type only; workflows of other types are not found.
 type temporalChat struct {
 	client    client.Client
 	workflow  string
 	taskQueue string
 	signal    string
-	sending   turns // one message at a time for each workflow, so that each counts what those before have added
+	sending   keyLock // one message at a time per workflow, so that each sees the history with the messages before it
 }
 
-// message is what the signal carries.
+// message is the signal's payload.
 type message struct {
 	ID   string `json:"id"`
 	Text string `json:"text"`
 }
 
-// run is the run of a workflow that goes on, as it is now.
+// run is the current state of a running workflow.
 type run struct {
 	id            string
 	bytes, events int64 // of its history
 }
 
-// errAbsent says that no workflow with an id is running, and errForeign that it is of another type.
+// errAbsent says that no workflow with the id is running, errForeign that it is of another type.
 var (
-	errAbsent  = errors.New("no run of the workflow goes on")
+	errAbsent  = errors.New("the workflow is not running")
 	errForeign = errors.New("the workflow is of another type")
 )
 
@@ -69,19 +69,19 @@ func (c *temporalChat) running(ctx context.Context, workflowID string) (run, err
 	return run{info.GetExecution().GetRunId(), info.GetHistorySizeBytes(), info.GetHistoryLength()}, nil
 }
 
-// Send implements [rpc.Chat]. The message goes to the run that it has looked at, so that nothing else with the workflow's id
-// can take it.
+// Send implements [rpc.Chat]. The signal names the run that was checked, so that no other run with the workflow's id can
+// receive it.
 func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMessage) (rpc.Sent, error) {
 	if m.ID == "" {
 		m.ID = "msg_" + rand.Text()
 	}
-	done, err := c.sending.take(ctx, workflowID)
+	done, err := c.sending.lock(ctx, workflowID)
 	if err != nil {
 		return rpc.Sent{}, fmt.Errorf("send a message to workflow %q: %w", workflowID, err)
 	}
 	defer done()
 	var to run
-	err = c.again(func() (err error) {
+	err = c.retryEnded(func() (err error) {
 		to, err = c.running(ctx, workflowID)
 		if errors.Is(err, errAbsent) {
 			to, err = c.start(ctx, workflowID)
@@ -100,7 +100,8 @@ func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMe
 	return rpc.Sent{ID: m.ID, RunID: to.id}, nil
 }
 
-// start begins a run where none goes on. One that somebody else has begun meanwhile is looked at first.
+// start starts a run if none is running. If another has been started meanwhile, it returns errAbsent, so that the caller
+// checks it first.
 func (c *temporalChat) start(ctx context.Context, workflowID string) (run, error) {
 	begun, err := c.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflowID, TaskQueue: c.taskQueue, WorkflowExecutionErrorWhenAlreadyStarted: true,
@@ -115,10 +116,10 @@ func (c *temporalChat) start(ctx context.Context, workflowID string) (run, error
 	return run{id: begun.GetRunID()}, nil
 }
 
-// Cancel implements [rpc.Chat]. Temporal takes the cancellation of a workflow that has ended without a word, so it is
-// asked first.
+// Cancel implements [rpc.Chat]. Temporal silently accepts the cancellation of a workflow that has ended, so the
+// run is checked first.
 func (c *temporalChat) Cancel(ctx context.Context, workflowID string) error {
-	err := c.again(func() error {
+	err := c.retryEnded(func() error {
 		found, err := c.running(ctx, workflowID)
 		if err != nil {
 			return err
@@ -131,8 +132,8 @@ func (c *temporalChat) Cancel(ctx context.Context, workflowID string) error {
 	return nil
 }
 
-// again does something to a run, anew when the run has ended meanwhile: it may have continued as a new one.
-func (c *temporalChat) again(do func() error) error {
+// retryEnded calls do, and again if the run has ended meanwhile: it may have continued as a new one.
+func (c *temporalChat) retryEnded(do func() error) error {
 	var ended *serviceerror.NotFound
 	for tries := 1; ; tries++ {
 		err := do()
@@ -142,7 +143,7 @@ func (c *temporalChat) again(do func() error) error {
 	}
 }
 
-// explain sorts errors of Temporal into those that rpc knows. What is left passes.
+// explain maps Temporal's errors to those of rpc. The others are transient.
 func explain(err error) error {
 	var (
 		ended       *serviceerror.NotFound
@@ -162,14 +163,14 @@ func explain(err error) error {
 	return err
 }
 
-// turns lets one at a time do something with a key. The zero value is ready.
-type turns struct {
+// keyLock is a mutex per key. The zero value is ready to use.
+type keyLock struct {
 	mu    sync.Mutex
-	taken map[string]chan struct{} // closed when the turn is over
+	taken map[string]chan struct{} // closed when the key is unlocked
 }
 
-// take waits for the key's turn, which done ends, or for the end of ctx.
-func (t *turns) take(ctx context.Context, key string) (done func(), err error) {
+// lock locks the key until done is called. It fails when ctx ends.
+func (t *keyLock) lock(ctx context.Context, key string) (done func(), err error) {
 	for {
 		t.mu.Lock()
 		over, taken := t.taken[key]

@@ -9,7 +9,7 @@ import (
 	"connectrpc.com/connect"
 )
 
-// Client is the flag of all that talk to a server.
+// Client is the flag of the commands that call a server.
 type Client struct {
 	Server string `help:"Address of the server." default:"http://127.0.0.1:8080"`
 }
@@ -17,7 +17,7 @@ type Client struct {
 func (c Client) check() error {
 	server, err := url.Parse(c.Server)
 	if err != nil || server.Host == "" || server.Scheme != "http" && server.Scheme != "https" {
-		return usagef("--server: %q is no address; accepted is a URL such as http://127.0.0.1:8080", c.Server)
+		return usagef("--server: %q is not an address; accepted is a URL such as http://127.0.0.1:8080", c.Server)
 	}
 	return nil
 }
@@ -35,7 +35,7 @@ func (c Client) explain(err error) error {
 	case failed.Code() == connect.CodeInvalidArgument:
 		return usageError{failed.Message()}
 	case failed.Code() == connect.CodeUnimplemented:
-		return fmt.Errorf("%s does not offer this: it serves without ChatService, or is no chatfeed server", c.Server)
+		return fmt.Errorf("%s does not offer this: it runs without ChatService, or is not a chatfeed server", c.Server)
 	}
 	return fmt.Errorf("%s: %s", c.Server, failed.Message())
 }

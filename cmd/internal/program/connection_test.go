@@ -40,7 +40,7 @@ func oneConnection(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func TestOneConnectionCarriesAsManyStreamsAsItMayAndOtherCallsBesideThem(t *testing.T) {
+func TestOneConnectionCarriesTheMaximumOfStreamsAndOtherCalls(t *testing.T) {
 	t.Parallel()
 	server := serve(t, dbtest.URL(t))
 	for name, options := range map[string][]connect.ClientOption{"Connect": nil, "gRPC": {connect.WithGRPC()}} {
@@ -82,7 +82,7 @@ func TestOneConnectionCarriesAsManyStreamsAsItMayAndOtherCallsBesideThem(t *test
 			require.NoError(t, err)
 			require.False(t, stream.Receive())
 			require.Equal(t, connect.CodeResourceExhausted, connect.CodeOf(stream.Err()))
-			require.True(t, strings.HasSuffix(stream.Err().Error(), "this connection has 1000 streams, as many as one may have; "+
+			require.True(t, strings.HasSuffix(stream.Err().Error(), "this connection has 1000 streams, the maximum; "+
 				"follow several workflows in one stream, or open another connection"), stream.Err())
 			require.NoError(t, stream.Close())
 

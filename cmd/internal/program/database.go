@@ -14,21 +14,21 @@ import (
 	"chatfeed/rpc"
 )
 
-// Database is the flag of all that connect to PostgreSQL.
+// Database is the flag of the commands that connect to PostgreSQL.
 type Database struct {
 	DatabaseURL string `help:"PostgreSQL, as a URL." env:"DATABASE_URL,CHATFEED_DATABASE_URL" required:"" placeholder:"URL"`
 }
 
-// What serve connects with, unless the URL says so with pool_max_conns: as many connections as the feed reads with at once,
-// see [feed.Source], and some for all else, which then waits for no read of the feed.
+// The connections of serve, unless the URL has pool_max_conns: as many as the feed reads with concurrently, see
+// [feed.Source], and some for everything else, which then does not wait for reads of the feed.
 const (
-	feedConnections   = 16
-	besideConnections = 4
+	feedConnections  = 16
+	otherConnections = 4
 )
 
-// open makes a pool of our own, with the search path pinned: nothing that it sends needs another. Its connections do not read
-// whole tables: PostgreSQL keeps a plan for as long as the connection lives, also one that was made when the tables were so
-// small that to read all of them was cheapest. Through a pooler these parameters are not sent, and no plan is kept.
+// open makes a pool with a fixed search path; no statement needs another. Sequential scans are disabled: PostgreSQL keeps a
+// plan as long as the connection lives, also one from when the tables were so small that scanning them was cheapest. Through
+// a pooler these parameters are not sent, and no plans are kept.
 func (d Database) open(ctx context.Context, connections int32) (*pgxpool.Pool, error) {
 	pool, err := db.Open(ctx, d.DatabaseURL)
 	if err != nil {
@@ -44,7 +44,7 @@ func (d Database) open(ctx context.Context, connections int32) (*pgxpool.Pool, e
 	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
-// openForServing makes the pool that the feed reads with and the one for all else.
+// openForServing makes the pool for the feed's reads and the one for everything else.
 func (d Database) openForServing(ctx context.Context, log *slog.Logger) (reads, beside *pgxpool.Pool, err error) {
 	most := int32(feedConnections)
 	if strings.Contains(d.DatabaseURL, "pool_max_conns") {
@@ -52,24 +52,24 @@ func (d Database) openForServing(ctx context.Context, log *slog.Logger) (reads, 
 		if err != nil {
 			return nil, nil, usagef("--database-url: %v", err)
 		}
-		most = max(1, given.Config().MaxConns-besideConnections)
+		most = max(1, given.Config().MaxConns-otherConnections)
 		given.Close()
 		if most < feedConnections {
 			log.WarnContext(ctx, "pool_max_conns is low: workflows that are slow to read may delay others",
-				"pool_max_conns", most+besideConnections, "enough", feedConnections+besideConnections)
+				"pool_max_conns", most+otherConnections, "enough", feedConnections+otherConnections)
 		}
 	}
 	if reads, err = d.open(ctx, most); err != nil {
 		return nil, nil, err
 	}
-	if beside, err = d.open(ctx, besideConnections); err != nil {
+	if beside, err = d.open(ctx, otherConnections); err != nil {
 		reads.Close()
 		return nil, nil, err
 	}
 	return reads, beside, nil
 }
 
-// readiness asks the database no more often than every half second, however many ask it.
+// readiness checks the database at most every half second, whatever the number of requests.
 type readiness struct {
 	pool *pgxpool.Pool
 
@@ -82,17 +82,17 @@ func (r *readiness) check(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.asked.IsZero() || time.Since(r.asked) > 500*time.Millisecond {
-		r.err = db.CheckReader(context.WithoutCancel(ctx), r.pool) // for all who wait
+		r.err = db.CheckReader(context.WithoutCancel(ctx), r.pool) // for all waiting requests
 		if errors.Is(r.err, db.ErrUnprepared) {
-			r.err = &rpc.AwayError{Reason: "the database is not prepared for this server: a migration or a grant is missing, and the server's log says which"}
+			r.err = &rpc.AwayError{Reason: "the database is not prepared for this server: a migration or a grant is missing; the server's log says which"}
 		}
 		r.asked = time.Now()
 	}
 	return r.err
 }
 
-// awaitDatabase checks the database once it answers and reports what is wrong with it for good. What somebody can mend
-// while the program runs is logged when it has lasted, as a migration may just be running; and so is that it has been mended.
+// awaitDatabase waits until the database can be used. It returns an error only if that will never be the case. A problem that
+// an operator can fix is logged if it persists, because a migration may just be running; so is its end.
 func awaitDatabase(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, check func(context.Context, *pgxpool.Pool) error) error {
 	last, said := "", ""
 	for {
@@ -109,28 +109,28 @@ func awaitDatabase(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, ch
 			last = err.Error()
 		case last != said:
 			said = last
-			log.WarnContext(ctx, "the database cannot be used yet; trying again", "error", err)
+			log.WarnContext(ctx, "the database cannot be used yet; retrying", "error", err)
 		}
 		pause(ctx, time.Second)
 	}
 }
 
-// queueWarning is how full the NOTIFY queue may be until an operator is warned.
+// queueWarning is the usage of the NOTIFY queue from which a warning is logged.
 const queueWarning = 0.1
 
-// watchQueue warns while PostgreSQL's NOTIFY queue fills up, until ctx ends.
+// watchQueue logs a warning while PostgreSQL's NOTIFY queue is filling up, until ctx ends.
 func watchQueue(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
 	for ctx.Err() == nil {
 		usage, since, err := db.QueueUsage(ctx, pool)
 		if err == nil && usage >= queueWarning {
-			log.WarnContext(ctx, "PostgreSQL's NOTIFY queue fills up; when it is full, nothing can be recorded. Perhaps a session "+
+			log.WarnContext(ctx, "PostgreSQL's NOTIFY queue is filling up; when it is full, nothing can be recorded. Perhaps a session "+
 				"that listens is idle in a transaction", "full", usage, "oldest_transaction_since", since)
 		}
 		pause(ctx, 30*time.Second)
 	}
 }
 
-// pause waits for so long, or until ctx ends.
+// pause waits for the given time, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -51,7 +51,7 @@ func empty(t *testing.T) (address string, admin *pgxpool.Pool) {
 	return server.URL(), admin
 }
 
-func TestServeEndsInWordsOnADatabaseThatCannotHoldThePromise(t *testing.T) {
+func TestServeEndsWithAnErrorOnAnUnsuitableDatabase(t *testing.T) {
 	t.Parallel()
 	address, admin := empty(t)
 	_, err := admin.Exec(t.Context(), `create database bytes encoding 'SQL_ASCII' locale 'C' template template0`)
@@ -67,7 +67,7 @@ func TestServeEndsInWordsOnADatabaseThatCannotHoldThePromise(t *testing.T) {
 	}
 }
 
-func TestServeSaysWhatIsMissingAndGoesOnWhenItIsThere(t *testing.T) {
+func TestServeLogsWhatIsMissingAndContinuesOnceItIsAdded(t *testing.T) {
 	t.Parallel()
 	address, _ := empty(t)
 	log := new(logged)
@@ -82,8 +82,8 @@ func TestServeSaysWhatIsMissingAndGoesOnWhenItIsThere(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// A writer's role that lacks a right is told of before the first activity fails.
-func TestTheRightsThatAWriterLacksAreNamed(t *testing.T) {
+// Missing privileges of a writer's role are reported before the first activity fails.
+func TestMissingPrivilegesOfAWriterAreNamed(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	server := dbtest.Server(t)
@@ -107,8 +107,8 @@ func TestTheRightsThatAWriterLacksAreNamed(t *testing.T) {
 	require.Zero(t, usage)
 }
 
-// However many ask whether the server is ready, and however slow the database is to say, each is answered.
-func TestReadinessIsAskedOnceForAll(t *testing.T) {
+// All readiness requests are answered, however many there are and however slow the database is.
+func TestConcurrentReadinessRequestsShareOneCheck(t *testing.T) {
 	t.Parallel()
 	url := serve(t, dbtest.URL(t))
 	var asking sync.WaitGroup

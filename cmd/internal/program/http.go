@@ -8,12 +8,12 @@ import (
 	"chatfeed/rpc"
 )
 
-// stuckTimeout is how long a connection may take nothing of what it is sent, or be silent when it is asked for a sign of life.
+// stuckTimeout is how long a client may read nothing of what it is sent, or not answer a ping.
 const stuckTimeout = 30 * time.Second
 
-// newServer makes a server for both versions of HTTP. One that speaks HTTP/2 may have opened a large window and then read
-// nothing: a stream's deadline cannot end it, as what would reset the stream waits behind what is not read. So the connection
-// is closed when nothing of what is sent has been taken for that long, or when a ping of it has no answer.
+// newServer makes a server for both versions of HTTP. An HTTP/2 client may open a large window and then read nothing. A
+// stream's deadline cannot end that, because the reset of the stream waits behind the unread data. So the connection is
+// closed when the client has read nothing for that long, or does not answer a ping.
 func newServer(handler http.Handler, stuck time.Duration) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// A client over HTTP/2 that has opened the largest window there is and reads nothing, or is gone without a word, is let go.
-func TestAClientOverHTTP2ThatDoesNotReadOrAnswerIsLetGo(t *testing.T) {
+// A client over HTTP/2 that opens the largest window and reads nothing, or vanishes silently, is disconnected.
+func TestAClientOverHTTP2ThatDoesNotReadOrAnswerIsDisconnected(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string][]byte{"reads nothing": make([]byte, 16<<10), "is silent": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func within(t *testing.T, done <-chan struct{}) {
 	}
 }
 
-// openWide asks for a path over h2c, with the largest windows there are, and leaves the answer to whoever reads the connection.
+// openWide asks for a path over h2c, with the largest windows, and does not read the answer.
 func openWide(t *testing.T, address, path string) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{}

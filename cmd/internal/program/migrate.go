@@ -17,7 +17,7 @@ import (
 
 // Migrate is the command that creates and changes the schema.
 type Migrate struct {
-	Up     MigrateUp     `cmd:"" help:"Apply all migrations that the database lacks. May run in several places at once."`
+	Up     MigrateUp     `cmd:"" help:"Apply all pending migrations. May run concurrently."`
 	Down   MigrateDown   `cmd:"" help:"Undo the latest migration."`
 	Status MigrateStatus `cmd:"" help:"Show which migrations have been applied."`
 }

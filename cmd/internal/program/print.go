@@ -13,7 +13,7 @@ import (
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// printer prints items for people: a line each, further lines of a text indented below it.
+// printer prints items as text: a line each, further lines of a text indented below.
 func printer(w io.Writer, many bool) func(*v1.Item) error {
 	return func(item *v1.Item) error {
 		line := item.GetCreatedAt().AsTime().Local().Format("15:04:05.000")
@@ -54,7 +54,7 @@ func describe(item *v1.Item) (kind, text string) {
 	return "item", item.GetId()
 }
 
-// printable takes out what would steer the terminal instead of being shown.
+// printable removes control characters that would affect the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {

@@ -20,7 +20,7 @@ import (
 
 // CLI is the command line of chatfeed.
 type CLI struct {
-	LogLevel  slog.Level `help:"Log this and worse: debug, info, warn or error." default:"info"`
+	LogLevel  slog.Level `help:"Lowest level to log: debug, info, warn or error." default:"info"`
 	LogFormat string     `help:"Log as text or json." enum:"text,json" default:"text"`
 
 	Serve    Serve          `cmd:"" help:"Serve the feed to clients."`
@@ -33,7 +33,7 @@ type CLI struct {
 	Bench    Bench          `cmd:"" help:"Measure chatfeed against baselines on this machine."`
 }
 
-const description = `Streams what Temporal workflows record in PostgreSQL to browsers and terminals, live.
+const description = `Streams the items that Temporal workflows record in PostgreSQL to browsers and terminals, live.
 
 Every flag may also be given as an environment variable: --listen as CHATFEED_LISTEN, and so on; --database-url also as
 DATABASE_URL.
@@ -45,7 +45,7 @@ Examples:
   chatfeed send wf_1 "What is new?"
   chatfeed tail wf_1`
 
-// Main runs one command line and returns the exit code: 0 when done, 1 when it failed, 2 when the command line is wrong.
+// Main runs a command line and returns the exit code: 0 for success, 1 for failure, 2 for an invalid command line.
 // The first SIGINT or SIGTERM asks the command to end, the second ends the process.
 func Main(args []string) int {
 	var cli CLI
@@ -85,7 +85,7 @@ func report(w io.Writer, err error) int {
 	return 1
 }
 
-// usageError is a mistake in a flag or argument that only running the command has shown.
+// usageError is an invalid flag or argument that is detected only when the command runs.
 type usageError struct{ message string }
 
 func (e usageError) Error() string { return e.message }

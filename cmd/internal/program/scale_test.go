@@ -31,7 +31,7 @@ func TestTwoThousandStreamsFitInTwoHundredMegabytes(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	url := dbtest.URL(t)
-	server, pid := serveApart(t, url)
+	server, pid := serveProcess(t, url)
 	pool, err := db.Open(ctx, url)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
@@ -63,7 +63,7 @@ func TestTwoThousandStreamsFitInTwoHundredMegabytes(t *testing.T) {
 	}
 	memory := residentMB(t, pid)
 	t.Logf("%d streams in %d MB", 2*scaleStreams, memory)
-	if !raceEnabled { // which takes several times the memory, and is not what users run
+	if !raceEnabled { // which needs several times the memory and is not what users run
 		require.LessOrEqual(t, memory, scaleMemory)
 	}
 	for _, stream := range streams {
@@ -71,8 +71,8 @@ func TestTwoThousandStreamsFitInTwoHundredMegabytes(t *testing.T) {
 	}
 }
 
-// serveApart runs a server in a process of its own.
-func serveApart(t *testing.T, databaseURL string) (url string, pid int) {
+// serveProcess runs a server in a process of its own.
+func serveProcess(t *testing.T, databaseURL string) (url string, pid int) {
 	t.Helper()
 	address := freeAddress(t)
 	cmd := command(t, "serve", "--no-chat", "--listen", address, "--database-url", databaseURL, "--log-level", "error")

@@ -15,10 +15,10 @@ type Send struct {
 	Client
 	Workflow string `arg:"" help:"Id of the workflow."`
 	Text     string `arg:"" help:"The message; - reads it from standard input."`
-	ID       string `help:"The message's id: sent twice with one id, it is taken once." placeholder:"ID"`
+	ID       string `help:"The message's id: a message that is sent twice with the same id is handled once." placeholder:"ID"`
 }
 
-// Run prints the message's id when Temporal has it.
+// Run prints the message's id when Temporal has accepted it.
 func (c *Send) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err

@@ -20,30 +20,31 @@ import (
 	"chatfeed/rpc"
 )
 
-// Serve is the command that serves the feed. It starts while the database is away and is ready when it is there.
+// Serve is the command that serves the feed. It starts even if the database is unavailable, and is ready when the database is.
 type Serve struct {
 	Database
-	ListenDatabaseURL string        `help:"How to connect for LISTEN where --database-url leads through a pooler in transaction mode." placeholder:"URL"`
+	ListenDatabaseURL string        `help:"How to connect for LISTEN if --database-url is a pooler in transaction mode." placeholder:"URL"`
 	Listen            string        `help:"Address to serve on." default:"127.0.0.1:8080"`
 	TLSCert           string        `help:"Certificate file, to serve over TLS." placeholder:"FILE" type:"existingfile"`
 	TLSKey            string        `help:"Key file of the certificate." placeholder:"FILE" type:"existingfile"`
 	AllowOrigin       []string      `help:"Web origin whose pages may call, such as https://example.com; may be repeated." placeholder:"ORIGIN"`
-	Migrate           bool          `help:"Bring the schema up to date at the start. Any number of servers may do so at once."`
-	Heartbeat         time.Duration `help:"How often a silent stream sends an empty frame." default:"15s"`
+	Migrate           bool          `help:"Migrate the schema at the start. Any number of servers may do so concurrently."`
+	Heartbeat         time.Duration `help:"How often an idle stream sends an empty frame." default:"15s"`
 	Sweep             time.Duration `help:"How often to look for items whose notification was lost." default:"5s"`
 	NoChat            bool          `help:"Do not offer ChatService; Temporal is then not needed."`
 	Temporal
 	ChatWorkflow  string `help:"Type of the workflow that SendMessage starts." default:"Chat"`
 	ChatTaskQueue string `help:"Task queue of that workflow." default:"chatfeed-demo"`
-	ChatSignal    string `help:"Signal that hands a message to it, as {id, text}." default:"message"`
+	ChatSignal    string `help:"Signal that delivers a message to it, as {id, text}." default:"message"`
 
 	// Started is called with the server's address as soon as it accepts connections. It may be nil.
 	Started func(net.Addr) `kong:"-"`
-	// ChatAway says what Temporal is being waited for, as long as it is; empty when it can be asked. It may be nil.
+	// ChatAway returns why Temporal is not available yet, or an empty string when it is. It may be nil.
 	ChatAway func() string `kong:"-"`
 }
 
-// drainTimeout is how long open requests may take to end once the server is stopping. What is open then is cut.
+// drainTimeout is how long open requests may take to end once the server is stopping. Connections that are still open are
+// closed.
 const drainTimeout = 10 * time.Second
 
 // Run serves until ctx ends, then lets open requests finish.
@@ -70,7 +71,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer closeChat()
-	handler, err := rpc.NewHandler(rpc.Config{ //nolint:contextcheck // what it logs of an item is of no request
+	handler, err := rpc.NewHandler(rpc.Config{ //nolint:contextcheck // logging about an item is not tied to a request
 		Feed:      items,
 		Workflows: db.NewLister(beside),
 		Chat:      chat,
@@ -93,10 +94,10 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Migrate {
 		running.Go(func() { migrateUntilDone(feeding, beside, log) })
 	}
-	ctx, giveUp := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	running.Go(func() {
 		if err := awaitDatabase(feeding, beside, log, db.CheckReader); err != nil {
-			giveUp(err)
+			cancel(err)
 			return
 		}
 		watchQueue(feeding, beside, log)
@@ -119,8 +120,8 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
-// serve accepts requests until ctx ends; then it drains, so that streams end, waits for what is open, and cuts what does not
-// end. A client that is stuck is no fault of the server's and no error.
+// serve accepts requests until ctx ends; then it drains, so that streams end, waits for open requests, and closes connections
+// that do not end. A stuck client is not an error of the server.
 func (c *Serve) serve(ctx context.Context, listener net.Listener, handler http.Handler, drain func(), log *slog.Logger) error {
 	server := newServer(handler, stuckTimeout)
 	ended := make(chan error, 1)
@@ -140,7 +141,7 @@ func (c *Serve) serve(ctx context.Context, listener net.Listener, handler http.H
 	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if server.Shutdown(draining) != nil {
-		log.WarnContext(ctx, "clients did not let go in time; their connections are cut", "after", drainTimeout)
+		log.WarnContext(ctx, "clients did not disconnect in time; their connections are closed", "after", drainTimeout)
 		_ = server.Close()
 	}
 	return nil
@@ -156,7 +157,7 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	}
 	var chat rpc.Chat = &temporalChat{client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue, signal: c.ChatSignal}
 	if c.ChatAway != nil {
-		chat = awayChat{chat, c.ChatAway}
+		chat = unavailableChat{chat, c.ChatAway}
 	}
 	return chat, client.Close, nil
 }
@@ -167,7 +168,7 @@ func migrateUntilDone(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		log.WarnContext(ctx, "migrating failed; trying again", "error", err)
+		log.WarnContext(ctx, "migrating failed; retrying", "error", err)
 		pause(ctx, time.Second)
 	}
 }

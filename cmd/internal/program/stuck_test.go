@@ -20,7 +20,7 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-// stuckClients are ways to keep a connection open and do nothing more, each as what it sends.
+// stuckClients are requests that keep a connection open and then do nothing.
 func stuckClients(t *testing.T) map[string]string {
 	t.Helper()
 	const call = "/chatfeed.v1.FeedService/GetChatData"
@@ -64,9 +64,9 @@ func overHTTP2(t *testing.T, method, path, body string) string {
 	return http2.ClientPreface + sent.String()
 }
 
-// Whoever is stuck, in whatever way and however often, a server that is asked to stop does so in its time and calls it no
-// failure, and until then says that it lives.
-func TestAServerWithStuckClientsLivesAndStopsInTime(t *testing.T) {
+// With any kind and number of stuck clients, a server stops in time without an error,
+// and is healthy until then.
+func TestAServerWithStuckClientsStaysHealthyAndStopsInTime(t *testing.T) {
 	t.Parallel()
 	address := dbtest.URL(t)
 	pool, err := db.Open(t.Context(), address)

@@ -21,19 +21,19 @@ type Tail struct {
 	Client
 	Workflows []string  `arg:"" name:"workflow" help:"Ids of the workflows to follow."`
 	After     time.Time `help:"Begin after this time, such as 2026-01-31T12:00:00Z." placeholder:"TIME" xor:"start"`
-	Last      *int32    `help:"Begin so many items before the newest." placeholder:"N" xor:"start"`
+	Last      *int32    `help:"Begin this many items before the newest." placeholder:"N" xor:"start"`
 	Types     []string  `help:"Only these types: message, log, stat, progress." placeholder:"TYPE"`
 	JSON      bool      `help:"Print each item as a line of JSON." name:"json"`
-	NoFollow  bool      `help:"End when everything that is there has been printed."`
+	NoFollow  bool      `help:"End when all existing items have been printed."`
 
 	// Out is where the items go; nil is standard output.
 	Out io.Writer `kong:"-"`
 
-	cutOff bool // the server has said that it does not know whether there is more
-	spoken bool // something has been printed, or it has been said why not
+	cutOff   bool // the server has said that it cannot reach the database
+	reported bool // something was printed, or it was logged why not
 }
 
-// silence is after how long without any frame a stream is taken for dead; servers send heartbeats far more often.
+// silence is how long a stream may be without a frame; servers send heartbeats far more often.
 const silence = 45 * time.Second
 
 // Run prints items until ctx ends. When the stream breaks it subscribes again after the last item of each workflow.
@@ -57,7 +57,7 @@ func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
 				log.InfoContext(ctx, "following again", "server", c.Server)
 			}
 			lost, tries = false, 0
-			c.tell(ctx, log, frame)
+			c.logFrame(ctx, log, frame)
 			return c.take(request, frame, show)
 		})
 		switch {
@@ -67,7 +67,7 @@ func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
 			return c.explain(err)
 		case !lost:
 			lost = true
-			log.WarnContext(ctx, "stream lost; trying again", "server", c.Server, "error", c.explain(err))
+			log.WarnContext(ctx, "stream lost; retrying", "server", c.Server, "error", c.explain(err))
 		}
 		pause(ctx, min(100*time.Millisecond<<min(tries, 10), 2*time.Second))
 		tries++
@@ -91,7 +91,7 @@ func (c *Tail) request() *v1.SubscribeRequest {
 
 var (
 	errDone   = errors.New("up to date")
-	errSilent = errors.New("nothing was heard, not even a heartbeat")
+	errSilent = errors.New("nothing was received, not even a heartbeat")
 )
 
 // follow reads one stream to its end.
@@ -117,29 +117,29 @@ func (c *Tail) follow(
 	return stream.Err()
 }
 
-// tell logs what a frame says besides its items.
-func (c *Tail) tell(ctx context.Context, log *slog.Logger, frame *v1.SubscribeResponse) {
+// logFrame logs what a frame says besides its items.
+func (c *Tail) logFrame(ctx context.Context, log *slog.Logger, frame *v1.SubscribeResponse) {
 	for _, gone := range frame.GetGone() {
 		log.InfoContext(ctx, "an item was erased", "workflow", gone.GetWorkflowId(), "type", gone.GetType(), "id", gone.GetId())
 	}
 	for _, workflow := range frame.GetAnew() {
-		log.InfoContext(ctx, "the workflow's history was erased; what follows is the new one", "workflow", workflow)
+		log.InfoContext(ctx, "the workflow's history was erased; the new one follows", "workflow", workflow)
 	}
-	says := len(frame.GetItems())+len(frame.GetGone())+len(frame.GetAnew()) > 0
-	if frame.GetUpToDate() && !says && !c.spoken {
+	hasNews := len(frame.GetItems())+len(frame.GetGone())+len(frame.GetAnew()) > 0
+	if frame.GetUpToDate() && !hasNews && !c.reported {
 		log.InfoContext(ctx, "there is nothing to print yet", "workflows", c.Workflows, "waiting", !c.NoFollow)
 	}
-	c.spoken = c.spoken || says || frame.GetUpToDate()
+	c.reported = c.reported || hasNews || frame.GetUpToDate()
 	switch {
 	case frame.GetUpToDate():
 		c.cutOff = false
-	case !says && !c.cutOff:
+	case !hasNews && !c.cutOff:
 		c.cutOff = true
-		log.WarnContext(ctx, "the server cannot say whether there is more: it does not reach the database", "server", c.Server)
+		log.WarnContext(ctx, "the server cannot say whether there is more: it cannot reach the database", "server", c.Server)
 	}
 }
 
-// take prints a frame and moves the cursors, so that the request asks for what comes after.
+// take prints a frame and moves the request's cursors behind it.
 func (c *Tail) take(request *v1.SubscribeRequest, frame *v1.SubscribeResponse, show func(*v1.Item) error) error {
 	for _, workflow := range frame.GetAnew() {
 		for _, cursor := range request.GetCursors() {
@@ -164,7 +164,7 @@ func (c *Tail) take(request *v1.SubscribeRequest, frame *v1.SubscribeResponse, s
 	return nil
 }
 
-// retryable reports whether a stream's end is the server's or the network's doing, not the request's.
+// retryable reports whether a stream ended because of the server or the network, and not because of the request.
 func retryable(err error) bool {
 	if err == nil {
 		return true

@@ -19,18 +19,18 @@ import (
 	"chatfeed/activities"
 )
 
-// Temporal is the flags of all that connect to Temporal. What they leave open is taken from the environment variables and
-// then the profile that Temporal's own programs read: TLS, certificates and API keys, too.
+// Temporal is the flags of the commands that connect to Temporal. Other settings, such as TLS, certificates and API keys, are
+// taken from the environment variables and then the profile that Temporal's own programs use.
 type Temporal struct {
-	TemporalAddress   string `help:"Temporal's frontend. Else TEMPORAL_ADDRESS, what the profile has, or 127.0.0.1:7233." placeholder:"HOST:PORT"`
-	TemporalNamespace string `help:"Temporal namespace. Else TEMPORAL_NAMESPACE, what the profile has, or default." placeholder:"NAME"`
-	TemporalProfile   string `help:"Profile of Temporal's configuration file. Else TEMPORAL_PROFILE, or default." placeholder:"NAME"`
+	TemporalAddress   string `help:"Temporal's frontend. Default: TEMPORAL_ADDRESS, the profile, or 127.0.0.1:7233." placeholder:"HOST:PORT"`
+	TemporalNamespace string `help:"Temporal namespace. Default: TEMPORAL_NAMESPACE, the profile, or default." placeholder:"NAME"`
+	TemporalProfile   string `help:"Profile of Temporal's configuration file. Default: TEMPORAL_PROFILE, or default." placeholder:"NAME"`
 
-	// Local is set for a server that this program runs itself: neither the environment nor a profile is asked then.
+	// Local is set for a server that this program runs itself: the environment and the profile are then ignored.
 	Local bool `kong:"-"`
 }
 
-// ClientOptions is how to connect. An error is a usage error, which names the flag or variable.
+// ClientOptions returns how to connect. An error is a usage error that names the flag or variable.
 func (c Temporal) ClientOptions(log *slog.Logger) (client.Options, error) {
 	var profile envconfig.ClientConfigProfile
 	if !c.Local {
@@ -47,15 +47,15 @@ func (c Temporal) ClientOptions(log *slog.Logger) (client.Options, error) {
 	options.Namespace = cmp.Or(c.TemporalNamespace, options.Namespace, client.DefaultNamespace)
 	options.Logger = temporallog.NewStructuredLogger(log)
 	options.DataConverter = activities.DataConverter()
-	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(anyScript))
+	options.ConnectionOptions.DialOptions = append(options.ConnectionOptions.DialOptions, grpc.WithChainUnaryInterceptor(dropUnsendableHeader))
 	return options, nil
 }
 
-// profile is what the configuration file and over it the environment say.
+// profile returns the configuration file's profile, overridden by the environment.
 func (c Temporal) profile() (envconfig.ClientConfigProfile, error) {
 	var profile envconfig.ClientConfigProfile
 	for _, name := range []string{"TEMPORAL_TLS", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION"} {
-		value := os.Getenv(name) // what is not understood would be passed over, and TLS might be off
+		value := os.Getenv(name) // an invalid value would be ignored, and TLS might be off
 		if value != "" && !slices.Contains([]string{"0", "1", "false", "true"}, strings.ToLower(value)) {
 			return profile, usagef("%s: %q is neither true nor false; true, false, 1 and 0 are accepted", name, value)
 		}
@@ -92,7 +92,7 @@ func tlsSetting(t *envconfig.ClientConfigTLS, err error) string {
 	return certificate
 }
 
-// lazyClient connects when it is first used, so that Temporal may be away until then.
+// lazyClient connects when it is first used, so that Temporal may be unavailable until then.
 func (c Temporal) lazyClient(log *slog.Logger) (client.Client, error) {
 	options, err := c.ClientOptions(log)
 	if err != nil {
@@ -105,12 +105,12 @@ func (c Temporal) lazyClient(log *slog.Logger) (client.Client, error) {
 	return temporal, nil
 }
 
-// resourceHeader is where the SDK puts a workflow's id, for proxies to route by.
+// resourceHeader is the header with a workflow's id, which the SDK sets for routing in proxies.
 const resourceHeader = "temporal-resource-id"
 
-// anyScript leaves the header out that gRPC would not send, which has printable ASCII characters only: a workflow's id may be
-// in any script, and is in the request anyway.
-func anyScript(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+// dropUnsendableHeader removes resourceHeader if gRPC cannot send it: headers may have printable ASCII characters only, and a
+// workflow's id may be in any script. The id is in the request anyway.
+func dropUnsendableHeader(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 	if headers, ok := metadata.FromOutgoingContext(ctx); ok {
 		unsendable := func(r rune) bool { return r < ' ' || r > '~' }
 		if strings.ContainsFunc(strings.Join(headers.Get(resourceHeader), ""), unsendable) {

@@ -14,8 +14,8 @@ import (
 	"chatfeed/db"
 )
 
-// Worker is the command that serves the activities. It waits for Temporal; the database may be away, and the activities
-// are then retried.
+// Worker is the command that serves the activities. It waits for Temporal; if the database is unavailable, the
+// activities are retried.
 type Worker struct {
 	Database
 	Temporal
@@ -67,7 +67,7 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 	}
 }
 
-// dial connects to Temporal, waiting for it while it is away.
+// dial connects to Temporal, and waits until it is available.
 func (c Temporal) dial(ctx context.Context, log *slog.Logger) (client.Client, error) {
 	options, err := c.ClientOptions(log)
 	if err != nil {
@@ -78,7 +78,7 @@ func (c Temporal) dial(ctx context.Context, log *slog.Logger) (client.Client, er
 		if err == nil {
 			return temporal, nil
 		}
-		log.WarnContext(ctx, "Temporal is away; trying again", "address", options.HostPort, "error", err)
+		log.WarnContext(ctx, "Temporal is unavailable; retrying", "address", options.HostPort, "error", err)
 		if pause(ctx, time.Second); ctx.Err() != nil {
 			return nil, fmt.Errorf("--temporal-address %s: %w", options.HostPort, err)
 		}

@@ -1,5 +1,5 @@
-// Package child runs programs that end with the process which has started them, also when that is killed. It imports
-// little, because the program that compiles all others does.
+// Package child runs programs that end with the process that started them, even if that is killed. It imports little, because
+// the program that compiles all others imports it.
 package child
 
 import (
@@ -11,8 +11,8 @@ import (
 )
 
 // script runs the program "$@" and waits for it. File 3 is the lifeline, whose other end only the starting process holds:
-// when it closes, all of the script's session is asked to end, and the program is killed when it has not after 20 s. The
-// script is deaf to that signal itself, so that it ends last; the program is started before, and so is not.
+// when it closes, the script's whole session is asked to end, and the program is killed if it has not ended after 20 s. The
+// script itself ignores that signal, so that it ends last; the program is started before, and so does not ignore it.
 const script = `
 "$@" </dev/null 3<&- &
 pid=$!
@@ -34,8 +34,8 @@ kill -KILL "$watcher"
 exit "$status"
 `
 
-// Run runs a program until it ends. It is asked to end when ctx ends or this process does, and Run returns when it has. It
-// is in a session of its own, and so hears no Ctrl-C. Where it writes to is nil for nowhere. A nil error is exit code 0.
+// Run runs a program until it ends. It is asked to end when ctx or this process ends, and Run returns when it has ended. It
+// is in a session of its own, and so does not receive Ctrl-C. nil writers discard the output. A nil error is exit code 0.
 func Run(ctx context.Context, stdout, stderr io.Writer, program ...string) error {
 	theirs, ours, err := os.Pipe()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package compile builds programs of this repository and says how far it is. It imports little, because it is compiled
-// before it can say anything.
+// Package compile builds programs of this repository and reports progress. It imports little, because it is compiled before
+// it can report anything.
 package compile
 
 import (
@@ -13,10 +13,10 @@ import (
 	"chatfeed/cmd/dev/internal/child"
 )
 
-// Program builds the package to a file, which is left alone where it is current. It calls progress, from one goroutine at a
-// time, with how many packages have been begun, and of how many at the most: those that are compiled already do not count,
-// and which these are is not known before. Beside names the package of a program that runs meanwhile and goes first: what
-// that consists of is compiled. It is empty where someone waits for the build. An error has what the compiler said.
+// Program builds the package to a file, which is not changed if it is current. It calls progress, from one goroutine at a time,
+// with how many packages have been begun, and an upper bound of their number: packages that are compiled already do not count,
+// and are not known in advance. Beside is the package of a program that runs meanwhile and takes priority; its packages are
+// compiled already. It is empty if someone waits for the build. An error includes the compiler's output.
 func Program(ctx context.Context, pkg, file, beside string, progress func(begun, most int)) error {
 	all, err := packages(ctx, pkg)
 	if err != nil {
@@ -41,7 +41,7 @@ func Program(ctx context.Context, pkg, file, beside string, progress func(begun,
 	return err
 }
 
-// packages is what a program consists of.
+// packages returns the packages of a program.
 func packages(ctx context.Context, program string) (map[string]bool, error) {
 	found := make(map[string]bool)
 	cmd := exec.CommandContext(ctx, "go", "list", "-deps", program)
@@ -57,7 +57,7 @@ func packages(ctx context.Context, program string) (map[string]bool, error) {
 	return found, nil
 }
 
-// output reads what the compiler says: with -v, a line with the name of each package that it begins.
+// output reads the compiler's output: with -v, a line with the name of each package that it begins.
 type output struct {
 	packages map[string]bool
 	most     int
@@ -66,7 +66,7 @@ type output struct {
 	mu    sync.Mutex
 	rest  []byte
 	begun int
-	said  strings.Builder // all that is no name
+	said  strings.Builder // all other lines
 }
 
 // Write implements [io.Writer].

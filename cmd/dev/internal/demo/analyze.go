@@ -17,15 +17,15 @@ const (
 	wordsPerMinute = 238. // silent reading of English non-fiction, the average of Brysbaert 2019
 )
 
-// Analysis is what [Analyze] finds out about a text. Addresses and code blocks are no words.
+// Analysis is the result of [Analyze]. Addresses and code blocks are not counted as words.
 type Analysis struct {
 	Summary    []string    `json:"summary"`    // sentences of the text in its order, at most 5 of at most 500 characters
-	Sentences  int         `json:"sentences"`  // headings, list items and table cells count
-	Words      int         `json:"words"`      // where a script has no spaces, ideographs count one by one
-	Distinct   int         `json:"distinct"`   // words, upper and lower case being the same
+	Sentences  int         `json:"sentences"`  // including headings, list items and table cells
+	Words      int         `json:"words"`      // in scripts without spaces, each ideograph counts
+	Distinct   int         `json:"distinct"`   // distinct words, ignoring case
 	Characters int         `json:"characters"` // Unicode code points of the text as it was sent
 	Frequent   []Frequency `json:"frequent"`   // at most 5, the most frequent first; function words are left out
-	// ReadingTime and ProcessingTime are in seconds: an estimate for a reader, and what the analysis took.
+	// ReadingTime and ProcessingTime are in seconds: an estimate for a reader, and the duration of the analysis.
 	ReadingTime    float64 `json:"readingTime"`
 	ProcessingTime float64 `json:"processingTime"`
 	Tokens         int64   `json:"tokens"` // words and the marks between them
@@ -37,7 +37,7 @@ type Frequency struct {
 	Count int    `json:"count"`
 }
 
-// Analyze is the activity that does the work on a text, whatever the text is. It takes under a second for 1 MiB.
+// Analyze is the activity that analyzes a text of any content. It takes less than a second for 1 MiB.
 func Analyze(_ context.Context, text string) (Analysis, error) {
 	begin := time.Now()
 	a := analyze(text)
@@ -60,10 +60,10 @@ func analyze(text string) Analysis {
 	}
 }
 
-// sentence is a sentence of the text with what its choice depends on.
+// sentence is a sentence of the text with the data for choosing it.
 type sentence struct {
 	text   string
-	weight float64 // of the kind of text that it stands in
+	weight float64 // of the kind of text that it is in
 	words  []int   // ids of its distinct words
 }
 
@@ -78,7 +78,7 @@ func read(text string, v *vocabulary) []sentence {
 	return sentences
 }
 
-// completeness is lower for what is no whole sentence, such as a row of links, and lower still for the announcement of
+// completeness is lower for text that is not a whole sentence, such as a row of links, and even lower for an introduction of
 // what follows.
 func completeness(s string) float64 {
 	last, _ := utf8.DecodeLastRuneInString(strings.TrimRightFunc(s, isCloser))
@@ -120,8 +120,7 @@ func (v *vocabulary) add(sentence string) []int {
 	return slices.Compact(ids)
 }
 
-// weights says by id how much a word speaks for a sentence: how often it comes back, or nothing for a function word.
-// What occurs once says little about the rest.
+// weights returns by id how much a word counts for a sentence: how often it occurs again, or zero for a function word.
 func (v *vocabulary) weights() []float64 {
 	weights := make([]float64, len(v.counts))
 	for id, n := range v.counts {
@@ -145,7 +144,7 @@ func (v *vocabulary) frequent() []Frequency {
 }
 
 // summarize chooses up to a third of the sentences, one after the other: the one whose words have the most weight for
-// its length, upon which these words lose weight, so that the next says something else.
+// its length. These words then lose weight, so that the next sentence is about something else.
 func summarize(sentences []sentence, weights []float64) []string {
 	chosen := []int{}
 	taken := map[string]bool{}
@@ -189,7 +188,7 @@ func (s sentence) score(weights []float64) float64 {
 	return s.weight * sum / float64(len(s.words)+5)
 }
 
-// isContent says that a word in lower case carries meaning: it is no number, no single letter and no function word.
+// isContent reports whether a word in lower case carries meaning: it is not a number, a single letter or a function word.
 func isContent(word string) bool {
 	if !strings.ContainsFunc(word, unicode.IsLetter) {
 		return false
@@ -201,7 +200,7 @@ func isContent(word string) bool {
 	return !strings.Contains(functionWords, " "+strings.ReplaceAll(word, "’", "'")+" ")
 }
 
-// shortened bounds what is shown of a word.
+// shortened limits the displayed length of a word.
 func shortened(word string) string {
 	const most = 40
 	n := 0
@@ -213,7 +212,7 @@ func shortened(word string) string {
 	return word
 }
 
-// minutes says a reading time in words.
+// minutes formats a reading time as words.
 func minutes(seconds float64) string {
 	if seconds < 45 {
 		return "less than a minute"

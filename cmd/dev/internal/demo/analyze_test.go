@@ -33,7 +33,7 @@ func TestTheSummaryHasTheSentencesThatSayMostInTheirOrder(t *testing.T) {
 	}, a.Summary)
 }
 
-func TestTheStatisticsCountWhatIsThere(t *testing.T) {
+func TestTheStatisticsAreCorrect(t *testing.T) {
 	t.Parallel()
 	a := analyze("The feed is live. The feed, a feed! Is it 42?\n\nIt’s live: ok.")
 

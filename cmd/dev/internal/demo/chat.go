@@ -10,19 +10,19 @@ import (
 const (
 	maxRounds  = 50        // of one run, about 50 events each
 	maxSeen    = 500       // ids that are remembered
-	maxCarried = 512 << 10 // bytes of messages that one run hands to the next, well within what Temporal lets pass
+	maxCarried = 512 << 10 // bytes of messages that one run passes to the next, well within Temporal's limit
 )
 
-// State is what one run of [Chat] hands to the next.
+// State is passed from one run of [Chat] to the next.
 type State struct {
 	Seen    []string      `json:"seen,omitempty"`    // ids of messages, oldest first; at most 500
 	Waiting []UserMessage `json:"waiting,omitempty"` // received and not handled yet, in order
 	Percent float64       `json:"percent,omitempty"` // the latest progress that was recorded
 }
 
-// Chat handles the messages that it is sent, one after the other, in the order in which they came. A message that cannot
-// be handled is recorded as failed, and the next one has its turn. The chat ends when it is cancelled: it records that and
-// ends as canceled, without handling what waits. Before its history grows long it continues as new and loses nothing.
+// Chat handles its messages one after another, in the order of arrival. A message that cannot be handled is recorded as
+// failed, and the next one is handled. The chat ends when it is cancelled: it records that and ends as canceled, without
+// handling the waiting messages. Before its history grows too long it continues as new and loses nothing.
 func Chat(ctx workflow.Context, state State) error {
 	c := &chat{State: state, signals: workflow.GetSignalChannel(ctx, SignalName)}
 	for ctx.Err() == nil {
@@ -31,14 +31,14 @@ func Chat(ctx workflow.Context, state State) error {
 		case c.isLong(ctx):
 			return workflow.NewContinueAsNewError(ctx, WorkflowName, c.State)
 		case len(c.Waiting) == 0:
-			_ = workflow.Await(ctx, func() bool { return c.signals.Len() > 0 }) // fails when ctx ends, only
+			_ = workflow.Await(ctx, func() bool { return c.signals.Len() > 0 }) // fails only when ctx ends
 		default:
 			next := c.Waiting[0]
 			c.Waiting = c.Waiting[1:]
 			c.handle(ctx, next)
 		}
 	}
-	c.sayCancelled(ctx)
+	c.recordCancelled(ctx)
 	return ctx.Err()
 }
 
@@ -49,7 +49,7 @@ type chat struct {
 	rounds  int
 }
 
-// receive takes in what has been sent, without waiting, and leaves out what has been seen before.
+// receive takes the messages that have arrived, without waiting, and skips repeated ones.
 func (c *chat) receive() {
 	for {
 		var m UserMessage
@@ -67,8 +67,8 @@ func (c *chat) receive() {
 	}
 }
 
-// isLong says that the run should hand over to a new one now. While the waiting messages are too large to hand over,
-// this run goes on handling them.
+// isLong reports whether the run should continue as new now. While the waiting messages are too large to be passed on, this
+// run continues to handle them.
 func (c *chat) isLong(ctx workflow.Context) bool {
 	if c.rounds == 0 || c.rounds < maxRounds && !workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 		return false
@@ -80,7 +80,7 @@ func (c *chat) isLong(ctx workflow.Context) bool {
 	return size <= maxCarried
 }
 
-// handle does one round: it takes a message and answers it.
+// handle does one round: it records a message and answers it.
 func (c *chat) handle(ctx workflow.Context, m UserMessage) {
 	c.rounds++
 	c.Percent = 0
@@ -89,7 +89,7 @@ func (c *chat) handle(ctx workflow.Context, m UserMessage) {
 		return
 	}
 	workflow.GetLogger(ctx).Error("A message could not be handled.", "id", m.ID, "error", err)
-	c.tell(ctx, "error", "The message could not be handled: "+explain(err), "failed")
+	c.logStatus(ctx, "error", "The message could not be handled: "+explain(err), "failed")
 }
 
 func (c *chat) answer(ctx workflow.Context, m UserMessage) error {
@@ -130,14 +130,14 @@ func (c *chat) answer(ctx workflow.Context, m UserMessage) error {
 	return c.progress(r, 100, "done", done)
 }
 
-// progress records how far the round has come and remembers it for what may interrupt it.
+// progress records the progress of the round and remembers it for a later interruption.
 func (c *chat) progress(r recorder, percent float64, status, result string) error {
 	c.Percent = percent
 	return r.progress(percent, status, result)
 }
 
-// tell records a log and, in any case, the status that the chat has come to.
-func (c *chat) tell(ctx workflow.Context, level, text, status string) {
+// logStatus records a log and, even if that fails, the new status of the chat.
+func (c *chat) logStatus(ctx workflow.Context, level, text, status string) {
 	r := recorder{ctx}
 	for _, err := range []error{r.log(level, text), r.progress(c.Percent, status, "")} {
 		if err != nil && ctx.Err() == nil {
@@ -146,7 +146,7 @@ func (c *chat) tell(ctx workflow.Context, level, text, status string) {
 	}
 }
 
-func (c *chat) sayCancelled(ctx workflow.Context) {
+func (c *chat) recordCancelled(ctx workflow.Context) {
 	c.receive()
 	text := "The chat was cancelled."
 	if n := len(c.Waiting); n > 0 {
@@ -154,5 +154,5 @@ func (c *chat) sayCancelled(ctx workflow.Context) {
 	}
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	c.tell(ctx, "warn", text, "cancelled")
+	c.logStatus(ctx, "warn", text, "cancelled")
 }

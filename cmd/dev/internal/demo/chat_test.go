@@ -79,7 +79,7 @@ func TestAMessageThatIsDeliveredAgainIsHandledOnce(t *testing.T) {
 	require.Equal(t, []string{"a", "", ""}, c.users())
 }
 
-func TestARoundThatFailsIsRecordedAndTheNextMessageHasItsTurn(t *testing.T) {
+func TestAFailedRoundIsRecordedAndTheNextMessageIsHandled(t *testing.T) {
 	t.Parallel()
 	c := newChat(t)
 	attempts := 0
@@ -164,7 +164,7 @@ func TestNULInATextIsReplaced(t *testing.T) {
 	require.Equal(t, "message user received 1: a\uFFFDb", c.recorded()[0])
 }
 
-func TestRecordingOutlastsADatabaseThatIsAway(t *testing.T) {
+func TestRecordingSurvivesADatabaseOutage(t *testing.T) {
 	t.Parallel()
 	c := newChat(t)
 	c.refuse = func(_ any, attempt int32) error {
@@ -182,7 +182,7 @@ func TestRecordingOutlastsADatabaseThatIsAway(t *testing.T) {
 	require.Equal(t, 1, c.count("progress 100 done"))
 }
 
-func TestACancellationBreaksOffTheRoundAndIsRecorded(t *testing.T) {
+func TestACancellationEndsTheRoundAndIsRecorded(t *testing.T) {
 	t.Parallel()
 	c := newChat(t)
 	c.env.RegisterActivityWithOptions(func(context.Context, string) (demo.Analysis, error) {
@@ -239,7 +239,7 @@ func TestAChatContinuesAsNewWhenTheServerSuggestsIt(t *testing.T) {
 	}, c.continued())
 }
 
-func TestWhatIsTooLargeToHandOverIsHandledBefore(t *testing.T) {
+func TestMessagesTooLargeToHandOverAreHandledBefore(t *testing.T) {
 	t.Parallel()
 	c := newChat(t)
 	c.env.SetContinueAsNewSuggested(true)

@@ -1,9 +1,9 @@
-// Package demo is a chat to try the feed with: a workflow that answers every message with a summary of its text and with
-// statistics of its words. The work is real and needs no network.
+// Package demo is a chat for trying the feed: a workflow that answers every message with a summary of its text and statistics
+// of its words. The work is real and needs no network.
 //
 // A client starts the workflow [WorkflowName] on the task queue [TaskQueue] with its first message, by signal-with-start
-// without arguments, and sends the further ones as the signal [SignalName]. What happens is recorded by the activities of
-// package chatfeed/activities, for anyone who follows the workflow:
+// without arguments, and sends the further ones as the signal [SignalName]. The activities of package
+// chatfeed/activities record what happens, for clients that follow the workflow:
 //
 //	message   the user's own, with the id of the signal; then the answer, as Markdown that reads well as plain text
 //	progress  0 reading, 20 analyzing, 80 writing, 100 done; or failed or cancelled, where it was
@@ -13,7 +13,7 @@ package demo
 
 import "go.temporal.io/sdk/worker"
 
-// How the workflow is found, started and fed.
+// How clients address the workflow.
 const (
 	WorkflowName = "Chat"
 	TaskQueue    = "chatfeed-demo"
@@ -22,8 +22,8 @@ const (
 
 // UserMessage is the payload of the signal.
 type UserMessage struct {
-	// ID tells a message from its repetition by a client that tries again: what has an ID that the workflow has seen is
-	// ignored. The recorded message has it, too. Empty means that the message is never taken for another. At most 200 bytes.
+	// ID identifies a message that a client sends again: a message with an ID that the workflow has seen is ignored. The
+	// recorded message has the same ID. A message with an empty ID is never ignored. At most 200 bytes.
 	ID string `json:"id"`
 	// Text to be analyzed, as plain text or Markdown; at most 1 MiB.
 	Text string `json:"text"`

@@ -39,8 +39,8 @@ func (r recorder) progress(percent float64, status, result string) error {
 	return r.record(activities.RecordProgress, activities.Progress{Progress: percent, Status: status, Result: result})
 }
 
-// record tries for a day, since a database may be away. It waits for an attempt that is cancelled to end, so that nothing
-// of a round is recorded after the cancellation.
+// record retries for a day, because a database may be unavailable. It waits for a cancelled attempt to end, so that nothing of
+// a round is recorded after the cancellation.
 func (r recorder) record(activity string, item any) error {
 	ctx := workflow.WithActivityOptions(r.ctx, workflow.ActivityOptions{
 		TaskQueue:              activities.TaskQueue,
@@ -54,8 +54,8 @@ func (r recorder) record(activity string, item any) error {
 	return workflow.ExecuteActivity(ctx, activity, item).Get(ctx, nil)
 }
 
-// analyzed has the text analyzed by a worker. It takes a second for the longest text; an attempt that takes far longer has
-// lost its worker.
+// analyzed runs the analysis activity. It takes a second for the longest text; if an attempt takes far longer, its worker is
+// gone.
 func analyzed(ctx workflow.Context, text string) (Analysis, error) {
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    10 * time.Second,
@@ -67,7 +67,7 @@ func analyzed(ctx workflow.Context, text string) (Analysis, error) {
 	return a, err
 }
 
-// invalidError says what of a message cannot be handled, in words for whoever sent it.
+// invalidError says why a message cannot be handled, for its sender.
 type invalidError string
 
 func (e invalidError) Error() string { return string(e) }
@@ -87,7 +87,7 @@ func (m UserMessage) check() error {
 // storable replaces NUL, which PostgreSQL cannot store.
 func storable(text string) string { return strings.ReplaceAll(text, "\x00", "\uFFFD") }
 
-// explain says to the user why a round failed, and nothing of the inside.
+// explain tells the user why a round failed, without internals.
 func explain(err error) string {
 	if invalid, ok := errors.AsType[invalidError](err); ok {
 		return invalid.Error()
@@ -101,7 +101,7 @@ func explain(err error) string {
 	return "something went wrong on our side."
 }
 
-// count is a number with the word for what it counts.
+// count formats a number with its noun.
 func count(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// How much a sentence counts by where it stands.
+// The weight of a sentence by the kind of block it is in.
 const (
 	prose   = 1.0
 	item    = 0.7
@@ -15,7 +15,7 @@ const (
 	cell    = 0.1
 )
 
-// block is a stretch of text that no sentence crosses, with its white space collapsed and its links reduced to their
+// block is a piece of text that no sentence crosses, with its white space collapsed and its links reduced to their
 // texts.
 type block struct {
 	text   string
@@ -37,7 +37,7 @@ var (
 )
 
 // blocks splits a text at blank lines and, since it may be Markdown, at headings, list items and table rows. Code blocks
-// are left out. A text in which nothing else is found is one block.
+// are left out. If nothing else is found, the text is one block.
 func blocks(text string) []block {
 	text = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u2028", "\n", "\u2029", "\n\n").Replace(text)
 	var b blockBuilder
@@ -54,9 +54,9 @@ func blocks(text string) []block {
 // blockBuilder takes the lines of a text.
 type blockBuilder struct {
 	found  []block
-	lines  []string // of the block that is open
+	lines  []string // of the open block
 	weight float64  // of it
-	fence  string   // that ends the code block that is open; empty means none is
+	fence  string   // that ends the open code block; empty if there is none
 }
 
 func (b *blockBuilder) add(line string) {
@@ -176,8 +176,8 @@ func appendCut(found []string, sentence string) []string {
 	return append(found, sentence)
 }
 
-// enclosed is the length of the code or the bracketed text that rest begins with, in which no sentence ends; zero when
-// it begins with none, or with one that is not closed soon.
+// enclosed is the length of the code or bracketed text that rest begins with, in which no sentence ends; zero if there is
+// none, or if it is not closed soon.
 func enclosed(rest string) int {
 	var closer byte
 	switch rest[0] {
@@ -198,7 +198,7 @@ func enclosed(rest string) int {
 	return at + 2
 }
 
-// ends says whether the sentence so far ends with a mark, by what follows.
+// ends reports whether the sentence so far ends with the mark, depending on what follows.
 func ends(before string, mark rune, after string) bool {
 	next, _ := utf8.DecodeRuneInString(strings.TrimLeft(after, " "))
 	switch {
@@ -218,7 +218,7 @@ func isCloser(r rune) bool {
 	return strings.ContainsRune("\"'*_`~", r) || unicode.In(r, unicode.Pe, unicode.Pf)
 }
 
-// isAbbreviated says whether a full stop after this belongs to its last word.
+// isAbbreviated reports whether a full stop after this belongs to its last word.
 func isAbbreviated(before string) bool {
 	word := strings.TrimLeft(before[strings.LastIndexByte(before, ' ')+1:], "([\"'*_“‘")
 	if r, size := utf8.DecodeRuneInString(word); size == len(word) && unicode.IsUpper(r) {

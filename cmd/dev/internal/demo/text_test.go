@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSentencesEndWhereAReaderSaysSo(t *testing.T) {
+func TestSentencesEndAsForAReader(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		text string
@@ -38,7 +38,7 @@ func TestSentencesEndWhereAReaderSaysSo(t *testing.T) {
 	}
 }
 
-func TestALongStretchWithoutAnEndIsCutAtWhiteSpace(t *testing.T) {
+func TestALongTextWithoutAnEndIsCutAtWhiteSpace(t *testing.T) {
 	t.Parallel()
 	spaced := split(strings.TrimSpace(strings.Repeat("größer ", 200)))
 	solid := split(strings.Repeat("界", 1200))
@@ -74,7 +74,7 @@ func TestMarkdownIsReadByItsBlocks(t *testing.T) {
 	}, blocks(text))
 }
 
-func TestATextOfNothingButCodeIsReadAllTheSame(t *testing.T) {
+func TestATextOfOnlyCodeIsAnalyzed(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []block{{"``` x := 1 ```", prose}}, blocks("```\nx := 1\n```"))
 }

@@ -18,14 +18,14 @@ const functionWords = " a about above after again against all also am an and any
 	"whose why will with within without won't would wouldn't yet you you're your yours yourself yourselves " +
 	"的 了 是 在 和 不 也 就 都 而 及 与 着 或 有 我 你 他 她 它 们 这 那 "
 
-// abbreviations are what a full stop belongs to, without it, in lower case.
+// abbreviations are words that end with a full stop, without it, in lower case.
 const abbreviations = " al approx bzw ca cf dr e.g eg fig i.e ie mr mrs ms nr prof resp sr st viz vs z.b "
 
-// tokens calls word with each word of a text, in order, and returns the number of the marks between them: whatever is
-// neither part of a word nor white space.
+// tokens calls word with each word of a text, in order, and returns the number of the marks between them: anything that
+// is neither part of a word nor white space.
 //
-// A word is a run of letters, digits and combining marks, with what joins it on the inside: hyphens, apostrophes and
-// underscores, and between digits a point or a comma. An ideograph is a word of its own.
+// A word is a run of letters, digits and combining marks, with hyphens, apostrophes and underscores inside, and
+// points or commas between digits. An ideograph is a word of its own.
 //
 // An address, such as that of a web page or a file, counts as one mark.
 func tokens(text string, word func(string)) (marks int) {
@@ -57,7 +57,8 @@ func fieldTokens(text string, word func(string)) (marks int) {
 	return marks
 }
 
-// isAddress is for what stands between white space. In scripts without spaces that may be a whole sentence.
+// isAddress reports whether a field, the text between white space, is an address. In scripts without spaces a field may be a
+// whole sentence.
 func isAddress(field string) bool {
 	for i := range len(field) {
 		if field[i] > unicode.MaxASCII {

@@ -1,4 +1,4 @@
-// Package parent notices when the program that has started this one has gone: "go run" that is killed does not tell its child.
+// Package parent detects that the program that started this one has ended: a killed "go run" does not notify its child.
 package parent
 
 import (
@@ -11,8 +11,8 @@ import (
 // Env names the environment variable with the process id of the parent to watch.
 const Env = "CHATFEED_DEV_PARENT"
 
-// Watch calls end when the parent in [Env] is this process's parent no more. It returns then, or when ctx ends, or at once
-// where the variable is not set.
+// Watch calls end when the process in [Env] is no longer this process's parent. It returns then, or when ctx ends, or at once
+// if the variable is not set.
 func Watch(ctx context.Context, end context.CancelFunc) {
 	id, err := strconv.Atoi(os.Getenv(Env))
 	if err != nil {

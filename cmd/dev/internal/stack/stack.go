@@ -1,4 +1,4 @@
-// Package stack runs everything that chatfeed needs, and chatfeed, in one process and its children PostgreSQL and Temporal.
+// Package stack runs chatfeed and everything it needs, in one process with PostgreSQL and Temporal as children.
 package stack
 
 import (
@@ -22,21 +22,21 @@ import (
 	"chatfeed/internal/embedded"
 )
 
-// Stack is which ports and folders the parts use. Port 0 is any free port.
+// Stack configures the ports and folders of the parts. Port 0 is any free port.
 type Stack struct {
 	Listen          string `help:"Address of the feed server." default:"127.0.0.1:8080"`
 	PostgresPort    int    `help:"Port of PostgreSQL on 127.0.0.1." default:"54329"`
-	TemporalAddress string `help:"Temporal server to use; without it one is run here." env:"TEMPORAL_ADDRESS,CHATFEED_DEV_TEMPORAL_ADDRESS" placeholder:"HOST:PORT"`
-	TemporalPort    int    `help:"Port of Temporal's frontend on 127.0.0.1, where it is run here." default:"7233"`
+	TemporalAddress string `help:"Temporal server to use; without it, one is started." env:"TEMPORAL_ADDRESS,CHATFEED_DEV_TEMPORAL_ADDRESS" placeholder:"HOST:PORT"`
+	TemporalPort    int    `help:"Port of Temporal's frontend on 127.0.0.1, if it is started." default:"7233"`
 	Data            string `help:"Folder to keep the data in; without it nothing is kept." placeholder:"DIR" type:"path"`
 	PgBin           string `help:"Folder with the programs of PostgreSQL." placeholder:"DIR" type:"path"`
 	NoWorker        bool   `help:"Do not serve chatfeed's activities; run \"chatfeed worker\" beside it."`
 
-	// Programs is the folder to build the Temporal server into, where the temporal program is not installed.
+	// Programs is the folder to build the Temporal server into, if the temporal program is not installed.
 	Programs string `kong:"-"`
 }
 
-// Running is where the parts are.
+// Running is the addresses of the parts.
 type Running struct {
 	Server      string // URL of the feed server
 	DatabaseURL string
@@ -44,15 +44,15 @@ type Running struct {
 	Postgres    *embedded.Server
 }
 
-// Events is what a stack tells; each function has to be there.
+// Events are the callbacks of a stack; all are required.
 type Events struct {
 	Ready    func(Running)         // PostgreSQL and the feed server answer
-	Building func(begun, most int) // how many packages of the Temporal server are being built, of how many at the most
-	Temporal func(Running)         // Temporal answers, and the demo workflow and the activities are being served
+	Building func(begun, most int) // how many packages of the Temporal server have been begun, of at most how many
+	Temporal func(Running)         // Temporal answers, and the workers for the demo workflow and the activities run
 }
 
-// Run starts the parts, tells what has come up, and runs until ctx ends or a part fails; it returns when all have ended, in
-// the order in which they need each other. Nothing but the workers waits for Temporal.
+// Run starts the parts, reports when they are ready, and runs until ctx ends or a part fails. It returns when all have ended,
+// each before the parts that it depends on. Only the workers wait for Temporal.
 func (s *Stack) Run(ctx context.Context, log *slog.Logger, events Events) (err error) {
 	var postgresData string
 	if s.Data != "" {
@@ -66,7 +66,7 @@ func (s *Stack) Run(ctx context.Context, log *slog.Logger, events Events) (err e
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	serving, stopTemporal := context.WithCancel(context.WithoutCancel(ctx)) // it ends after those that need it
+	serving, stopTemporal := context.WithCancel(context.WithoutCancel(ctx)) // it ends after the parts that need it
 	temporalEnded := make(chan error, 1)
 	go func() { temporalEnded <- temporal.run(serving, s.Programs, events.Building) }()
 	defer func() {
@@ -91,7 +91,7 @@ func (s *Stack) Run(ctx context.Context, log *slog.Logger, events Events) (err e
 	return group.Wait()
 }
 
-// runPrograms runs what connects to PostgreSQL and Temporal.
+// runPrograms runs the programs that connect to PostgreSQL and Temporal.
 func (s *Stack) runPrograms(
 	ctx context.Context, group *errgroup.Group, log *slog.Logger, temporal *temporal, at Running, events Events,
 ) {
@@ -103,7 +103,7 @@ func (s *Stack) runPrograms(
 		case <-ctx.Done():
 			return nil
 		case <-at.Postgres.Done():
-			return errors.New("PostgreSQL has ended by itself")
+			return errors.New("PostgreSQL has ended unexpectedly")
 		}
 	})
 	group.Go(func() error {
@@ -116,7 +116,7 @@ func (s *Stack) runPrograms(
 			})
 		}
 		return runDemo(ctx, flags, log, func() {
-			temporal.say("")
+			temporal.setWaiting("")
 			select {
 			case at := <-served:
 				events.Temporal(at)
@@ -134,7 +134,7 @@ func (s *Stack) runPrograms(
 			ChatWorkflow:  demo.WorkflowName,
 			ChatTaskQueue: demo.TaskQueue,
 			ChatSignal:    demo.SignalName,
-			ChatAway:      func() string { return *temporal.away.Load() },
+			ChatAway:      func() string { return *temporal.waitingFor.Load() },
 			Started: func(address net.Addr) {
 				at.Server = "http://" + address.String()
 				group.Go(func() error {
@@ -149,7 +149,7 @@ func (s *Stack) runPrograms(
 	})
 }
 
-// runDemo serves the demo workflow until ctx ends. It calls ready when it does.
+// runDemo runs a worker for the demo workflow until ctx ends. It calls ready when the worker runs.
 func runDemo(ctx context.Context, temporal program.Temporal, log *slog.Logger, ready func()) error {
 	options, err := temporal.ClientOptions(log)
 	if err != nil {
@@ -171,7 +171,7 @@ func runDemo(ctx context.Context, temporal program.Temporal, log *slog.Logger, r
 	return nil
 }
 
-// waitReady asks the server until it says that it is ready, and reports whether it has.
+// waitReady polls the server until it is ready, and reports whether it is.
 func waitReady(ctx context.Context, server string) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -22,32 +22,32 @@ import (
 	"chatfeed/cmd/internal/program"
 )
 
-// The programs that are compiled while the stack runs, and what is compiled before.
+// The program that is compiled while the stack runs, and the one that is compiled before.
 const (
 	temporalProgram = "chatfeed/cmd/dev/temporal"
 	stackProgram    = "chatfeed/cmd/dev/stack"
 )
 
-// temporal is the server that the stack is given, or runs as a child.
+// temporal is an existing server, or one that runs as a child.
 type temporal struct {
 	address string
-	port    string // of the child; empty where the server is somebody else's
-	file    string // that the child keeps its state in, or empty
+	port    string // of the child; empty for an existing server
+	file    string // with the state of the child, or empty
 
-	away atomic.Pointer[string] // what is being waited for; empty when it serves
+	waitingFor atomic.Pointer[string] // what is being waited for; empty when the server is ready
 }
 
-// newTemporal chooses the address, so that it is known before the server is there.
+// newTemporal chooses the address, so that it is known before the server runs.
 func (s *Stack) newTemporal(data string) (*temporal, error) {
 	t := &temporal{address: s.TemporalAddress}
-	t.say("Temporal is starting; try again in a few seconds")
+	t.setWaiting("Temporal is starting; try again in a few seconds")
 	if t.address != "" {
-		t.say("Temporal at %s does not answer yet; try again in a few seconds", t.address)
+		t.setWaiting("Temporal at %s does not answer yet; try again in a few seconds", t.address)
 		return t, nil
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.TemporalPort)))
 	if err != nil {
-		return nil, fmt.Errorf("--temporal-port %d cannot be had (choose another, 0 for a free one, or say with "+
+		return nil, fmt.Errorf("--temporal-port %d is not available (choose another, 0 for a free one, or say with "+
 			"--temporal-address which server to use): %w", s.TemporalPort, err)
 	}
 	defer func() { _ = listener.Close() }()
@@ -62,17 +62,17 @@ func (s *Stack) newTemporal(data string) (*temporal, error) {
 	return t, err
 }
 
-// flags is how to connect. A server of our own has nothing to do with what the environment says of others.
+// flags returns how to connect. For a server of our own the environment is ignored.
 func (t *temporal) flags() program.Temporal {
 	return program.Temporal{TemporalAddress: t.address, Local: t.port != ""}
 }
 
-func (t *temporal) say(format string, args ...any) {
+func (t *temporal) setWaiting(format string, args ...any) {
 	reason := fmt.Sprintf(format, args...)
-	t.away.Store(&reason)
+	t.waitingFor.Store(&reason)
 }
 
-// run runs the server until ctx ends: the installed one, else ours, which is built into the folder first.
+// run runs the server until ctx ends: the installed one, or ours, which is built into the folder first.
 func (t *temporal) run(ctx context.Context, folder string, building func(begun, most int)) error {
 	if t.port == "" {
 		return nil
@@ -80,15 +80,15 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 	file, err := exec.LookPath("temporal")
 	if err != nil {
 		file = filepath.Join(cmp.Or(folder, os.TempDir()), "temporal")
-		t.say("Temporal is still being built; try again in a minute")
+		t.setWaiting("Temporal is still being built; try again in a minute")
 		err := compile.Program(ctx, temporalProgram, file, stackProgram, func(begun, most int) {
-			t.say("Temporal is still being built: package %d of at most %d; try again in a minute", begun, most)
+			t.setWaiting("Temporal is still being built: package %d of at most %d; try again in a minute", begun, most)
 			building(begun, most)
 		})
 		if err != nil {
 			return ended(ctx, err)
 		}
-		t.say("Temporal is starting; try again in a few seconds")
+		t.setWaiting("Temporal is starting; try again in a few seconds")
 	}
 	command := []string{file, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", t.port, "--log-level", "error"}
 	if t.file != "" {
@@ -98,10 +98,10 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 	if err = ended(ctx, err); err != nil || ctx.Err() != nil {
 		return err
 	}
-	return errors.New("temporal has ended by itself")
+	return errors.New("temporal has ended unexpectedly")
 }
 
-// ended is the error of something that has ended, none if it was asked to.
+// ended is the error of a process that has ended, or nil if ctx has ended.
 func ended(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return nil
@@ -109,8 +109,8 @@ func ended(ctx context.Context, err error) error {
 	return fmt.Errorf("temporal: %w", err)
 }
 
-// await returns when a question about a workflow has gone through the frontend to the history service and back: only then
-// can workflows start. It reports whether it has before ctx ended. The error is of the settings.
+// await returns when a query about a workflow has gone through the frontend to the history service and back: only then can
+// workflows start. It reports false if ctx ended before. The error is about the settings.
 func (t *temporal) await(ctx context.Context) (bool, error) {
 	options, err := t.flags().ClientOptions(slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -13,17 +13,17 @@ import (
 
 var _ log.WithLogger = serverLog{}
 
-// serverLog hands what the server logs as a warning or worse to a [slog.Logger].
+// serverLog passes the server's warnings and errors to a [slog.Logger].
 type serverLog struct {
 	to *slog.Logger
-	// stopping silences it: the services complain about each other while they go down one by one.
+	// stopping silences it: the services log errors about each other while they stop one by one.
 	stopping *atomic.Bool
 }
 
-// noHTTP begins the warning that there is no HTTP API, which is meant.
+// noHTTP begins the warning that there is no HTTP API, which is intended.
 const noHTTP = "HTTP API port has not been set."
 
-// fatal is what the server could not go on after.
+// fatal is an error after which the server cannot continue.
 type fatal string
 
 func (serverLog) Debug(string, ...tag.Tag) {}
@@ -34,7 +34,7 @@ func (l serverLog) Warn(msg string, tags ...tag.Tag) { l.log(slog.LevelWarn, msg
 
 func (l serverLog) Error(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg, tags) }
 
-// DPanic is the server's word for a broken invariant; outside of its own development it goes on.
+// DPanic is the server's level for a broken invariant; it continues, except in its own development.
 func (l serverLog) DPanic(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg, tags) }
 
 func (l serverLog) Panic(msg string, tags ...tag.Tag) {
@@ -60,9 +60,9 @@ func (l serverLog) With(tags ...tag.Tag) log.Logger {
 }
 
 func (l serverLog) log(level slog.Level, msg string, tags []tag.Tag) {
-	ctx := context.Background() // the server hands none on
+	ctx := context.Background() // the server passes none
 	if l.to.Enabled(ctx, level) && !l.stopping.Load() && !strings.HasPrefix(msg, noHTTP) {
-		l.to.LogAttrs(ctx, level, msg, attributes(tags)...) //nolint:sloglint // the words are the server's
+		l.to.LogAttrs(ctx, level, msg, attributes(tags)...) //nolint:sloglint // the message is the server's
 	}
 }
 

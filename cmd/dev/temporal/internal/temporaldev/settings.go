@@ -59,7 +59,7 @@ func service(port int) config.Service {
 	return config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: host}}
 }
 
-// launch starts the services. What they call fatal while they are built becomes the error; later it is a panic.
+// launch starts the services. Fatal errors while they are built are returned; later ones panic.
 func launch(cfg *config.Config, logger serverLog) (server temporal.Server, err error) {
 	defer func() {
 		switch cause := recover().(type) {
@@ -83,10 +83,10 @@ func launch(cfg *config.Config, logger serverLog) (server temporal.Server, err e
 			// One partition: with few pollers, a task must not wait in a partition that nobody polls.
 			dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
 			dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
-			// By default the single shard looks for new tasks 20 times a second, which a chat that is alone there soon waits for.
+			// By default the single shard looks for new tasks 20 times a second, which would delay a single chat.
 			dynamicconfig.TransferProcessorMaxPollRPS.Key(): 1000,
 			dynamicconfig.TimerProcessorMaxPollRPS.Key():    1000,
-			// No question to temporal.io whether there is a newer version.
+			// No check with temporal.io for newer versions.
 			dynamicconfig.EnableServerVersionCheck.Key(): false,
 			// No housekeeping, whose workers the server would not stop.
 			dynamicconfig.EnableParentClosePolicyWorker.Key(): false,
@@ -103,7 +103,7 @@ func launch(cfg *config.Config, logger serverLog) (server temporal.Server, err e
 	return server, nil
 }
 
-// hosts names each service's only host, so that none has to look for the others.
+// hosts names each service's only host, so that no discovery is needed.
 func hosts(services map[string]config.Service) map[primitives.ServiceName]static.Hosts {
 	found := make(map[primitives.ServiceName]static.Hosts, len(services))
 	for name, s := range services {

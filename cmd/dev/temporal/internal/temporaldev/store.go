@@ -16,13 +16,13 @@ import (
 )
 
 // openStore prepares a database with the server's tables and the namespace, in the file, or in memory when that is
-// empty. What is there already is kept.
+// empty. Existing data is kept.
 func openStore(ctx context.Context, file, namespace string) (*config.SQL, error) {
 	store := &config.SQL{PluginName: plugin.PluginName, ConnectAttributes: map[string]string{
 		"mode": "memory", "cache": "shared",
 	}}
 	if file == "" {
-		store.DatabaseName = "chatfeed-" + rand.Text() // the plugin keeps databases by name for the life of the process
+		store.DatabaseName = "chatfeed-" + rand.Text() // the plugin keeps databases by name as long as the process runs
 	} else {
 		path, err := prepareFile(ctx, file)
 		if err != nil {
@@ -44,7 +44,7 @@ func openStore(ctx context.Context, file, namespace string) (*config.SQL, error)
 }
 
 // prepareFile makes the file with the tables, and its folder, where they are missing, and returns the file's absolute path. The
-// tables are made in one transaction, so that a start that breaks off leaves none or all.
+// tables are made in one transaction, so that an interrupted start leaves none or all.
 func prepareFile(ctx context.Context, file string) (path string, err error) {
 	path, err = filepath.Abs(file)
 	if err != nil {
@@ -73,10 +73,10 @@ func prepareFile(ctx context.Context, file string) (path string, err error) {
 	return path, tx.Commit()
 }
 
-// schemaTx runs the statements of a schema in a transaction. Of [sqlplugin.AdminDB] it has nothing else.
+// schemaTx runs the statements of a schema in a transaction. It implements nothing else of [sqlplugin.AdminDB].
 type schemaTx struct {
 	sqlplugin.AdminDB
-	ctx context.Context // Exec is given none
+	ctx context.Context // Exec has no parameter for it
 	tx  *sql.Tx
 }
 

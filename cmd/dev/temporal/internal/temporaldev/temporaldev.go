@@ -1,10 +1,10 @@
 // Package temporaldev runs a Temporal server inside this process, for development: all of its services, on SQLite.
 //
-// What a caller may rely on:
+// Guarantees:
 //
 //   - It listens on 127.0.0.1 only, without authentication and without TLS, and connects to nothing but itself.
-//   - It serves no metrics, no profiles and no HTTP API: the frontend's gRPC port is its one way in.
-//   - It logs warnings and worse to the logger that it is given, until it is stopped, and nothing anywhere else.
+//   - It serves no metrics, no profiles and no HTTP API: the frontend's gRPC port is the only interface.
+//   - It logs warnings and errors to the given logger, until it is stopped, and nothing anywhere else.
 package temporaldev
 
 import (
@@ -31,7 +31,7 @@ const (
 	host        = "127.0.0.1"
 )
 
-// Config says which server to start. Its zero value starts one on a free port that forgets everything when it ends.
+// Config configures a server. Its zero value starts one on a free port that keeps nothing when it ends.
 type Config struct {
 	// Port of the frontend on 127.0.0.1. The usual one is 7233; zero picks a free one.
 	Port int
@@ -44,7 +44,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Server is a running Temporal server. Its methods may be called at once from any goroutine.
+// Server is a running Temporal server. Its methods may be called concurrently.
 type Server struct {
 	address  string
 	server   temporal.Server
@@ -54,8 +54,8 @@ type Server struct {
 	stopErr error
 }
 
-// Start starts a server and returns when its frontend answers for the namespace, which takes about a second; it gives up
-// after 30 s or when ctx ends. ctx does not bound the life of the server. The caller must call [Server.Stop]. A start
+// Start starts a server and returns when its frontend answers for the namespace, which takes about a second; it fails
+// after 30 s or when ctx ends. The server does not end with ctx. The caller must call [Server.Stop]. A start
 // that fails leaves nothing running.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	s, err := start(ctx, cfg)
@@ -95,8 +95,8 @@ func start(ctx context.Context, cfg Config) (*Server, error) {
 // Address is where the frontend listens, as HOST:PORT.
 func (s *Server) Address() string { return s.address }
 
-// Stop shuts the server down and returns within 15 s. Workflows that still run are kept where there is a File. An
-// error says that the services have not ended in time; they go on ending. Further calls return the first one's answer.
+// Stop shuts the server down and returns within 15 s. Running workflows are kept if there is a File. An error
+// says that the services have not ended in time; they continue to stop. Further calls return the first one's result.
 func (s *Server) Stop() error {
 	s.stop.Do(func() {
 		s.stopping.Store(true)
@@ -114,8 +114,8 @@ func (s *Server) Stop() error {
 	return s.stopErr
 }
 
-// awaitReady returns when a question about a workflow of the namespace has gone through the frontend to the history
-// service and back: only then can workflows start.
+// awaitReady returns when a query about a workflow of the namespace has gone through the frontend to the history service and
+// back: only then can workflows start.
 func (s *Server) awaitReady(ctx context.Context, namespace string) error {
 	c, err := client.NewLazyClient(client.Options{
 		HostPort: s.address, Namespace: namespace, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
@@ -151,7 +151,7 @@ func choosePorts(wanted int) (ports, error) {
 	}
 	listener, err := net.Listen("tcp", address(wanted))
 	if err != nil && wanted != 0 {
-		return ports{}, fmt.Errorf("port %d of %s cannot be had (choose another with --port, 0 for a free one): %w",
+		return ports{}, fmt.Errorf("port %d of %s is not available (choose another with --port, 0 for a free one): %w",
 			wanted, host, err)
 	}
 	if err != nil {
@@ -160,7 +160,7 @@ func choosePorts(wanted int) (ports, error) {
 	held := []net.Listener{listener}
 	defer func() {
 		for _, l := range held {
-			_ = l.Close() // only now, so that no two are the same
+			_ = l.Close() // closed at the end, so that all ports differ
 		}
 	}()
 	chosen := ports{frontend: port(listener)}

@@ -34,7 +34,7 @@ func TestStartServesWorkflowsInTheNamespace(t *testing.T) {
 	require.Equal(t, "Hello Ada", greeting)
 }
 
-func TestAFileKeepsWorkflowsFromOneStartToTheNext(t *testing.T) {
+func TestWorkflowsInAFileSurviveARestart(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "a folder? that is 100% new #1", "temporal.db")
 	first := started(t, temporaldev.Config{File: file})
@@ -114,7 +114,7 @@ func TestATakenPortIsAnErrorThatNamesPortAndFlag(t *testing.T) {
 	require.ErrorContains(t, err, "--port")
 }
 
-func TestAPortThatIsNoneIsRefused(t *testing.T) {
+func TestAnInvalidPortIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, port := range []int{-1, 65536} {
 		_, err := temporaldev.Start(t.Context(), temporaldev.Config{Port: port})
@@ -122,7 +122,7 @@ func TestAPortThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
-func TestAStartThatIsNotWantedAnyMoreFails(t *testing.T) {
+func TestACancelledStartFails(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -14,7 +14,7 @@ import (
 
 const textSize = 200 // bytes of an item's text
 
-func feedStage(ctx context.Context, lab *Lab, began time.Time) (*stage, error) {
+func feedTarget(ctx context.Context, lab *Lab, began time.Time) (*target, error) {
 	server, err := lab.Serve(ctx)
 	if err != nil {
 		return nil, err
@@ -28,15 +28,15 @@ func feedStage(ctx context.Context, lab *Lab, began time.Time) (*stage, error) {
 		_, err := writer.Write(ctx, items...)
 		return err
 	}
-	return &stage{server: server, publish: publish, closeWriter: writer.Close}, nil
+	return &target{server: server, publish: publish, closeWriter: writer.Close}, nil
 }
 
-func baselineStage(ctx context.Context, lab *Lab, began time.Time, format format, workflows []string) (*stage, error) {
+func baselineTarget(ctx context.Context, lab *Lab, began time.Time, format format, workflows []string) (*target, error) {
 	server, err := lab.Start(ctx, "baseline")
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{server: server}
+	s := &target{server: server}
 	upToDate, err := format.frame(&v1.SubscribeResponse{UpToDate: true})
 	if err == nil {
 		var frames []byte
@@ -62,10 +62,10 @@ func baselineStage(ctx context.Context, lab *Lab, began time.Time, format format
 	return s, nil
 }
 
-// sampleID is as long as the ids that PostgreSQL makes.
+// sampleID has the length of the ids that PostgreSQL makes.
 const sampleID = "msg_0123456789abcdef0123456789abcdef"
 
-// stampedNow is a text that tells when it was made.
+// stampedNow is a text that contains the time at which it was made.
 func stampedNow(began time.Time) string { return stamped(time.Since(began).Nanoseconds()) }
 
 // message is an item as a feed server sends it.
@@ -78,8 +78,8 @@ func message(workflow, id, text string) *v1.Item {
 	}
 }
 
-// open opens the streams and measures what they take while they are idle.
-func (s *stage) open(ctx context.Context, began time.Time, c crowd, workflows []string) error {
+// open opens the streams and measures their memory while they are idle.
+func (s *target) open(ctx context.Context, began time.Time, c fanoutLoad, workflows []string) error {
 	before, err := s.server.Resident()
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s *stage) open(ctx context.Context, began time.Time, c crowd, workflows []
 	for i := range each {
 		each[i] = workflows[i%len(workflows)]
 	}
-	if s.audience, err = listenTo(ctx, s.server, began, c.format, each); err != nil {
+	if s.streamSet, err = listenTo(ctx, s.server, began, c.format, each); err != nil {
 		return err
 	}
 	after, err := s.server.Resident()
@@ -97,7 +97,7 @@ func (s *stage) open(ctx context.Context, began time.Time, c crowd, workflows []
 }
 
 // deliver writes items at a fixed rate, whether earlier ones have arrived or not, and waits until all have.
-func (s *stage) deliver(ctx context.Context, c crowd, workflows []string, during time.Duration) error {
+func (s *target) deliver(ctx context.Context, c fanoutLoad, workflows []string, during time.Duration) error {
 	before, err := s.server.CPU()
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (s *stage) deliver(ctx context.Context, c crowd, workflows []string, during
 	if err := writing.Wait(); err != nil {
 		return err
 	}
-	if err := s.audience.await(ctx, s.published); err != nil {
+	if err := s.streamSet.await(ctx, s.published); err != nil {
 		return err
 	}
 	s.busy += time.Since(began)
@@ -135,16 +135,16 @@ func (s *stage) deliver(ctx context.Context, c crowd, workflows []string, during
 	return err
 }
 
-// forget drops what was measured.
-func (s *stage) forget() {
+// forget drops the measurements.
+func (s *target) forget() {
 	s.counted, s.cpu, s.busy = 0, 0, 0
-	s.audience.forget()
+	s.streamSet.forget()
 }
 
-// worked is an error where nothing was measured that a figure could rest on.
-func (s *stage) worked() error {
+// worked returns an error if there is not enough data for a result.
+func (s *target) worked() error {
 	switch {
-	case s.counted == 0 || s.audience.ages.count() == 0:
+	case s.counted == 0 || s.streamSet.ages.count() == 0:
 		return errors.New("nothing was delivered while it was measured")
 	case s.cpu == 0:
 		return errors.New("the server's processor time was too short to be measured")
@@ -152,9 +152,9 @@ func (s *stage) worked() error {
 	return nil
 }
 
-func (s *stage) end() error {
-	if s.audience != nil {
-		s.audience.close()
+func (s *target) end() error {
+	if s.streamSet != nil {
+		s.streamSet.close()
 	}
 	if s.closeWriter != nil {
 		s.closeWriter()

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// FuzzSoundJSONIsWhatEveryDecoderReads holds the check against protojson and encoding/json.
-func FuzzSoundJSONIsWhatEveryDecoderReads(f *testing.F) {
+// FuzzPortableJSONIsReadByEveryDecoder holds the check against protojson and encoding/json.
+func FuzzPortableJSONIsReadByEveryDecoder(f *testing.F) {
 	for _, seed := range []string{
 		``, `null`, ` {"a": [1, "b", {"c": true}], "d": {}}`, `{"a":1,"a":2}`, `{"a":1,"\u0061":2}`, `"\ud83d\ude00"`, `"\ud83d"`,
 		`"\ude00"`, `"\ud83d\u0041"`, `"\\ud83d"`, `"\\\ud83d"`, "\"\x00\"", "\"\xff\"", `"\u0000"`, `"\ufffd"`, `01`, `-`, `1.`, `.5`, `1e`, `[1,]`,
@@ -24,7 +24,7 @@ func FuzzSoundJSONIsWhatEveryDecoderReads(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if !sound([]byte(text)) {
+		if !portable([]byte(text)) {
 			return
 		}
 		require.True(t, json.Valid([]byte(text)))
@@ -55,22 +55,22 @@ func height(value any) int {
 	return deepest + 1
 }
 
-func TestSoundJSONIsTakenWhateverItsSize(t *testing.T) {
+func TestPortableJSONOfAnySizeIsAccepted(t *testing.T) {
 	t.Parallel()
 	var fields []string
 	for i := range 1000 {
 		fields = append(fields, fmt.Sprintf(`"%d": "\u00e9\ud83d\ude00\\ud83d"`, i))
 	}
 	object := "{" + strings.Join(fields, ",") + "}"
-	require.True(t, sound([]byte(object)))
+	require.True(t, portable([]byte(object)))
 	for _, again := range []string{`"0"`, `"15"`, `"999"`, `"99\u0039"`} {
-		require.False(t, sound([]byte("{"+strings.Join(fields, ",")+","+again+":1}")), again)
+		require.False(t, portable([]byte("{"+strings.Join(fields, ",")+","+again+":1}")), again)
 	}
-	require.False(t, sound([]byte(strings.Repeat(`{"a":`, 1<<20))), "and a text that would need a deep stack is not read")
+	require.False(t, portable([]byte(strings.Repeat(`{"a":`, 1<<20))), "and a text that would need a deep stack is not read")
 }
 
-// FuzzASoundNumberIsItsDouble holds the check against exact arithmetic.
-func FuzzASoundNumberIsItsDouble(f *testing.F) {
+// FuzzAPortableNumberIsItsDouble holds the check against exact arithmetic.
+func FuzzAPortableNumberIsItsDouble(f *testing.F) {
 	for _, seed := range []string{
 		"0", "-0", "0.0e99999999999999999999", "1e-99999999999999999999", "1.50", "1e2", "9007199254740993", "0.1", "1e23", "1e22",
 		"0.30000000000000004", "5e-324", "4.9e-324", "1.7976931348623157e308", "1.7976931348623159e308", "123456789012345678", "1E+2", "999999999999999",
@@ -85,7 +85,7 @@ func FuzzASoundNumberIsItsDouble(f *testing.F) {
 		}
 		double, err := strconv.ParseFloat(number, 64)
 		if err != nil {
-			require.False(t, soundNumber(number))
+			require.False(t, portableNumber(number))
 			return
 		}
 		exact, ok := new(big.Rat).SetString(number)
@@ -94,6 +94,6 @@ func FuzzASoundNumberIsItsDouble(f *testing.F) {
 		}
 		kept, ok := new(big.Rat).SetString(strconv.FormatFloat(double, 'e', -1, 64))
 		require.True(t, ok)
-		require.Equal(t, exact.Cmp(kept) == 0, soundNumber(number), number)
+		require.Equal(t, exact.Cmp(kept) == 0, portableNumber(number), number)
 	})
 }

@@ -15,37 +15,37 @@ type past struct {
 	gone []feed.Gone
 }
 
-// life returns a workflow's past, which begins with its first stamp. The caller holds mu.
-func (s *source) life(workflowID string) *past {
-	if s.lives[workflowID] == nil {
-		s.lives[workflowID] = &past{born: s.heads[workflowID]}
+// pastOf returns a workflow's past, which begins with its first stamp. The caller holds mu.
+func (s *source) pastOf(workflowID string) *past {
+	if s.pasts[workflowID] == nil {
+		s.pasts[workflowID] = &past{born: s.heads[workflowID]}
 	}
-	return s.lives[workflowID]
+	return s.pasts[workflowID]
 }
 
-// erase removes a workflow with its head, and tells nobody.
+// erase removes a workflow with its head, without a notification.
 func (s *source) erase(workflowID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.items, workflowID)
 	delete(s.heads, workflowID)
-	delete(s.told, workflowID)
-	s.disturbed[workflowID] = true
-	delete(s.lives, workflowID)
+	delete(s.notified, workflowID)
+	s.changed[workflowID] = true
+	delete(s.pasts, workflowID)
 	delete(s.given, workflowID)
 }
 
-// eraseItems removes items of a workflow, and tells nobody. Its head is then that of the newest item that is left.
+// eraseItems removes items of a workflow, without a notification. Its head is then that of the newest item that is left.
 func (s *source) eraseItems(workflowID string, ids ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	life := s.lives[workflowID]
-	s.disturbed[workflowID] = true
+	past := s.pasts[workflowID]
+	s.changed[workflowID] = true
 	s.items[workflowID] = slices.DeleteFunc(slices.Clone(s.items[workflowID]), func(i *feed.Item) bool {
 		erased := slices.Contains(ids, i.ID)
 		if erased {
-			life.mark++
-			life.gone = append(life.gone, feed.Gone{WorkflowID: workflowID, Type: i.Type, ID: i.ID, Mark: life.mark})
+			past.mark++
+			past.gone = append(past.gone, feed.Gone{WorkflowID: workflowID, Type: i.Type, ID: i.ID, Mark: past.mark})
 		}
 		return erased
 	})
@@ -73,7 +73,7 @@ func (s *source) redact(workflowID string, ids ...string) {
 	s.notify(workflowID, 0)
 }
 
-// lose removes the newest n items of a workflow as a failover does that loses the last commits, and tells nobody.
+// lose removes the newest n items of a workflow as a failover does that loses the last commits, without a notification.
 func (s *source) lose(workflowID string, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *source) lose(workflowID string, n int) {
 	for _, item := range items[len(items)-n:] {
 		s.lostAt[workflowID] = append(s.lostAt[workflowID], item.CreatedAt)
 	}
-	s.disturbed[workflowID] = true
+	s.changed[workflowID] = true
 	s.items[workflowID] = slices.Clone(items[:len(items)-n])
 	s.setHead(workflowID)
 }
@@ -108,11 +108,11 @@ func (s *source) isLost(workflowID string, at feed.Cursor) bool {
 	return slices.ContainsFunc(s.lostAt[workflowID], func(lost feed.Cursor) bool { return at >= lost-1 })
 }
 
-// isDisturbed reports whether items of the workflow have been erased or lost.
-func (s *source) isDisturbed(workflowID string) bool {
+// isChanged reports whether items of the workflow have been erased or lost.
+func (s *source) isChanged(workflowID string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.disturbed[workflowID]
+	return s.changed[workflowID]
 }
 
 // setHead sets a workflow's head to its newest item's. The caller holds mu.
@@ -123,15 +123,15 @@ func (s *source) setHead(workflowID string) {
 		s.heads[workflowID] = items[len(items)-1].CreatedAt
 	}
 	s.given[workflowID] = min(s.given[workflowID], s.heads[workflowID])
-	s.told[workflowID] = min(s.told[workflowID], s.heads[workflowID])
+	s.notified[workflowID] = min(s.notified[workflowID], s.heads[workflowID])
 }
 
 // Erased implements [feed.Source].
 func (s *source) Erased(ctx context.Context, workflowID string, after int64, limit int) ([]feed.Gone, error) {
 	var gone []feed.Gone
 	err := s.run(ctx, query{op: opErased, ids: []string{workflowID}}, func() {
-		if life := s.lives[workflowID]; life != nil {
-			for _, g := range life.gone {
+		if past := s.pasts[workflowID]; past != nil {
+			for _, g := range past.gone {
 				if g.Mark > after && len(gone) < limit {
 					gone = append(gone, g)
 				}

@@ -11,18 +11,18 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// maxDepth is how deep JSON may be nested in an item. Metadata is three messages a level in protobuf, and the decoders of
-// Python, of JavaScript and of gRPC for Node.js take a hundred in all.
+// maxDepth is how deep JSON may be nested in an item. In protobuf, metadata needs three messages per level, and the decoders
+// of Python, JavaScript and gRPC for Node.js accept a hundred in total.
 const maxDepth = 32
 
-// sound reports whether a text is JSON that every client reads, and reads the same: UTF-8, nested no deeper than maxDepth,
-// of numbers that a double keeps and of strings that are text, each name once in its object.
-func sound(text []byte) bool {
-	return depth(text) <= maxDepth && utf8.Valid(text) && gjson.ValidBytes(text) && soundValue(gjson.ParseBytes(text))
+// portable reports whether a text is JSON that every client can read with the same result: UTF-8, nested no deeper than
+// maxDepth, numbers that a double represents exactly, strings without half surrogate pairs, no duplicate names.
+func portable(text []byte) bool {
+	return depth(text) <= maxDepth && utf8.Valid(text) && gjson.ValidBytes(text) && portableValue(gjson.ParseBytes(text))
 }
 
-// depth is how deep a JSON text is nested. Other text has a depth of no meaning. It comes first, since the other checks
-// and decoders need a stack as deep as the text.
+// depth is how deep a JSON text is nested; for other text the result has no meaning. It is checked first, because the other
+// checks and decoders need a stack as deep as the text.
 func depth(text []byte) int {
 	depth, deepest := 0, 0
 	for i := 0; i < len(text); i++ {
@@ -57,19 +57,19 @@ func quoteEnd(text []byte, i int) int {
 	}
 }
 
-// soundValue is sound for what is valid.
-func soundValue(value gjson.Result) bool {
+// portableValue is portable for valid JSON.
+func portableValue(value gjson.Result) bool {
 	switch value.Type {
 	case gjson.String:
-		return soundText(value.Raw)
+		return portableText(value.Raw)
 	case gjson.Number:
-		return soundNumber(value.Raw)
+		return portableNumber(value.Raw)
 	case gjson.JSON:
 		ok := true
 		names := names{}
 		object := value.IsObject()
 		value.ForEach(func(name, value gjson.Result) bool {
-			ok = (!object || soundText(name.Raw) && names.add(name)) && soundValue(value)
+			ok = (!object || portableText(name.Raw) && names.add(name)) && portableValue(value)
 			return ok
 		})
 		return ok
@@ -77,7 +77,7 @@ func soundValue(value gjson.Result) bool {
 	return true
 }
 
-// names are those of an object's fields.
+// names is the set of an object's field names.
 type names struct {
 	few  []string
 	many map[string]bool
@@ -113,8 +113,8 @@ func (n *names) add(name gjson.Result) bool {
 	return true
 }
 
-// soundText reports whether a quoted JSON string is text: no half of a surrogate pair is escaped in it.
-func soundText(quoted string) bool {
+// portableText reports whether a quoted JSON string is valid text: it has no escape that is half of a surrogate pair.
+func portableText(quoted string) bool {
 	for {
 		_, escape, ok := strings.Cut(quoted, `\`)
 		if !ok {
@@ -145,11 +145,11 @@ func unit(digits string) rune {
 	return rune(n)
 }
 
-// soundNumber reports whether a JSON number is what a double makes of it, digit by digit: whoever reads it as a double and
-// writes it as short as possible has the same number.
-func soundNumber(number string) bool {
+// portableNumber reports whether a double represents a JSON number exactly: reading it as a double and writing the shortest
+// decimal gives the same number.
+func portableNumber(number string) bool {
 	if len(number) <= 15 && !strings.ContainsAny(number, "eE") {
-		return true // a double keeps fifteen digits
+		return true // a double keeps fifteen digits exactly
 	}
 	double, err := strconv.ParseFloat(number, 64)
 	if err != nil {
@@ -161,12 +161,12 @@ func soundNumber(number string) bool {
 	return digits == same && exponent == sameExponent
 }
 
-// decimal takes a number without its sign apart: 0.digits times ten to the exponent. The digits neither begin nor end
+// decimal splits a number, without its sign, into 0.digits times ten to the exponent. The digits neither begin nor end
 // with a zero.
 func decimal(number string) (digits string, exponent int) {
 	number = strings.TrimPrefix(number, "-")
 	if at := strings.IndexAny(number, "eE"); at >= 0 {
-		exponent, _ = strconv.Atoi(number[at+1:]) // one that is too large is that of a zero, or of what no double is near
+		exponent, _ = strconv.Atoi(number[at+1:]) // if it is too large, the number is zero or beyond every double
 		number = number[:at]
 	}
 	whole, fraction, _ := strings.Cut(number, ".")
@@ -181,7 +181,7 @@ func decimal(number string) (digits string, exponent int) {
 	return trimmed, exponent
 }
 
-// isObject reports whether a sound JSON text is an object.
+// isObject reports whether a valid JSON text is an object.
 func isObject(text []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))
 }

@@ -12,7 +12,7 @@ import (
 	"chatfeed/feed"
 )
 
-func TestNothingIsReadForWhomNobodyFollows(t *testing.T) {
+func TestNothingIsReadForWorkflowsThatNobodyFollows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
@@ -33,7 +33,7 @@ func TestNothingIsReadForWhomNobodyFollows(t *testing.T) {
 	})
 }
 
-func TestAPageThatEveryoneHasGivenUpIsNotRead(t *testing.T) {
+func TestAnAbandonedPageIsNotRead(t *testing.T) {
 	t.Parallel()
 	for name, give := range map[string]func(t *testing.T, f *feed.Feed, at feed.Cursor) (up func()){
 		"its context has ended": func(t *testing.T, f *feed.Feed, at feed.Cursor) func() {
@@ -124,7 +124,7 @@ func TestTooManySingleReadsAreRefusedAtOnce(t *testing.T) {
 	})
 }
 
-func TestWaitingForAnItemTakesNoPlaceFromSingleReads(t *testing.T) {
+func TestAwaitDoesNotCountAsASingleReadWhileItWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()

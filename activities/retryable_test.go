@@ -97,7 +97,7 @@ func TestTwoActivitiesWithOneActivityIDRecordTwoItems(t *testing.T) {
 	require.Equal(t, 3, n)
 }
 
-// remembering is a writer that leaves items whose ids it has had, and whose first writes fail after they have written.
+// remembering is a writer that does not overwrite known ids, and whose first writes fail after they have written.
 func remembering(failures int, ids ...string) writes {
 	had := make(map[string]bool)
 	for _, id := range ids {
@@ -118,7 +118,7 @@ func remembering(failures int, ids ...string) writes {
 	}
 }
 
-func TestAFirstAttemptThatFindsItsIDsTakenSaysSo(t *testing.T) {
+func TestAFirstAttemptThatFindsItsIDsTakenWarns(t *testing.T) {
 	t.Parallel()
 	const two = `[{"type": "log", "item": {"message": "a", "id": "taken"}}, {"type": "log", "item": {"message": "b", "id": "new"}}]`
 	call := func(ctx workflow.Context) (recorded activities.Recorded, err error) {
@@ -147,26 +147,26 @@ func TestAFirstAttemptThatFindsItsIDsTakenSaysSo(t *testing.T) {
 	require.Empty(t, recorded.Warning)
 }
 
-func TestWhatMayPassIsTriedAgainAndSaysInWordsWhatItIs(t *testing.T) {
+func TestATransientErrorIsRetriedAndExplained(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
-		"the database refuses this role (SQLSTATE 42501)":                       &pgconn.PgError{Code: "42501"},
-		"no schema for this program, or another one (SQLSTATE 42P01)":           &pgconn.PgError{Code: "42P01"},
-		"no schema for this program, or another one (SQLSTATE 3F000)":           &pgconn.PgError{Code: "3F000"},
-		"no schema for this program, or another one (SQLSTATE 42883)":           &pgconn.PgError{Code: "42883"},
-		"does not let the worker in (SQLSTATE 28P01)":                           &pgconn.PgError{Code: "28P01"},
-		"does not let the worker in (SQLSTATE 3D000)":                           &pgconn.PgError{Code: "3D000"},
-		"the database is read-only (SQLSTATE 25006)":                            &pgconn.PgError{Code: "25006"},
-		"out of space, memory or connections (SQLSTATE 53100)":                  &pgconn.PgError{Code: "53100"},
-		"others were writing to the same workflow (SQLSTATE 40001)":             &pgconn.PgError{Code: "40001"},
-		"others were writing to the same workflow (SQLSTATE 55P03)":             &pgconn.PgError{Code: "55P03"},
-		"stopping or starting, or has cancelled the statement (SQLSTATE 57P01)": &pgconn.PgError{Code: "57P01"},
-		"the database has failed (SQLSTATE XX000)":                              &pgconn.PgError{Code: "XX000"},
-		"trigger in the database has raised an error (SQLSTATE P0001)":          &pgconn.PgError{Code: "P0001"},
-		"the database has not answered in time":                                 fmt.Errorf("append: outcome unknown: %w", context.DeadlineExceeded),
-		"the activity was cancelled":                                            fmt.Errorf("append: not written: %w", context.Canceled),
-		"the worker is stopping":                                                db.ErrWriterClosed,
-		"the connection to the database failed; it is tried again: EOF-ish":     errors.New("EOF-ish"),
+		"the database refuses this role (SQLSTATE 42501)":                           &pgconn.PgError{Code: "42501"},
+		"no schema for this program, or a different version of it (SQLSTATE 42P01)": &pgconn.PgError{Code: "42P01"},
+		"no schema for this program, or a different version of it (SQLSTATE 3F000)": &pgconn.PgError{Code: "3F000"},
+		"no schema for this program, or a different version of it (SQLSTATE 42883)": &pgconn.PgError{Code: "42883"},
+		"refuses the worker's login (SQLSTATE 28P01)":                               &pgconn.PgError{Code: "28P01"},
+		"refuses the worker's login (SQLSTATE 3D000)":                               &pgconn.PgError{Code: "3D000"},
+		"the database is read-only (SQLSTATE 25006)":                                &pgconn.PgError{Code: "25006"},
+		"out of space, memory or connections (SQLSTATE 53100)":                      &pgconn.PgError{Code: "53100"},
+		"other transactions were writing to the same workflow (SQLSTATE 40001)":     &pgconn.PgError{Code: "40001"},
+		"other transactions were writing to the same workflow (SQLSTATE 55P03)":     &pgconn.PgError{Code: "55P03"},
+		"stopping or starting, or has cancelled the statement (SQLSTATE 57P01)":     &pgconn.PgError{Code: "57P01"},
+		"the database has failed (SQLSTATE XX000)":                                  &pgconn.PgError{Code: "XX000"},
+		"trigger in the database has raised an error (SQLSTATE P0001)":              &pgconn.PgError{Code: "P0001"},
+		"the database did not answer in time":                                       fmt.Errorf("append: outcome unknown: %w", context.DeadlineExceeded),
+		"the activity was cancelled":                                                fmt.Errorf("append: not written: %w", context.Canceled),
+		"the worker is stopping":                                                    db.ErrWriterClosed,
+		"the connection to the database failed; it will be retried: EOF-ish":        errors.New("EOF-ish"),
 	} {
 		_, failed := run(writes(func([]db.Item) ([]db.Written, error) { return nil, err }), new(logged),
 			calls(1, workflow.ActivityOptions{RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1}}))
@@ -179,24 +179,24 @@ func TestWhatMayPassIsTriedAgainAndSaysInWordsWhatItIs(t *testing.T) {
 	}
 }
 
-func TestWhatAnOperatorHasToMendIsRecordedOnceItIsMended(t *testing.T) {
+func TestItemsAreRecordedOnceAnOperatorHasFixedTheDatabase(t *testing.T) {
 	t.Parallel()
-	for want, test := range map[string]struct{ spoil, mend string }{
+	for want, test := range map[string]struct{ damage, repair string }{
 		"refuses this role (SQLSTATE 42501)": {
 			`revoke all on chatfeed.logs from current_user`, `grant all on chatfeed.logs to current_user`,
 		},
-		"or another one (SQLSTATE 42P01)": {
+		"or a different version of it (SQLSTATE 42P01)": {
 			`alter schema chatfeed rename to elsewhere`, `alter schema elsewhere rename to chatfeed`,
 		},
 	} {
 		writer, pool := newWriter(t, dbtest.URL(t))
-		_, err := pool.Exec(t.Context(), test.spoil)
+		_, err := pool.Exec(t.Context(), test.damage)
 		require.NoError(t, err)
 		attempts := 0
 		log := new(logged)
 		recorded, err := run(writes(func(items []db.Item) ([]db.Written, error) {
 			if attempts++; attempts == 4 {
-				_, err := pool.Exec(t.Context(), test.mend)
+				_, err := pool.Exec(t.Context(), test.repair)
 				require.NoError(t, err)
 			}
 			return writer.Write(t.Context(), items...)
@@ -204,12 +204,12 @@ func TestWhatAnOperatorHasToMendIsRecordedOnceItIsMended(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, recorded.IDs, 1)
 		require.Equal(t, 4, attempts)
-		require.Len(t, log.with("error", "Items cannot be recorded until somebody mends it"), 1, "not once for each attempt")
+		require.Len(t, log.with("error", "Items cannot be recorded until an operator fixes this"), 1, "not once for each attempt")
 		require.Len(t, log.with("error", want), 1+3, "and the SDK's own lines")
 	}
 }
 
-func TestWhatIsWrongWithACallAsAWholeNamesNoItem(t *testing.T) {
+func TestAnErrorOfTheWholeCallNamesNoItem(t *testing.T) {
 	t.Parallel()
 	w := writes(func(items []db.Item) ([]db.Written, error) {
 		return nil, &db.InvalidItemError{Index: -1, Field: "items", Reason: fmt.Sprintf("are %d; too many", len(items))}

@@ -20,15 +20,15 @@ func (q query) has(workflowID string) bool {
 		slices.ContainsFunc(q.at, func(p feed.Position) bool { return p.WorkflowID == workflowID })
 }
 
-// sick makes every query that reads the workflow fail: at once, or after a time as a query does that waits for a lock.
-func sick(workflowID string, after time.Duration) func(context.Context, query) error {
+// failReads makes every query that reads the workflow fail: at once, or after a time as a query does that waits for a lock.
+func failReads(workflowID string, after time.Duration) func(context.Context, query) error {
 	return func(ctx context.Context, q query) error {
 		pass(ctx, time.Millisecond)
 		if !q.has(workflowID) || q.op == opHeads {
 			return ctx.Err()
 		}
 		pass(ctx, after)
-		return errAway
+		return errUnavailable
 	}
 }
 
@@ -41,8 +41,8 @@ func workflows(n int) []string {
 	return ids
 }
 
-// lag commits a message to each workflow at once and returns how long the slowest of the followers waits for its own.
-func lag(t *testing.T, src *source, followers map[string]*feed.Subscription, also ...string) time.Duration {
+// slowestReceipt commits a message to each workflow at once and returns how long the slowest of the followers waits for its own.
+func slowestReceipt(t *testing.T, src *source, followers map[string]*feed.Subscription, also ...string) time.Duration {
 	t.Helper()
 	began := time.Now()
 	var reading sync.WaitGroup
@@ -92,34 +92,34 @@ func TestOneWorkflowWhoseReadsFailDelaysOnlyItself(t *testing.T) {
 				src := newSource()
 				f := run(t, src, feed.Config{Sweep: time.Hour})
 				followers := followAll(t, f, workflows(100))
-				poisoned := live(t, f, "sick")
-				src.setBefore(sick("sick", c.hangs))
-				require.LessOrEqual(t, lag(t, src, followers, "sick"), c.first)
+				failing := live(t, f, "failing")
+				src.setBefore(failReads("failing", c.hangs))
+				require.LessOrEqual(t, slowestReceipt(t, src, followers, "failing"), c.first)
 				for range 20 {
-					require.LessOrEqual(t, lag(t, src, followers, "sick"), 5*time.Millisecond, "it is known by now")
+					require.LessOrEqual(t, slowestReceipt(t, src, followers, "failing"), 5*time.Millisecond, "the workflow is isolated by now")
 					elapse(time.Second)
 				}
 				src.setBefore(nil)
 				began := time.Now()
-				require.NotEmpty(t, receive(t, poisoned, 21))
+				require.NotEmpty(t, receive(t, failing, 21))
 				require.LessOrEqual(t, time.Since(began), 13*time.Second)
-				require.LessOrEqual(t, lag(t, src, followers, "sick"), 5*time.Millisecond)
+				require.LessOrEqual(t, slowestReceipt(t, src, followers, "failing"), 5*time.Millisecond)
 			})
 		})
 	}
 }
 
-func TestAReadThatHangsHoldsUpOnlyWhatIsInIt(t *testing.T) {
+func TestAReadThatHangsDelaysOnlyItsOwnWorkflows(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		f := run(t, src, feed.Config{Sweep: time.Hour})
 		followers := followAll(t, f, workflows(100))
-		live(t, f, "sick")
-		src.setBefore(sick("sick", 10*time.Second))
-		src.messages("sick", 1)
+		live(t, f, "failing")
+		src.setBefore(failReads("failing", 10*time.Second))
+		src.messages("failing", 1)
 		elapse(time.Second)
-		require.LessOrEqual(t, lag(t, src, followers, "sick"), 5*time.Millisecond)
+		require.LessOrEqual(t, slowestReceipt(t, src, followers, "failing"), 5*time.Millisecond)
 	})
 }
 
@@ -133,9 +133,9 @@ func TestOneWorkflowThatCannotBeLoadedDelaysOnlyItself(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				src := newSource()
-				src.setBefore(sick("sick", c.hangs))
+				src.setBefore(failReads("failing", c.hangs))
 				f := run(t, src, feed.Config{Sweep: time.Hour})
-				follow(t, f, feed.Options{From: all("sick")})
+				follow(t, f, feed.Options{From: all("failing")})
 				began := time.Now()
 				ids := workflows(600)
 				followAll(t, f, ids[:200])
@@ -155,13 +155,13 @@ func TestOneWorkflowWhosePagesFailDelaysOnlyItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		ids := workflows(100)
-		for _, id := range append(ids, "sick") {
+		for _, id := range append(ids, "failing") {
 			src.messages(id, 20)
 		}
 		f := run(t, src, feed.Config{Window: feed.Bounds{Items: 4}, Sweep: time.Hour})
-		live(t, f, append(ids, "sick")...)
-		src.setBefore(sick("sick", 10*time.Second))
-		s := follow(t, f, feed.Options{From: all("sick"), Idle: time.Hour})
+		live(t, f, append(ids, "failing")...)
+		src.setBefore(failReads("failing", 10*time.Second))
+		s := follow(t, f, feed.Options{From: all("failing"), Idle: time.Hour})
 		go func() { _, _ = s.Next() }()
 		elapse(30 * time.Second)
 		began := time.Now()
@@ -176,13 +176,13 @@ func TestSingleReadsOfOneWorkflowThatFailDelayNoOthers(t *testing.T) {
 		src := newSource()
 		src.messages("w", 1)
 		f := run(t, src, feed.Config{})
-		src.setBefore(sick("sick", 10*time.Second))
+		src.setBefore(failReads("failing", 10*time.Second))
 		for n := range 20 {
-			go func() { _, _ = f.Page(t.Context(), readAfter("sick", feed.Cursor(n))) }()
+			go func() { _, _ = f.Page(t.Context(), readAfter("failing", feed.Cursor(n))) }()
 		}
 		elapse(30 * time.Second)
 		for n := range 20 {
-			go func() { _, _ = f.Page(t.Context(), readAfter("sick", feed.Cursor(100+n))) }()
+			go func() { _, _ = f.Page(t.Context(), readAfter("failing", feed.Cursor(100+n))) }()
 			began := time.Now()
 			page, err := f.Page(t.Context(), readAfter("w", 0))
 			require.NoError(t, err)
@@ -210,14 +210,14 @@ func TestAWorkflowThatIsSlowToReadDelaysOnlyItself(t *testing.T) {
 		src.messages("heavy", 2)
 		require.Len(t, receive(t, heavy, 2), 2)
 		for range 10 {
-			require.LessOrEqual(t, lag(t, src, followers, "heavy"), 5*time.Millisecond)
+			require.LessOrEqual(t, slowestReceipt(t, src, followers, "heavy"), 5*time.Millisecond)
 			elapse(time.Second)
 		}
 		require.Len(t, receive(t, heavy, 10), 10)
 	})
 }
 
-func TestWhatIsTooLargeForOneReadIsReadInSmallerPages(t *testing.T) {
+func TestAPageTooLargeForOneReadIsReadInSmallerPages(t *testing.T) {
 	t.Parallel()
 	for name, from := range map[string]func(feed.Cursor) feed.Start{
 		"on the tail": func(head feed.Cursor) feed.Start { return after("w", head) },
@@ -233,7 +233,7 @@ func TestWhatIsTooLargeForOneReadIsReadInSmallerPages(t *testing.T) {
 				s := follow(t, f, feed.Options{From: []feed.Start{from(head)}, Idle: time.Hour})
 				src.setBefore(func(_ context.Context, q query) error {
 					if q.op == opAfter && q.window.Items > 3 {
-						return errAway
+						return errUnavailable
 					}
 					return nil
 				})
@@ -250,29 +250,29 @@ func TestWhatIsTooLargeForOneReadIsReadInSmallerPages(t *testing.T) {
 				src.messages("w", 64)
 				synctest.Wait()
 				queries := src.asked(opAfter)
-				require.Equal(t, 64, queries[len(queries)-1].window.Items, "the window has grown again")
+				require.Equal(t, 64, queries[len(queries)-1].window.Items, "the window has grown back")
 			})
 		})
 	}
 }
 
-func TestAFailingWorkflowIsTriedAgainWithinBounds(t *testing.T) {
+func TestAFailingWorkflowIsRetriedWithinBounds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		f := run(t, src, feed.Config{Sweep: time.Hour})
-		s := live(t, f, "sick", "well")
-		src.setBefore(sick("sick", 0))
-		for range 3 { // the pauses begin anew each time
-			src.messages("sick", 1)
+		s := live(t, f, "failing", "healthy")
+		src.setBefore(failReads("failing", 0))
+		for range 3 { // the back-off starts again each time
+			src.messages("failing", 1)
 			began := time.Now()
 			for range 120 {
 				elapse(500 * time.Millisecond)
-				src.messages("well", 1)
+				src.messages("healthy", 1)
 			}
 			var tries []time.Time
 			for _, q := range src.asked(opAfter) {
-				if q.has("sick") && !q.when.Before(began) {
+				if q.has("failing") && !q.when.Before(began) {
 					tries = append(tries, q.when)
 				}
 			}
@@ -285,39 +285,39 @@ func TestAFailingWorkflowIsTriedAgainWithinBounds(t *testing.T) {
 			require.Less(t, len(tries), 75)
 			src.setBefore(nil)
 			elapse(3 * time.Second)
-			for range 60 { // until its window is whole again
-				src.messages("sick", 1)
+			for range 60 { // until its window has grown back
+				src.messages("failing", 1)
 				elapse(time.Millisecond)
 			}
 			catchUp(t, s)
-			src.setBefore(sick("sick", 0))
+			src.setBefore(failReads("failing", 0))
 		}
 	})
 }
 
-// Each failure is of another workflow. The source is not away, so nobody has to pause.
+// Each failure is of another workflow. The source is available, so no reader pauses.
 func TestManyWorkflowsThatFailOneAfterTheOtherDoNotSlowTheLane(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := newSource()
 		f := run(t, src, feed.Config{Sweep: time.Hour})
 		followers := followAll(t, f, workflows(10))
-		var ill []string
+		var failing []string
 		for n := range 40 {
-			ill = append(ill, fmt.Sprint("sick", n))
+			failing = append(failing, fmt.Sprint("failing", n))
 		}
-		live(t, f, ill...)
+		live(t, f, failing...)
 		src.setBefore(func(ctx context.Context, q query) error {
 			pass(ctx, time.Millisecond)
 			for _, p := range q.at {
-				if p.WorkflowID[0] == 's' {
-					return errAway
+				if p.WorkflowID[0] == 'f' {
+					return errUnavailable
 				}
 			}
 			return ctx.Err()
 		})
-		for _, id := range ill {
-			require.LessOrEqual(t, lag(t, src, followers, id), 40*time.Millisecond)
+		for _, id := range failing {
+			require.LessOrEqual(t, slowestReceipt(t, src, followers, id), 40*time.Millisecond)
 			elapse(100 * time.Millisecond)
 		}
 	})
