@@ -55,7 +55,7 @@ func TestAppendKeepsTheOrderOfItemsOfAllTypes(t *testing.T) {
 	for i := range 40 {
 		a, b := fmt.Sprintf("a%d", i), fmt.Sprintf("b%d", i)
 		wantA, wantB = append(wantA, a), append(wantB, b)
-		items = append(items, itemOf(i*7%4, "wf_a", a), itemOf(i*5%3, "wf_b", b))
+		items = append(items, itemOf(i*7%5, "wf_a", a), itemOf(i*5%3, "wf_b", b))
 	}
 
 	require.NoError(t, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return failure(db.Append(ctx, tx, items...)) }))
@@ -71,6 +71,7 @@ func itemOf(kind int, workflow, id string) db.Item {
 		db.Log{WorkflowID: workflow, ID: id, Message: "l"},
 		db.Stat{WorkflowID: workflow, ID: id, TokenCount: 1},
 		db.Progress{WorkflowID: workflow, ID: id, Progress: 1},
+		db.Tool{WorkflowID: workflow, ID: id, CallID: "call", Name: "t", State: db.InputAvailable},
 	}[kind]
 }
 

@@ -31,7 +31,10 @@ func TestABodyIsTheSameAsInTheView(t *testing.T) {
 			db.Message{WorkflowID: "wf", Role: label, Message: text, Status: label},
 			db.Log{WorkflowID: "wf", Level: label, Message: text},
 			db.Progress{WorkflowID: "wf", Progress: 5, Status: label, Result: text},
-			db.Message{WorkflowID: "wf", Message: text, Metadata: []byte(`{"a": [1, "b"]}`)})
+			db.Message{WorkflowID: "wf", Message: text, Replaces: "first", Metadata: []byte(`{"a": [1, "b"]}`)},
+			db.Progress{WorkflowID: "wf", Progress: 5, Result: text},
+			db.Delta{WorkflowID: "wf", MessageID: "m", Part: int64(len(items)), At: 7, Delta: text},
+			db.Tool{WorkflowID: "wf", CallID: fmt.Sprint(len(items)), Name: label, State: db.OutputError, Input: []byte(`{"a": [1, null]}`), Error: text})
 	}
 	for _, number := range []float64{
 		0, 1, 0.5, 100, 1.0 / 3, 0.1 + 0.2, 1e-3, 1e-4, 9.99e-5, 1e-5, 1.5e-7, 123456789.125, 1e14, 999999999999999, 1e15, 1.25e15, 1e16, 1e21, 1e22,

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -24,7 +25,7 @@ var deltas = newKind[Delta]("delta", "deltas", "", []string{"delta"},
 	required(limited("messageId", text2, maxReference, func(d Delta) string { return d.MessageID })),
 	within("attempt", number1, 1, func(d Delta) int64 { return max(d.Attempt, 1) }),
 	within("part", number2, 0, func(d Delta) int64 { return d.Part }),
-	label("kind", text3, "text", func(d Delta) string { return d.Kind }),
+	limited("kind", text3, maxLabel, func(d Delta) string { return cmp.Or(d.Kind, "text") }),
 	within("at", number3, 0, func(d Delta) int64 { return d.At }),
 	long("delta", text1, func(d Delta) string { return d.Delta }),
 )

@@ -99,6 +99,8 @@ func violated(table, constraint string) error {
 		field, reason = "metadata", undecodable
 	case "workflow_id_length":
 		field, reason = "workflowId", fmt.Sprintf("1 to %d bytes are accepted", maxWorkflowID)
+	case "workflow_open":
+		field, reason = "workflowId", "is that of a workflow that is closed: a progress item of it is final, and nothing can follow"
 	case "item_id_length":
 		field, reason = "id", fmt.Sprintf("1 to %d bytes are accepted", maxID)
 	default:

@@ -150,7 +150,7 @@ func writeInPieces(ctx context.Context, pool *pgxpool.Pool, level pgx.TxIsoLevel
 
 func insertOne(ctx context.Context, tx pgx.Tx, workflow, id string) error {
 	if rand.IntN(2) == 0 {
-		return failure(db.Append(ctx, tx, itemOf(rand.IntN(4), workflow, id)))
+		return failure(db.Append(ctx, tx, itemOf(rand.IntN(5), workflow, id)))
 	}
 	_, err := tx.Exec(ctx, `insert into chatfeed.messages (workflow_id, id, message) values ($1, $2, '')`, workflow, id)
 	return err

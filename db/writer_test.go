@@ -35,7 +35,7 @@ func TestConcurrentWritesAreDurableInEachCallersOrder(t *testing.T) {
 				var items []db.Item
 				for i := range 1 + rand.IntN(4) {
 					workflow := fmt.Sprintf("wf_%d", rand.IntN(6))
-					items = append(items, itemOf(rand.IntN(4), workflow, fmt.Sprintf("%02d_%02d_%d", c, n, i)))
+					items = append(items, itemOf(rand.IntN(5), workflow, fmt.Sprintf("%02d_%02d_%d", c, n, i)))
 				}
 				if _, err := writers[c%2].Write(ctx, items...); err != nil {
 					t.Errorf("a write failed: %v", err)

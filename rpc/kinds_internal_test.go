@@ -49,7 +49,7 @@ func TestAFurtherTypeIsAMessageOfTheSchema(t *testing.T) {
 	}})
 	for _, m := range file.GetMessageType() {
 		if m.GetName() == "Item" {
-			last := slices.IndexFunc(m.GetField(), func(f *descriptorpb.FieldDescriptorProto) bool { return f.GetName() == "progress" })
+			last := slices.IndexFunc(m.GetField(), func(f *descriptorpb.FieldDescriptorProto) bool { return f.GetName() == "tool" })
 			m.Field = slices.Insert(m.GetField(), last+1, &descriptorpb.FieldDescriptorProto{
 				Name: proto.String("note"), JsonName: proto.String("note"), Number: proto.Int32(100), Label: one, OneofIndex: proto.Int32(0),
 				Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), TypeName: proto.String(".chatfeed.v1.Note"),

@@ -154,6 +154,11 @@ func itemsOf(messages []*v1.Item) ([]item, error) {
 			if err := json.Unmarshal(text, &got.Body); err != nil {
 				return nil, err
 			}
+			for _, sparse := range []string{"replaces", "final"} { // the other formats leave them out where they are empty
+				if got.Body[sparse] == "" || got.Body[sparse] == false {
+					delete(got.Body, sparse)
+				}
+			}
 		}
 		if m.GetMetadata() != nil {
 			text, err := protojson.Marshal(m.GetMetadata())
