@@ -27,6 +27,7 @@ var promises = []struct {
 	{"the last items are those before the head, and all that follow", deliversLast},
 	{"many workflows share a stream, each in its order", followsMany},
 	{"only the types that were asked for arrive", filtersTypes},
+	{"deltas and tool calls arrive for those who ask, and give way to their message", deliversChat},
 	{"a silent stream has a heartbeat", sendsHeartbeats},
 	{"an unknown workflow is up to date and its first item arrives", awaitsTheFirstItem},
 	{"a workflow id may be any text", acceptsUnusualIDs},
@@ -240,6 +241,37 @@ func filtersTypes(t *testing.T, tr transport, d *database) {
 	d.append(t, db.Log{WorkflowID: wf, ID: "no"})
 	d.append(t, varied(wf, "new")...)
 	requireSame(t, []string{"new1", "new3", "new5", "new7", "new9"}, ids(r.items(t, 5)))
+}
+
+func deliversChat(t *testing.T, tr transport, d *database) {
+	s := tr.start(t, d, config{})
+	wf := d.prefix + "wf"
+	pieces := []db.Item{
+		db.Delta{WorkflowID: wf, MessageID: "m", Attempt: 2, Part: 1, Kind: "reasoning", At: 3, Delta: `"so" ü`},
+		db.Tool{WorkflowID: wf, CallID: "c", MessageID: "m", Name: "search", State: db.InputAvailable, Input: []byte(`{"q": [1, null]}`)},
+	}
+	last := []db.Item{
+		db.Message{WorkflowID: wf, ID: "m", Message: "done", Replaces: "first"},
+		db.Progress{WorkflowID: wf, ID: "p", Progress: 100, Final: true},
+	}
+	d.append(t, pieces...)
+	asking := tr.follow(t, s, follow{from: []from{{workflow: wf}}, types: []string{"message", "progress", "delta", "tool"}})
+	others := tr.follow(t, s, all(wf))
+	got := asking.history(t)
+	requireSame(t, []string{"m:2:1:3", "c:input-available"}, ids(got))
+	requireSame(t, map[string]any{"messageId": "m", "attempt": 2., "part": 1., "kind": "reasoning", "at": 3., "delta": `"so" ü`}, got[0].Body)
+	requireSame(t, map[string]any{
+		"callId": "c", "messageId": "m", "name": "search", "state": "input-available", "input": map[string]any{"q": []any{1., nil}}, "output": nil, "error": "",
+	}, got[1].Body)
+	d.append(t, last...)
+	for _, r := range []*reader{asking, others} {
+		got := r.items(t, 2)
+		requireSame(t, []string{"m", "p"}, ids(got))
+		requireSame(t, "first", got[0].Body["replaces"])
+		requireSame(t, true, got[1].Body["final"])
+	}
+	late := tr.follow(t, s, follow{from: []from{{workflow: wf, after: got[0].At}}, types: []string{"message", "delta"}})
+	requireSame(t, []string{"m"}, ids(late.history(t)))
 }
 
 func sendsHeartbeats(t *testing.T, tr transport, d *database) {
