@@ -5,27 +5,121 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"unicode"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
 
+	"chatfeed/feed"
+	"chatfeed/feed/fold"
 	v1 "chatfeed/rpc/chatfeedv1"
 )
 
-// printer prints items as text: a line each, further lines of a text indented below.
-func printer(w io.Writer, many bool) func(*v1.Item) error {
-	return func(item *v1.Item) error {
-		line := item.GetCreatedAt().AsTime().Local().Format("15:04:05.000")
-		if many {
-			line += "  " + printable(item.GetWorkflowId())
+// printer prints items as text: a line each, further lines of a text indented below. A message that is being written is printed
+// as it grows.
+type printer struct {
+	w    io.Writer
+	many bool // so that each line names its workflow
+
+	drafts map[string]*fold.Chat // of messages that are being written, by workflow and message
+	shown  map[string]int        // bytes of each part of a draft that have been printed
+	open   string                // the part that the last line ends with, where that line may go on
+}
+
+func newPrinter(w io.Writer, many bool) *printer {
+	return &printer{w: w, many: many, drafts: make(map[string]*fold.Chat), shown: make(map[string]int)}
+}
+
+const indent = "              " // as wide as the time
+
+func (p *printer) print(item *v1.Item) error {
+	if delta := item.GetDelta(); delta != nil {
+		return p.grow(item, delta)
+	}
+	kind, text := describe(item)
+	if message := item.GetMessage(); message != nil {
+		if p.finish(item.GetWorkflowId(), item.GetId()) == message.GetMessage() && p.open != "" {
+			p.open = ""
+			_, err := fmt.Fprintln(p.w, printable(strings.TrimSuffix(" ["+message.GetStatus()+"]", " []")))
+			return err
 		}
-		kind, text := describe(item)
-		indent := strings.Repeat(" ", len("15:04:05.000  "))
-		text = strings.ReplaceAll(printable(strings.TrimRight(text, " \n\t")), "\n", "\n"+indent)
-		_, err := fmt.Fprintf(w, "%s  %-9s %s\n", line, kind, text)
+	}
+	text = strings.ReplaceAll(printable(strings.TrimRight(text, " \n\t")), "\n", "\n"+indent)
+	return p.write("", p.header(item, kind)+text+"\n")
+}
+
+// grow prints what a delta adds to its message.
+func (p *printer) grow(item *v1.Item, delta *v1.Delta) error {
+	draft := item.GetWorkflowId() + "\x00" + delta.GetMessageId()
+	chat := p.drafts[draft]
+	if chat == nil {
+		chat = new(fold.Chat)
+		p.drafts[draft] = chat
+	}
+	body, err := protojson.Marshal(delta)
+	if err != nil {
 		return err
 	}
+	if err := chat.Add(&feed.Item{Type: "delta", ID: item.GetId(), Body: body}); err != nil {
+		return err
+	}
+	message := chat.Message(delta.GetMessageId())
+	for _, part := range message.Parts {
+		name := fmt.Sprintf("%s\x00%d:%d", draft, message.Attempt, part.Number)
+		more := part.Text[p.shown[name]:]
+		if more == "" {
+			continue
+		}
+		p.shown[name] = len(part.Text)
+		text := strings.ReplaceAll(printable(more), "\n", "\n"+indent)
+		if p.open != name {
+			kind := fmt.Sprintf("%s [%s]", message.Role, map[bool]string{true: "writing", false: part.Kind}[part.Kind == "text"])
+			if message.Attempt > 1 {
+				kind = fmt.Sprintf("%s, attempt %d]", strings.TrimSuffix(kind, "]"), message.Attempt)
+			}
+			text = p.header(item, printable(kind)) + text
+		}
+		if err := p.write(name, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish forgets the draft of a message, and returns its text where the last line ends with all of it.
+func (p *printer) finish(workflow, message string) string {
+	draft := workflow + "\x00" + message
+	chat := p.drafts[draft]
+	if chat == nil {
+		return ""
+	}
+	delete(p.drafts, draft)
+	maps.DeleteFunc(p.shown, func(name string, _ int) bool { return strings.HasPrefix(name, draft+"\x00") })
+	if !strings.HasPrefix(p.open, draft+"\x00") {
+		return ""
+	}
+	return chat.Message(message).Text()
+}
+
+// header begins a line.
+func (p *printer) header(item *v1.Item, kind string) string {
+	line := item.GetCreatedAt().AsTime().Local().Format("15:04:05.000")
+	if p.many {
+		line += "  " + printable(item.GetWorkflowId())
+	}
+	return fmt.Sprintf("%s  %-9s ", line, kind)
+}
+
+// write writes text that goes on with what is open, or begins a line of its own. What it ends with is open from then on.
+func (p *printer) write(open, text string) error {
+	if p.open != "" && p.open != open {
+		text = "\n" + text
+	}
+	p.open = open
+	_, err := io.WriteString(p.w, text)
+	return err
 }
 
 func describe(item *v1.Item) (kind, text string) {
@@ -49,9 +143,33 @@ func describe(item *v1.Item) (kind, text string) {
 		if it.Progress.GetResult() != "" {
 			text += ": " + it.Progress.GetResult()
 		}
+		if it.Progress.GetFinal() {
+			text += " (final)"
+		}
 		return "progress", text
+	case *v1.Item_Tool:
+		text = it.Tool.GetName() + " [" + it.Tool.GetState() + "]"
+		for _, value := range []*structpb.Value{it.Tool.GetInput(), it.Tool.GetOutput()} {
+			if _, null := value.GetKind().(*structpb.Value_NullValue); value != nil && !null {
+				text += " " + compact(value)
+			}
+		}
+		return "tool", strings.TrimSpace(text + " " + it.Tool.GetError())
 	}
 	return "item", item.GetId()
+}
+
+// compact is a JSON value without spaces.
+func compact(value *structpb.Value) string {
+	text, err := protojson.Marshal(value)
+	if err != nil {
+		return "?"
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return "?"
+	}
+	return line.String()
 }
 
 // printable removes control characters that would affect the terminal.

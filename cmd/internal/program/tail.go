@@ -22,7 +22,7 @@ type Tail struct {
 	Workflows []string  `arg:"" name:"workflow" help:"Ids of the workflows to follow."`
 	After     time.Time `help:"Begin after this time, such as 2026-01-31T12:00:00Z." placeholder:"TIME" xor:"start"`
 	Last      *int32    `help:"Begin this many items before the newest." placeholder:"N" xor:"start"`
-	Types     []string  `help:"Only these types: message, log, stat, progress." placeholder:"TYPE"`
+	Types     []string  `help:"Only these types: message, log, stat, progress, delta, tool. As text, the default is all of them; as JSON, the first four." placeholder:"TYPE"`
 	JSON      bool      `help:"Print each item as a line of JSON." name:"json"`
 	NoFollow  bool      `help:"End when all existing items have been printed."`
 
@@ -44,9 +44,11 @@ func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Out == nil {
 		c.Out = os.Stdout
 	}
-	show := printer(c.Out, len(c.Workflows) > 1)
+	show := newPrinter(c.Out, len(c.Workflows) > 1).print
 	if c.JSON {
 		show = printJSON(c.Out)
+	} else if c.Types == nil {
+		c.Types = []string{"message", "log", "stat", "progress", "delta", "tool"}
 	}
 	request := c.request()
 	client := chatfeedv1connect.NewFeedServiceClient(c.http(), c.Server)
