@@ -83,7 +83,7 @@ func TestADataDumpIsRestoredUnchanged(t *testing.T) {
 	worksAfterRestore(ctx, t, restored)
 	_, err = restored.Exec(ctx, documented(t, "always"))
 	require.NoError(t, err)
-	require.Equal(t, []string{"8"}, column(ctx, t, restored, `select count(*)::text from pg_trigger where tgenabled = 'A'`))
+	require.Equal(t, []string{"12"}, column(ctx, t, restored, `select count(*)::text from pg_trigger where tgenabled = 'A'`))
 }
 
 // worksAfterRestore checks that a database orders and erases like one that was not restored.

@@ -215,6 +215,23 @@ alter table chatfeed.deltas enable always trigger record_erasure;
 
 revoke execute on function chatfeed.check_delta(), chatfeed.name_tool(), chatfeed.unfinished(), chatfeed.prune_deltas(interval) from public;
 
+-- Who writes messages may write these, too.
+-- +goose StatementBegin
+do $$
+declare
+    grantee text;
+begin
+    for grantee in
+        select distinct case when a.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end
+        from pg_class c, aclexplode(c.relacl) a
+        where c.oid = 'chatfeed.messages'::regclass and a.privilege_type = 'INSERT' and a.grantee <> c.relowner
+    loop
+        execute format('grant insert, select (workflow_id, id) on chatfeed.deltas, chatfeed.tools to %s', grantee);
+    end loop;
+end
+$$;
+-- +goose StatementEnd
+
 -- +goose Down
 set local search_path = pg_catalog, pg_temp;
 

@@ -101,7 +101,7 @@ func TestItemsSurviveAnUpgradeAndADowngrade(t *testing.T) {
 		insert into chatfeed.progress (workflow_id, id, progress, status) values ('a', '2', 1, 'running'), ('a', '3', 100, 'done');
 		insert into chatfeed.logs (workflow_id, id, message) values ('b', '2', 'z');
 		create role somebody; grant select, insert, update on chatfeed.workflows to somebody;
-		create role reader; grant select on chatfeed.items to reader`)
+		create role reader; grant select on chatfeed.items to reader; create role "a Writer"; grant insert on chatfeed.messages to "a Writer"`)
 	require.NoError(t, err)
 	const items = `select workflow_id || ' ' || id || ' ' || "_createdAt" || ' ' || body::text || coalesce(metadata::text, '')
 		from chatfeed.items order by workflow_id, "_createdAt"`
@@ -120,6 +120,8 @@ func TestItemsSurviveAnUpgradeAndADowngrade(t *testing.T) {
 	require.Equal(t, []string{"true true true"}, texts(t, db, `select concat_ws(' ', has_table_privilege('reader', 'chatfeed.entries', 'select')::text,
 		has_table_privilege('reader', 'chatfeed.heads', 'select')::text, has_table_privilege('reader', 'chatfeed.erasures', 'select')::text)`),
 		"who reads the items goes on reading")
+	require.Equal(t, []string{"true true"}, texts(t, db, `select concat_ws(' ', has_table_privilege('a Writer', 'chatfeed.deltas', 'insert')::text,
+		has_column_privilege('a Writer', 'chatfeed.tools', 'id', 'select')::text)`), "who writes messages may write what is new")
 	later := func(id string) {
 		_, err := db.ExecContext(t.Context(), `insert into chatfeed.logs (workflow_id, id, message) values ('a', $1, '')`, id)
 		require.NoError(t, err)
