@@ -208,7 +208,7 @@ func (r *Recorder) beat(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			activity.RecordHeartbeat(r.ctx)
+			activity.RecordHeartbeat(ctx)
 		case <-ctx.Done():
 			return
 		}

@@ -155,8 +155,12 @@ func TestWhatIsErasedIsNotShown(t *testing.T) {
 		item("tool", "t:output-error", 3, `{"callId": "t"}`), item("progress", "p", 4, `{"progress": 1}`), item("message", "z", 5, `{"message": "stays"}`))
 	c.Remove(feed.Gone{Type: "message", ID: "z", CreatedAt: 4}) // an earlier one of the same id
 	for _, gone := range []feed.Gone{
-		{Type: "message", ID: "a", CreatedAt: 1}, {Type: "delta", ID: "b:c:1:0:0", CreatedAt: 2}, {Type: "tool", ID: "t:output-error", CreatedAt: 3},
-		{Type: "progress", ID: "p", CreatedAt: 4}, {Type: "message", ID: "never", CreatedAt: 9}, {Type: "delta", ID: "odd", CreatedAt: 9},
+		{Type: "message", ID: "a", CreatedAt: 1},
+		{Type: "delta", ID: "b:c:1:0:0", CreatedAt: 2},
+		{Type: "tool", ID: "t:output-error", CreatedAt: 3},
+		{Type: "progress", ID: "p", CreatedAt: 4},
+		{Type: "message", ID: "never", CreatedAt: 9},
+		{Type: "delta", ID: "odd", CreatedAt: 9},
 	} {
 		c.Remove(gone)
 	}

@@ -18,19 +18,19 @@ func TestAMessageIsPrintedAsItGrows(t *testing.T) {
 	var out strings.Builder
 	p := newPrinter(&out, false)
 	at := int64(0)
-	print := func(item *v1.Item) {
+	show := func(item *v1.Item) {
 		at++
 		item.WorkflowId, item.CreatedAt = "wf", &timestamppb.Timestamp{Seconds: at}
 		require.NoError(t, p.print(item))
 	}
 	delta := func(message string, attempt, part, at int32, kind, text string) {
-		print(&v1.Item{Id: fmt.Sprint(at), Item: &v1.Item_Delta{Delta: &v1.Delta{MessageId: message, Attempt: attempt, Part: part, Kind: kind, At: at, Delta: text}}})
+		show(&v1.Item{Id: fmt.Sprint(at), Item: &v1.Item_Delta{Delta: &v1.Delta{MessageId: message, Attempt: attempt, Part: part, Kind: kind, At: at, Delta: text}}})
 	}
 	message := func(id, text string) {
-		print(&v1.Item{Id: id, Item: &v1.Item_Message{Message: &v1.Message{Message: text, Role: "assistant", Status: "complete"}}})
+		show(&v1.Item{Id: id, Item: &v1.Item_Message{Message: &v1.Message{Message: text, Role: "assistant", Status: "complete"}}})
 	}
 	tool := func(state string, input, output *structpb.Value) {
-		print(&v1.Item{Item: &v1.Item_Tool{Tool: &v1.Tool{CallId: "c", Name: "count", State: state, Input: input, Output: output}}})
+		show(&v1.Item{Item: &v1.Item_Tool{Tool: &v1.Tool{CallId: "c", Name: "count", State: state, Input: input, Output: output}}})
 	}
 	delta("a", 1, 0, 0, "text", "Hel")
 	delta("a", 1, 0, 3, "text", "lo\nwor")
@@ -40,7 +40,7 @@ func TestAMessageIsPrintedAsItGrows(t *testing.T) {
 	tool("input-available", structpb.NewStringValue("x y"), nil)
 	tool("output-available", structpb.NewNullValue(), structpb.NewNumberValue(2))
 	delta("b", 1, 1, 0, "text", "Two")
-	print(&v1.Item{Item: &v1.Item_Log{Log: &v1.Log{Level: "info", Message: "beside"}}})
+	show(&v1.Item{Item: &v1.Item_Log{Log: &v1.Log{Level: "info", Message: "beside"}}})
 	delta("b", 1, 1, 3, "text", " words")
 	delta("b", 2, 0, 0, "text", "Once more\x1b[2J: ")
 	delta("b", 1, 1, 9, "text", " of an attempt that was superseded")
@@ -50,7 +50,7 @@ func TestAMessageIsPrintedAsItGrows(t *testing.T) {
 	delta("d", 1, 0, 0, "text", "second")
 	message("c", "first")
 	message("d", "second")
-	print(&v1.Item{Item: &v1.Item_Progress{Progress: &v1.Progress{Progress: 100, Status: "done", Final: true}}})
+	show(&v1.Item{Item: &v1.Item_Progress{Progress: &v1.Progress{Progress: 100, Status: "done", Final: true}}})
 	require.Empty(t, p.drafts)
 	require.Empty(t, p.shown)
 
