@@ -14,7 +14,7 @@ import (
 
 var errClosed = errors.New("activities: the message is closed")
 
-// MessageWriter is a message that is being written. What is written to it is its text.
+// MessageWriter is a message that is being written. What is written to it is its text. One goroutine may write to it at a time.
 type MessageWriter struct {
 	recorder *Recorder
 	id, role string

@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -237,4 +238,36 @@ func TestAMessageIsClosedWithWhatElseATransactionWrites(t *testing.T) {
 	}
 	require.Equal(t, []string{"1"}, texts(t, pool, `select id from orders`))
 	require.Equal(t, []string{"Ordered."}, texts(t, pool, `select message from chatfeed.messages`))
+}
+
+// Workflows in other languages record deltas and tool calls as items like any.
+func TestEveryTypeOfItemIsRecordedByItsName(t *testing.T) {
+	t.Parallel()
+	writer, pool := newWriter(t, dbtest.URL(t))
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	activities.Register(env, writer)
+	record := func(input string) (recorded activities.Recorded, err error) {
+		value, err := env.ExecuteActivity("RecordItems", json.RawMessage(input))
+		if err == nil {
+			require.NoError(t, value.Get(&recorded))
+		}
+		return recorded, err
+	}
+	recorded, err := record(`[{"type": "delta", "item": {"messageId": "m", "attempt": 2, "delta": "Hel", "mood": 1}},
+		{"type": "tool", "item": {"callId": "c", "name": "count", "state": "input-available", "input": {"n": 1}}}]`)
+	require.NoError(t, err)
+	require.Equal(t, []string{"m:2:0:0", "c:input-available"}, recorded.IDs)
+	require.Contains(t, recorded.Warning, "mood")
+	require.Equal(t, []string{"m:2:0:0", "c:input-available"}, texts(t, pool, `select id from chatfeed.items order by "_createdAt"`))
+	for input, want := range map[string]string{
+		`[{"type": "delta", "item": {"messageId": "m"}}]`:                                  "items[0].item.delta: is missing",
+		`[{"type": "delta", "item": {"delta": "x"}}]`:                                      "items[0].item.messageId: is empty",
+		`[{"type": "tool", "item": {"callId": "c", "name": "count", "state": "running"}}]`: `items[0].item.state: is "running"; accepted are input-available, `,
+		`[{"type": "tool", "item": {"name": "count", "state": "input-available"}}]`:        "items[0].item.callId: is missing",
+		`[{"type": "reaction", "item": {}}]`:                                               "accepted are message, log, stat, progress, delta, tool",
+	} {
+		_, err := record(input)
+		require.ErrorContains(t, err, want)
+	}
 }

@@ -27,7 +27,7 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	var migrated bool
 	err := pool.QueryRow(ctx, `
 		select pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),
-			pg_catalog.current_setting('server_encoding'), pg_catalog.to_regproc('chatfeed.check_key') is not null`,
+			pg_catalog.current_setting('server_encoding'), pg_catalog.to_regclass('chatfeed.tools') is not null`,
 	).Scan(&number, &version, &encoding, &migrated)
 	switch {
 	case err != nil:
