@@ -2,6 +2,7 @@ package db
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -34,9 +35,9 @@ type rowKey struct {
 //
 // The statement also runs on other programs' connections, so its function names are qualified with their schema: an exact
 // match in a public schema would take precedence over PostgreSQL's polymorphic function.
-func insertion(k *Kind) string {
+func insertion(table string, columns []column) string {
 	var names, values, arrays strings.Builder
-	for i, c := range k.columns {
+	for i, c := range columns {
 		names.WriteString(", " + c.name)
 		values.WriteString(", i." + c.name)
 		fmt.Fprintf(&arrays, ", pg_catalog.unnest($%d::%s[]) as %s", 6+i, c.cast, c.name)
@@ -53,7 +54,7 @@ from (
            end) as workflow_id, pg_catalog.unnest($4::text[]) as id, pg_catalog.unnest($5::text[]) as metadata%s
 ) i
 on conflict (workflow_id, id) do nothing
-returning workflow_id, id`, k.table, names.String(), values.String(), arrays.String())
+returning workflow_id, id`, table, names.String(), values.String(), arrays.String())
 }
 
 // insert queues the statements.
@@ -66,10 +67,18 @@ func (p *pipeline) insert(statements []statement) {
 			workflows[j], ids[j], metadata[j] = r.workflowID, r.id, r.metadata
 		}
 		args := []any{p.lock, p.lockTimeout, workflows, ids, metadata}
+		sql := k.insertUsual
 		for _, c := range k.columns {
-			args = append(args, c.values(s))
+			values := c.values(s)
+			if c.sparse && !isEmpty(values) {
+				sql = k.insert
+			}
+			args = append(args, values)
 		}
-		p.Queue(k.insert, args...).Query(func(rows pgx.Rows) error {
+		if sql == k.insertUsual { // the sparse columns are the last
+			args = args[:5+k.usual]
+		}
+		p.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 			key := rowKey{statement: i}
 			_, err := pgx.ForEachRow(rows, []any{&key.workflowID, &key.id}, func() error {
 				p.written[key] = true
@@ -79,6 +88,17 @@ func (p *pipeline) insert(statements []statement) {
 		})
 		p.lock = "" // the first insert locks them
 	}
+}
+
+// isEmpty reports whether there are only empty texts, or only false.
+func isEmpty(values any) bool {
+	switch values := values.(type) {
+	case []string:
+		return strings.Join(values, "") == ""
+	case []bool:
+		return !slices.Contains(values, true)
+	}
+	return false
 }
 
 // report calls into for each row of the statements, with whether it existed before.
