@@ -20,7 +20,7 @@ func contains(text, part string) bool { return strings.Contains(text, part) }
 
 func TestAPersonChatsWithAWorkflowAndSeesEveryRowArrive(t *testing.T) {
 	t.Parallel()
-	tail := start(t, "chatfeed", "tail", "wf_chat", "--json", "--server", shared.Server)
+	tail := start(t, "chatfeed", "tail", "wf_chat", "--json", "--log-level", "error", "--server", shared.Server)
 	readme, err := os.ReadFile("../../../README.md")
 	require.NoError(t, err)
 
