@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -95,7 +97,7 @@ func (m *MessageWriter) whole(status string) (db.Message, error) {
 		return db.Message{}, errClosed
 	}
 	m.closed = true
-	m.recorder.open = remove(m.recorder.open, m)
+	m.recorder.open = slices.DeleteFunc(m.recorder.open, func(open *MessageWriter) bool { return open == m })
 	var text strings.Builder
 	for _, p := range m.parts {
 		if p.kind == "text" {
@@ -106,15 +108,6 @@ func (m *MessageWriter) whole(status string) (db.Message, error) {
 	return db.Message{
 		WorkflowID: m.recorder.info.WorkflowExecution.ID, ID: m.id, Role: m.role, Message: text.String(), Status: status,
 	}, nil
-}
-
-func remove(open []*MessageWriter, m *MessageWriter) (left []*MessageWriter) {
-	for _, other := range open {
-		if other != m {
-			left = append(left, other)
-		}
-	}
-	return left
 }
 
 // PartWriter is a part of a message that is being written.
@@ -131,17 +124,15 @@ type PartWriter struct {
 func (p *PartWriter) Write(text []byte) (int, error) {
 	whole := append(p.half, text...)
 	end := len(whole)
-	for cut := 1; cut <= 3 && cut <= len(whole); cut++ {
-		if c := whole[len(whole)-cut]; c >= 0xC0 { // the first byte of a character
-			if length := characterLength(c); length > cut {
+	for cut := 1; cut < utf8.UTFMax && cut <= len(whole); cut++ {
+		if last := whole[len(whole)-cut:]; utf8.RuneStart(last[0]) {
+			if !utf8.FullRune(last) {
 				end = len(whole) - cut
 			}
 			break
-		} else if c < 0x80 {
-			break
 		}
 	}
-	p.half = append([]byte(nil), whole[end:]...)
+	p.half = slices.Clone(whole[end:])
 	if _, err := p.WriteString(string(whole[:end])); err != nil {
 		return 0, err
 	}
@@ -167,17 +158,6 @@ func (p *PartWriter) delta(text string) db.Delta {
 		WorkflowID: r.info.WorkflowExecution.ID, MessageID: p.message.id, Attempt: int64(r.info.Attempt),
 		Part: p.number, Kind: p.kind, At: p.at, Delta: text,
 	}
-}
-
-// characterLength is how many bytes a character of UTF-8 has that begins with this one.
-func characterLength(first byte) int {
-	switch {
-	case first >= 0xF0:
-		return 4
-	case first >= 0xE0:
-		return 3
-	}
-	return 2
 }
 
 // ToolCall is a call of a tool, whose states are recorded.

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"chatfeed/feed"
@@ -151,25 +152,16 @@ func describe(item *v1.Item) (kind, text string) {
 		text = it.Tool.GetName() + " [" + it.Tool.GetState() + "]"
 		for _, value := range []*structpb.Value{it.Tool.GetInput(), it.Tool.GetOutput()} {
 			if _, null := value.GetKind().(*structpb.Value_NullValue); value != nil && !null {
-				text += " " + compact(value)
+				line, err := compact(value)
+				if err != nil {
+					line = "?"
+				}
+				text += " " + line
 			}
 		}
 		return "tool", strings.TrimSpace(text + " " + it.Tool.GetError())
 	}
 	return "item", item.GetId()
-}
-
-// compact is a JSON value without spaces.
-func compact(value *structpb.Value) string {
-	text, err := protojson.Marshal(value)
-	if err != nil {
-		return "?"
-	}
-	var line bytes.Buffer
-	if err := json.Compact(&line, text); err != nil {
-		return "?"
-	}
-	return line.String()
 }
 
 // printable removes control characters that would affect the terminal.
@@ -185,16 +177,24 @@ func printable(text string) string {
 // printJSON prints each item as a line of proto3 JSON.
 func printJSON(w io.Writer) func(*v1.Item) error {
 	return func(item *v1.Item) error {
-		text, err := protojson.Marshal(item)
+		line, err := compact(item)
 		if err != nil {
 			return err
 		}
-		var line bytes.Buffer
-		if err := json.Compact(&line, text); err != nil {
-			return err
-		}
-		line.WriteByte('\n')
-		_, err = w.Write(line.Bytes())
+		_, err = fmt.Fprintln(w, line)
 		return err
 	}
+}
+
+// compact is a message in proto3 JSON without spaces, which protojson adds at random.
+func compact(message proto.Message) (string, error) {
+	text, err := protojson.Marshal(message)
+	if err != nil {
+		return "", err
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return "", err
+	}
+	return line.String(), nil
 }

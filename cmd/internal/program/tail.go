@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"chatfeed/db"
 	v1 "chatfeed/rpc/chatfeedv1"
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
@@ -48,7 +49,9 @@ func (c *Tail) Run(ctx context.Context, log *slog.Logger) error {
 	if c.JSON {
 		show = printJSON(c.Out)
 	} else if c.Types == nil {
-		c.Types = []string{"message", "log", "stat", "progress", "delta", "tool"}
+		for _, kind := range db.Kinds() {
+			c.Types = append(c.Types, kind.Name())
+		}
 	}
 	request := c.request()
 	client := chatfeedv1connect.NewFeedServiceClient(c.http(), c.Server)
