@@ -177,8 +177,17 @@ func (m *MessageWriter) Tool(name string, input any) (*ToolCall, error) {
 	return t, t.state(db.InputAvailable, nil, "")
 }
 
+// Resume goes on with a call that another activity of the workflow has begun: its [ToolCall.Call].
+func (r *Recorder) Resume(call db.Tool) *ToolCall {
+	call.WorkflowID = r.info.WorkflowExecution.ID
+	return &ToolCall{r, call}
+}
+
 // ID is the call's id, which the answer to an approval names.
 func (t *ToolCall) ID() string { return t.call.CallID }
+
+// Call is the call without its state, which the activity may return for another to go on with: see [Recorder.Resume].
+func (t *ToolCall) Call() db.Tool { return t.call }
 
 // RequestApproval records that somebody has to approve the call.
 func (t *ToolCall) RequestApproval() error { return t.state(db.ApprovalRequested, nil, "") }

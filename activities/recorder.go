@@ -26,7 +26,7 @@ const (
 	maxText = 1 << 20
 	// heartbeatEvery is how often the activity's heartbeat is recorded while nothing is written. The SDK sends fewer where fewer
 	// will do.
-	heartbeatEvery = 5 * time.Second
+	heartbeatEvery = 250 * time.Millisecond
 )
 
 // Recorder records what a long activity does while it runs: a message as it is written, calls of tools, logs, stats and progress.
@@ -35,6 +35,10 @@ const (
 // A slow database is waited for: an error that may pass is retried until the activity's context ends. The ids are those of the
 // activity and the same in each of its attempts, so an attempt that does again what the one before did records nothing twice;
 // the text of a higher attempt takes the place of what lower ones have written.
+//
+// It records the activity's heartbeats, by which the activity learns of its cancellation and Temporal of a worker that has gone,
+// if the activity has a heartbeat timeout. The SDK sends them at eight tenths of that timeout or, where that is less, at the
+// worker's MaxHeartbeatThrottleInterval: this is how long a cancellation takes.
 //
 // Its methods may be called from any goroutine. Each returns the first error that the recorder has met: from then on it
 // records nothing.

@@ -87,6 +87,7 @@ func TestAFailureIsLoggedInFullAndReportedInPart(t *testing.T) {
 	chats := &chat{
 		send:   func(string, rpc.ChatMessage) (rpc.Sent, error) { return rpc.Sent{}, errInternal },
 		cancel: func(string) error { return errInternal },
+		told:   func(string, rpc.Approval) error { return errInternal },
 	}
 	s := serve(t, failing, config{rpc: rpc.Config{
 		Log: slog.New(slog.NewTextHandler(log, nil)), Chat: chats, Ready: func(context.Context) error { return errInternal },
@@ -100,6 +101,11 @@ func TestAFailureIsLoggedInFullAndReportedInPart(t *testing.T) {
 	calls["CancelWorkflow"] = func() error {
 		_, err := client.CancelWorkflow(limited(t), &v1.CancelWorkflowRequest{WorkflowId: "wf"})
 		return err
+	}
+	for name, request := range map[string]any{
+		"StopAnswer": &v1.StopAnswerRequest{WorkflowId: "wf"}, "AnswerApproval": &v1.AnswerApprovalRequest{WorkflowId: "wf", CallId: "c"},
+	} {
+		calls[name] = func() error { return s.call(limited(t), request) }
 	}
 	for name, call := range calls {
 		logged := strings.Count(log.String(), "SELECT secret")

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -10,6 +11,8 @@ import (
 const (
 	maxText      = 1 << 20
 	maxMessageID = 200
+	maxCallID    = 150
+	maxReason    = 1000
 )
 
 // chatService implements chatfeed.v1.ChatService.
@@ -45,25 +48,72 @@ func (s *chatService) SendMessage(ctx context.Context, request *v1.SendMessageRe
 	return &v1.SendMessageResponse{Id: sent.ID, RunId: sent.RunID}, nil
 }
 
+// StopAnswer implements the RPC of that name.
+func (s *chatService) StopAnswer(ctx context.Context, request *v1.StopAnswerRequest) (*v1.StopAnswerResponse, error) {
+	err := s.tell(ctx, request.GetWorkflowId(), nil, func() error { return s.Chat.Stop(ctx, request.GetWorkflowId()) })
+	if err != nil {
+		return nil, err
+	}
+	return &v1.StopAnswerResponse{}, nil
+}
+
+// AnswerApproval implements the RPC of that name.
+func (s *chatService) AnswerApproval(
+	ctx context.Context, request *v1.AnswerApprovalRequest,
+) (*v1.AnswerApprovalResponse, error) {
+	err := s.tell(ctx, request.GetWorkflowId(), checkApproval(request), func() error {
+		return s.Chat.Approve(ctx, request.GetWorkflowId(),
+			Approval{CallID: request.GetCallId(), Approved: request.GetApproved(), Reason: request.GetReason()})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &v1.AnswerApprovalResponse{}, nil
+}
+
+func checkApproval(request *v1.AnswerApprovalRequest) error {
+	switch {
+	case request.GetCallId() == "":
+		return invalid("call_id", "is empty; 1 to %d bytes are accepted", maxCallID)
+	case len(request.GetCallId()) > maxCallID:
+		return invalid("call_id", "is %d bytes long; 1 to %d bytes are accepted", len(request.GetCallId()), maxCallID)
+	case len(request.GetReason()) > maxReason:
+		return invalid("reason", "is %d bytes long; at most %d bytes are accepted", len(request.GetReason()), maxReason)
+	}
+	if err := checkText("call_id", request.GetCallId()); err != nil {
+		return err
+	}
+	return checkText("reason", request.GetReason())
+}
+
 // CancelWorkflow implements the RPC of that name.
 func (s *chatService) CancelWorkflow(
 	ctx context.Context, request *v1.CancelWorkflowRequest,
 ) (*v1.CancelWorkflowResponse, error) {
+	err := s.tell(ctx, request.GetWorkflowId(), nil, func() error { return s.Chat.Cancel(ctx, request.GetWorkflowId()) })
+	if err != nil {
+		return nil, err
+	}
+	return &v1.CancelWorkflowResponse{}, nil
+}
+
+// tell does something to a running workflow, if the request is valid and its viewer may. The error is for the client.
+func (s *chatService) tell(ctx context.Context, workflowID string, bad error, do func() error) error {
 	viewer := s.viewer(ctx)
-	err := checkWorkflowID("workflow_id", request.GetWorkflowId())
+	err := cmp.Or(checkWorkflowID("workflow_id", workflowID), bad)
 	switch {
 	case err != nil:
-	case viewer.CanWrite(request.GetWorkflowId()):
-		if err = s.Chat.Cancel(ctx, request.GetWorkflowId()); err != nil {
+	case viewer.CanWrite(workflowID):
+		if err = do(); err != nil {
 			err = fmt.Errorf("%w: %w", errEngine, err)
 		}
-	case viewer.CanRead(request.GetWorkflowId()):
+	case viewer.CanRead(workflowID):
 		err = errForbidden
 	default:
 		err = ErrWorkflowNotFound
 	}
 	if err != nil {
-		return nil, public(ctx, s.Log, err)
+		return public(ctx, s.Log, err)
 	}
-	return &v1.CancelWorkflowResponse{}, nil
+	return nil
 }

@@ -47,15 +47,32 @@ func TestACancellationIsSentToTheWorkflow(t *testing.T) {
 	require.Equal(t, "wf", cancelled)
 }
 
+func TestAStopAndAnApprovalAreSentToTheWorkflow(t *testing.T) {
+	t.Parallel()
+	told := map[string]rpc.Approval{}
+	s := serve(t, &source{}, config{rpc: rpc.Config{Chat: &chat{told: func(workflowID string, a rpc.Approval) error {
+		told[workflowID] = a
+		return nil
+	}}}})
+	require.NoError(t, s.call(limited(t), &v1.StopAnswerRequest{WorkflowId: "stopped"}))
+	require.NoError(t, s.call(limited(t), &v1.AnswerApprovalRequest{WorkflowId: "allowed", CallId: "c", Approved: true}))
+	require.NoError(t, s.call(limited(t), &v1.AnswerApprovalRequest{WorkflowId: "refused", CallId: "d", Reason: "no 🙂"}))
+	require.Equal(t, map[string]rpc.Approval{
+		"stopped": {}, "allowed": {CallID: "c", Approved: true}, "refused": {CallID: "d", Reason: "no 🙂"},
+	}, told)
+}
+
 func TestAWorkflowThatDoesNotRunIsNotFound(t *testing.T) {
 	t.Parallel()
 	gone := fmt.Errorf("10.1.2.3: secret: %w", rpc.ErrWorkflowNotFound)
 	s := serve(t, &source{}, config{rpc: rpc.Config{Chat: &chat{
 		send:   func(string, rpc.ChatMessage) (rpc.Sent, error) { return rpc.Sent{}, gone },
 		cancel: func(string) error { return gone },
+		told:   func(string, rpc.Approval) error { return gone },
 	}}})
 	for _, request := range []any{
 		&v1.CancelWorkflowRequest{WorkflowId: "wf"}, &v1.SendMessageRequest{WorkflowId: "wf", Text: "hello"},
+		&v1.StopAnswerRequest{WorkflowId: "wf"}, &v1.AnswerApprovalRequest{WorkflowId: "wf", CallId: "c"},
 	} {
 		err := s.call(limited(t), request)
 		require.Equal(t, connect.CodeNotFound, connect.CodeOf(err))

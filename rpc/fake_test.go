@@ -157,10 +157,20 @@ func takes(window feed.Window, item *feed.Item) bool {
 type chat struct {
 	send   func(workflowID string, message rpc.ChatMessage) (rpc.Sent, error)
 	cancel func(workflowID string) error
+	// told is called for a stop, whose approval is empty, and for an approval.
+	told func(workflowID string, approval rpc.Approval) error
 }
 
 func (c *chat) Send(_ context.Context, workflowID string, message rpc.ChatMessage) (rpc.Sent, error) {
 	return c.send(workflowID, message)
+}
+
+func (c *chat) Stop(_ context.Context, workflowID string) error {
+	return c.told(workflowID, rpc.Approval{})
+}
+
+func (c *chat) Approve(_ context.Context, workflowID string, approval rpc.Approval) error {
+	return c.told(workflowID, approval)
 }
 
 func (c *chat) Cancel(_ context.Context, workflowID string) error { return c.cancel(workflowID) }

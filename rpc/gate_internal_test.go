@@ -28,6 +28,12 @@ func (*noSource) Send(context.Context, string, ChatMessage) (Sent, error) {
 	return Sent{}, errors.New("a message was sent")
 }
 
+func (*noSource) Stop(context.Context, string) error { return errors.New("an answer was stopped") }
+
+func (*noSource) Approve(context.Context, string, Approval) error {
+	return errors.New("a call was approved")
+}
+
 func (*noSource) Cancel(context.Context, string) error {
 	return errors.New("a workflow was cancelled")
 }
@@ -113,7 +119,7 @@ func TestNothingBypassesTheGate(t *testing.T) {
 		refused(method, path)
 	}
 	require.ElementsMatch(t, outside, open)
-	require.Len(t, procedures(), 5)
+	require.Len(t, procedures(), 7)
 	for _, path := range procedures() {
 		for _, kind := range []string{
 			"application/json", "application/proto", "application/connect+json", "application/grpc", "application/grpc+json",

@@ -111,6 +111,10 @@ func TestOnlyAViewerThatMayWriteSendsAndCancels(t *testing.T) {
 			done = append(done, "cancel "+id)
 			return nil
 		},
+		told: func(id string, a rpc.Approval) error {
+			done = append(done, "tell "+id+a.CallID)
+			return nil
+		},
 	}
 	s := serve(t, &source{}, config{rpc: rpc.Config{Gate: viewer{unseen: "secret", unwritten: "fixed"}.gate, Chat: chats}})
 	for _, c := range []struct {
@@ -123,8 +127,10 @@ func TestOnlyAViewerThatMayWriteSendsAndCancels(t *testing.T) {
 		{"secret fixed", connect.CodePermissionDenied, connect.CodeNotFound},
 	} {
 		for request, want := range map[any]connect.Code{
-			&v1.SendMessageRequest{WorkflowId: c.workflow, Text: "a"}: c.send,
-			&v1.CancelWorkflowRequest{WorkflowId: c.workflow}:         c.cancel,
+			&v1.SendMessageRequest{WorkflowId: c.workflow, Text: "a"}:          c.send,
+			&v1.CancelWorkflowRequest{WorkflowId: c.workflow}:                  c.cancel,
+			&v1.StopAnswerRequest{WorkflowId: c.workflow}:                      c.cancel,
+			&v1.AnswerApprovalRequest{WorkflowId: c.workflow, CallId: " call"}: c.cancel,
 		} {
 			err := s.call(limited(t), request)
 			if want == 0 {
@@ -134,7 +140,9 @@ func TestOnlyAViewerThatMayWriteSendsAndCancels(t *testing.T) {
 			}
 		}
 	}
-	require.ElementsMatch(t, []string{"send open", "cancel open", "send secret", "cancel secret"}, done)
+	require.ElementsMatch(t, []string{
+		"send open", "cancel open", "tell open", "tell open call", "send secret", "cancel secret", "tell secret", "tell secret call",
+	}, done)
 }
 
 func TestTheGateDeterminesTheViewer(t *testing.T) {

@@ -40,12 +40,23 @@ type Chat interface {
 	// has none. The error is [ErrRefused] if a retry cannot succeed, [ErrFull] if a later retry may, and
 	// [ErrWorkflowNotFound] if the id belongs to a workflow of another type.
 	Send(ctx context.Context, workflowID string, message ChatMessage) (Sent, error)
+	// Stop asks a workflow to stop the answer that it is giving. The errors are those of Send; no workflow is started.
+	Stop(ctx context.Context, workflowID string) error
+	// Approve tells a workflow whether it may make a call. The errors are those of Send; no workflow is started.
+	Approve(ctx context.Context, workflowID string, approval Approval) error
 	// Cancel asks a workflow to end. The error is [ErrWorkflowNotFound] if none is running.
 	Cancel(ctx context.Context, workflowID string) error
 }
 
 // ChatMessage is a message to a workflow.
 type ChatMessage struct{ ID, Text string }
+
+// Approval says whether a call of a tool may be made.
+type Approval struct {
+	CallID   string
+	Approved bool
+	Reason   string // why not; may be empty
+}
 
 // Sent is the result of sending a message.
 type Sent struct{ ID, RunID string }

@@ -101,7 +101,7 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 	d := newDatabase(t)
 	none := func(string) error { return rpc.ErrWorkflowNotFound }
 	s := serve(t, d.source(t), config{rpc: rpc.Config{
-		Gate: viewer{unseen: "secret", unwritten: "secret"}.gate, Chat: &chat{cancel: none}, Heartbeat: patience,
+		Gate: viewer{unseen: "secret", unwritten: "secret"}.gate, Chat: &chat{cancel: none, told: func(string, rpc.Approval) error { return rpc.ErrWorkflowNotFound }}, Heartbeat: patience,
 	}})
 	d.append(t, varied("secret7", "")...)
 	at := d.cursors(t, "secret7")["4"]
@@ -111,6 +111,8 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 		subscribe = chatfeedv1connect.FeedServiceSubscribeProcedure
 		read      = chatfeedv1connect.FeedServiceGetChatDataProcedure
 		cancel    = chatfeedv1connect.ChatServiceCancelWorkflowProcedure
+		stop      = chatfeedv1connect.ChatServiceStopAnswerProcedure
+		approve   = chatfeedv1connect.ChatServiceAnswerApprovalProcedure
 	)
 	upToDate := `{"upToDate":true}`
 	event := "\ndata: true\n\n"
@@ -144,6 +146,8 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 		{method: "GET", path: "/events?workflow=seen&workflow=WF", until: event},
 		{method: "GET", path: "/events?workflow=WF&workflow=WF"},
 		{method: "POST", path: cancel, kind: "application/json", body: `{"workflowId": "WF"}`},
+		{method: "POST", path: stop, kind: "application/json", body: `{"workflowId": "WF"}`},
+		{method: "POST", path: approve, kind: "application/json", body: `{"workflowId": "WF", "callId": "c"}`},
 	}
 	for i := range asks { // the length of an envelope is that of the name in place
 		if strings.HasPrefix(asks[i].body, "\x00") {

@@ -108,6 +108,13 @@ var refused = []struct {
 	{&v1.SendMessageRequest{WorkflowId: "a", Text: "a\x00"}, []string{"text:", "NUL"}},
 	{&v1.SendMessageRequest{WorkflowId: "a", Text: "a", Id: long[:201]}, []string{"id:", "201 bytes", "at most 200 bytes"}},
 	{&v1.SendMessageRequest{WorkflowId: "a", Text: "a", Id: "\x00"}, []string{"id:", "NUL"}},
+	{&v1.StopAnswerRequest{}, []string{"workflow_id:", "empty", "1 to 1000 bytes"}},
+	{&v1.AnswerApprovalRequest{CallId: "c"}, []string{"workflow_id:", "empty", "1 to 1000 bytes"}},
+	{&v1.AnswerApprovalRequest{WorkflowId: "a"}, []string{"call_id:", "empty", "1 to 150 bytes"}},
+	{&v1.AnswerApprovalRequest{WorkflowId: "a", CallId: long[:151]}, []string{"call_id:", "151 bytes", "1 to 150 bytes"}},
+	{&v1.AnswerApprovalRequest{WorkflowId: "a", CallId: "\x00"}, []string{"call_id:", "NUL"}},
+	{&v1.AnswerApprovalRequest{WorkflowId: "a", CallId: "c", Reason: long}, []string{"reason:", "1001 bytes", "at most 1000 bytes"}},
+	{&v1.AnswerApprovalRequest{WorkflowId: "a", CallId: "c", Reason: "\x00"}, []string{"reason:", "NUL"}},
 	{&v1.CancelWorkflowRequest{}, []string{"workflow_id:", "empty", "1 to 1000 bytes"}},
 	{&v1.CancelWorkflowRequest{WorkflowId: "a\x00"}, []string{"workflow_id:", "NUL"}},
 
@@ -182,6 +189,10 @@ func (s *server) call(ctx context.Context, request any) error {
 		_, err = feeds.ListWorkflows(ctx, r)
 	case *v1.SendMessageRequest:
 		_, err = chats.SendMessage(ctx, r)
+	case *v1.StopAnswerRequest:
+		_, err = chats.StopAnswer(ctx, r)
+	case *v1.AnswerApprovalRequest:
+		_, err = chats.AnswerApproval(ctx, r)
 	case *v1.CancelWorkflowRequest:
 		_, err = chats.CancelWorkflow(ctx, r)
 	case string:

@@ -139,6 +139,194 @@ func (x *SendMessageResponse) GetRunId() string {
 	return ""
 }
 
+type StopAnswerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 bytes.
+	WorkflowId    string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopAnswerRequest) Reset() {
+	*x = StopAnswerRequest{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopAnswerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopAnswerRequest) ProtoMessage() {}
+
+func (x *StopAnswerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopAnswerRequest.ProtoReflect.Descriptor instead.
+func (*StopAnswerRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *StopAnswerRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+type StopAnswerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopAnswerResponse) Reset() {
+	*x = StopAnswerResponse{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopAnswerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopAnswerResponse) ProtoMessage() {}
+
+func (x *StopAnswerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopAnswerResponse.ProtoReflect.Descriptor instead.
+func (*StopAnswerResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{3}
+}
+
+type AnswerApprovalRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 bytes.
+	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// The tool call's call_id, 1 to 150 bytes.
+	CallId   string `protobuf:"bytes,2,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	Approved bool   `protobuf:"varint,3,opt,name=approved,proto3" json:"approved,omitempty"`
+	// Why not, for people; at most 1,000 bytes.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerApprovalRequest) Reset() {
+	*x = AnswerApprovalRequest{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerApprovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerApprovalRequest) ProtoMessage() {}
+
+func (x *AnswerApprovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerApprovalRequest.ProtoReflect.Descriptor instead.
+func (*AnswerApprovalRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AnswerApprovalRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *AnswerApprovalRequest) GetCallId() string {
+	if x != nil {
+		return x.CallId
+	}
+	return ""
+}
+
+func (x *AnswerApprovalRequest) GetApproved() bool {
+	if x != nil {
+		return x.Approved
+	}
+	return false
+}
+
+func (x *AnswerApprovalRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type AnswerApprovalResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerApprovalResponse) Reset() {
+	*x = AnswerApprovalResponse{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerApprovalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerApprovalResponse) ProtoMessage() {}
+
+func (x *AnswerApprovalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerApprovalResponse.ProtoReflect.Descriptor instead.
+func (*AnswerApprovalResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{5}
+}
+
 type CancelWorkflowRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 1 to 1,000 bytes.
@@ -149,7 +337,7 @@ type CancelWorkflowRequest struct {
 
 func (x *CancelWorkflowRequest) Reset() {
 	*x = CancelWorkflowRequest{}
-	mi := &file_chatfeed_v1_chat_proto_msgTypes[2]
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -161,7 +349,7 @@ func (x *CancelWorkflowRequest) String() string {
 func (*CancelWorkflowRequest) ProtoMessage() {}
 
 func (x *CancelWorkflowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_chat_proto_msgTypes[2]
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -174,7 +362,7 @@ func (x *CancelWorkflowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelWorkflowRequest.ProtoReflect.Descriptor instead.
 func (*CancelWorkflowRequest) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{2}
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CancelWorkflowRequest) GetWorkflowId() string {
@@ -192,7 +380,7 @@ type CancelWorkflowResponse struct {
 
 func (x *CancelWorkflowResponse) Reset() {
 	*x = CancelWorkflowResponse{}
-	mi := &file_chatfeed_v1_chat_proto_msgTypes[3]
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -204,7 +392,7 @@ func (x *CancelWorkflowResponse) String() string {
 func (*CancelWorkflowResponse) ProtoMessage() {}
 
 func (x *CancelWorkflowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_chat_proto_msgTypes[3]
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -217,7 +405,7 @@ func (x *CancelWorkflowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelWorkflowResponse.ProtoReflect.Descriptor instead.
 func (*CancelWorkflowResponse) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{3}
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{7}
 }
 
 var File_chatfeed_v1_chat_proto protoreflect.FileDescriptor
@@ -232,13 +420,27 @@ const file_chatfeed_v1_chat_proto_rawDesc = "" +
 	"\x02id\x18\x03 \x01(\tR\x02id\"<\n" +
 	"\x13SendMessageResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
-	"\x06run_id\x18\x02 \x01(\tR\x05runId\"8\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\"4\n" +
+	"\x11StopAnswerRequest\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\"\x14\n" +
+	"\x12StopAnswerResponse\"\x85\x01\n" +
+	"\x15AnswerApprovalRequest\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12\x17\n" +
+	"\acall_id\x18\x02 \x01(\tR\x06callId\x12\x1a\n" +
+	"\bapproved\x18\x03 \x01(\bR\bapproved\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x18\n" +
+	"\x16AnswerApprovalResponse\"8\n" +
 	"\x15CancelWorkflowRequest\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\"\x18\n" +
-	"\x16CancelWorkflowResponse2\xba\x01\n" +
+	"\x16CancelWorkflowResponse2\xe4\x02\n" +
 	"\vChatService\x12P\n" +
-	"\vSendMessage\x12\x1f.chatfeed.v1.SendMessageRequest\x1a .chatfeed.v1.SendMessageResponse\x12Y\n" +
+	"\vSendMessage\x12\x1f.chatfeed.v1.SendMessageRequest\x1a .chatfeed.v1.SendMessageResponse\x12M\n" +
+	"\n" +
+	"StopAnswer\x12\x1e.chatfeed.v1.StopAnswerRequest\x1a\x1f.chatfeed.v1.StopAnswerResponse\x12Y\n" +
+	"\x0eAnswerApproval\x12\".chatfeed.v1.AnswerApprovalRequest\x1a#.chatfeed.v1.AnswerApprovalResponse\x12Y\n" +
 	"\x0eCancelWorkflow\x12\".chatfeed.v1.CancelWorkflowRequest\x1a#.chatfeed.v1.CancelWorkflowResponseB\x8d\x01\n" +
 	"\x0fcom.chatfeed.v1B\tChatProtoP\x01Z\"chatfeed/rpc/chatfeedv1;chatfeedv1\xa2\x02\x03CXX\xaa\x02\vChatfeed.V1\xca\x02\vChatfeed\\V1\xe2\x02\x17Chatfeed\\V1\\GPBMetadata\xea\x02\fChatfeed::V1b\x06proto3"
 
@@ -254,20 +456,28 @@ func file_chatfeed_v1_chat_proto_rawDescGZIP() []byte {
 	return file_chatfeed_v1_chat_proto_rawDescData
 }
 
-var file_chatfeed_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_chatfeed_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_chatfeed_v1_chat_proto_goTypes = []any{
 	(*SendMessageRequest)(nil),     // 0: chatfeed.v1.SendMessageRequest
 	(*SendMessageResponse)(nil),    // 1: chatfeed.v1.SendMessageResponse
-	(*CancelWorkflowRequest)(nil),  // 2: chatfeed.v1.CancelWorkflowRequest
-	(*CancelWorkflowResponse)(nil), // 3: chatfeed.v1.CancelWorkflowResponse
+	(*StopAnswerRequest)(nil),      // 2: chatfeed.v1.StopAnswerRequest
+	(*StopAnswerResponse)(nil),     // 3: chatfeed.v1.StopAnswerResponse
+	(*AnswerApprovalRequest)(nil),  // 4: chatfeed.v1.AnswerApprovalRequest
+	(*AnswerApprovalResponse)(nil), // 5: chatfeed.v1.AnswerApprovalResponse
+	(*CancelWorkflowRequest)(nil),  // 6: chatfeed.v1.CancelWorkflowRequest
+	(*CancelWorkflowResponse)(nil), // 7: chatfeed.v1.CancelWorkflowResponse
 }
 var file_chatfeed_v1_chat_proto_depIdxs = []int32{
 	0, // 0: chatfeed.v1.ChatService.SendMessage:input_type -> chatfeed.v1.SendMessageRequest
-	2, // 1: chatfeed.v1.ChatService.CancelWorkflow:input_type -> chatfeed.v1.CancelWorkflowRequest
-	1, // 2: chatfeed.v1.ChatService.SendMessage:output_type -> chatfeed.v1.SendMessageResponse
-	3, // 3: chatfeed.v1.ChatService.CancelWorkflow:output_type -> chatfeed.v1.CancelWorkflowResponse
-	2, // [2:4] is the sub-list for method output_type
-	0, // [0:2] is the sub-list for method input_type
+	2, // 1: chatfeed.v1.ChatService.StopAnswer:input_type -> chatfeed.v1.StopAnswerRequest
+	4, // 2: chatfeed.v1.ChatService.AnswerApproval:input_type -> chatfeed.v1.AnswerApprovalRequest
+	6, // 3: chatfeed.v1.ChatService.CancelWorkflow:input_type -> chatfeed.v1.CancelWorkflowRequest
+	1, // 4: chatfeed.v1.ChatService.SendMessage:output_type -> chatfeed.v1.SendMessageResponse
+	3, // 5: chatfeed.v1.ChatService.StopAnswer:output_type -> chatfeed.v1.StopAnswerResponse
+	5, // 6: chatfeed.v1.ChatService.AnswerApproval:output_type -> chatfeed.v1.AnswerApprovalResponse
+	7, // 7: chatfeed.v1.ChatService.CancelWorkflow:output_type -> chatfeed.v1.CancelWorkflowResponse
+	4, // [4:8] is the sub-list for method output_type
+	0, // [0:4] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -284,7 +494,7 @@ func file_chatfeed_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatfeed_v1_chat_proto_rawDesc), len(file_chatfeed_v1_chat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

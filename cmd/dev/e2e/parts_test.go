@@ -14,12 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/worker"
 
 	"chatfeed/cmd/dev/internal/demo"
 	"chatfeed/cmd/internal/program"
+	"chatfeed/db"
 	"chatfeed/internal/dbtest"
 	"chatfeed/internal/embedded"
 )
@@ -27,7 +28,7 @@ import (
 // partEnv is the environment variable that makes the test binary one part of a stack, so that a test can kill the part.
 const partEnv = "CHATFEED_E2E_PART"
 
-// demoPart is the part that the test binary can be; its argument is the address of Temporal.
+// demoPart is the part that the test binary can be; its arguments are the address of Temporal and the database's URL.
 const demoPart = "demo"
 
 // runPart serves as a part until it is killed, or until its parent has gone, which closes the standard input.
@@ -38,7 +39,9 @@ func runPart(name string) int {
 	var err error
 	switch args := os.Args[1:]; name {
 	case demoPart:
-		err = runDemo(ctx, args[0], log)
+		err = runDemo(ctx, args[0], args[1], log)
+	case speakerPart:
+		err = runSpeaker(ctx, args[0], args[1], log)
 	default:
 		err = fmt.Errorf("%s=%s: no such part", partEnv, name)
 	}
@@ -50,7 +53,14 @@ func runPart(name string) int {
 }
 
 // runDemo serves the demo workflow. Temporal may be away at first.
-func runDemo(ctx context.Context, address string, log *slog.Logger) error {
+func runDemo(ctx context.Context, address, databaseURL string, log *slog.Logger) error {
+	pool, err := pgxpool.New(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	writer := db.NewWriter(pool)
+	defer writer.Close()
 	options, err := program.Temporal{TemporalAddress: address}.ClientOptions(log)
 	if err != nil {
 		return err
@@ -65,8 +75,7 @@ func runDemo(ctx context.Context, address string, log *slog.Logger) error {
 		}
 	}
 	defer c.Close()
-	w := worker.New(c, demo.TaskQueue, worker.Options{})
-	demo.Register(w)
+	w := demo.NewWorker(c, writer, 2*time.Millisecond)
 	if err := w.Start(); err != nil {
 		return err
 	}
@@ -180,7 +189,7 @@ func startParts(t *testing.T) *parts {
 	activities := newPart(t, "worker", "serving activities", func() *process {
 		return start(t, "chatfeed", "worker", "--database-url", database.URL(), "--temporal-address", address)
 	})
-	workflows := newPart(t, "demo", "msg=serving", func() *process { return startPart(t, demoPart, address) })
+	workflows := newPart(t, "demo", "msg=serving", func() *process { return startPart(t, demoPart, address, database.URL()) })
 	return &parts{
 		all:         []*part{postgres, temporal, activities, workflows, server},
 		databaseURL: database.URL(),

@@ -29,14 +29,23 @@ type temporalChat struct {
 	client    client.Client
 	workflow  string
 	taskQueue string
-	signal    string
+	signal    string  // with a message
+	stop      string  // the signal that stops an answer
+	approval  string  // the signal that answers a request for approval
 	sending   keyLock // one message at a time per workflow, so that each sees the history with the messages before it
 }
 
-// message is the signal's payload.
+// message is the payload of the signal with a message.
 type message struct {
 	ID   string `json:"id"`
 	Text string `json:"text"`
+}
+
+// approval is the payload of the signal that answers a request for approval.
+type approval struct {
+	CallID   string `json:"callId"`
+	Approved bool   `json:"approved"`
+	Reason   string `json:"reason,omitempty"`
 }
 
 // run is the current state of a running workflow.
@@ -114,6 +123,40 @@ func (c *temporalChat) start(ctx context.Context, workflowID string) (run, error
 		return run{}, err
 	}
 	return run{id: begun.GetRunID()}, nil
+}
+
+// Stop implements [rpc.Chat].
+func (c *temporalChat) Stop(ctx context.Context, workflowID string) error {
+	return c.tell(ctx, workflowID, c.stop, nil)
+}
+
+// Approve implements [rpc.Chat].
+func (c *temporalChat) Approve(ctx context.Context, workflowID string, a rpc.Approval) error {
+	return c.tell(ctx, workflowID, c.approval, approval(a))
+}
+
+// tell sends a signal to the run of a workflow, which accepts some more of them than it accepts messages: a full one can be
+// stopped.
+func (c *temporalChat) tell(ctx context.Context, workflowID, signal string, payload any) error {
+	done, err := c.sending.lock(ctx, workflowID)
+	if err != nil {
+		return fmt.Errorf("signal %s to workflow %q: %w", signal, workflowID, err)
+	}
+	defer done()
+	err = c.retryEnded(func() error {
+		to, err := c.running(ctx, workflowID)
+		switch {
+		case err != nil:
+			return err
+		case to.bytes >= 2*fullBytes || to.events >= 2*fullEvents:
+			return rpc.ErrFull
+		}
+		return c.client.SignalWorkflow(ctx, workflowID, to.id, signal, payload)
+	})
+	if err != nil {
+		return fmt.Errorf("signal %s to workflow %q: %w", signal, workflowID, explain(err))
+	}
+	return nil
 }
 
 // Cancel implements [rpc.Chat]. Temporal silently accepts the cancellation of a workflow that has ended, so the

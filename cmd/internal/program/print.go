@@ -41,14 +41,15 @@ func (p *printer) print(item *v1.Item) error {
 	}
 	kind, text := describe(item)
 	if message := item.GetMessage(); message != nil {
-		if p.finish(item.GetWorkflowId(), item.GetId()) == message.GetMessage() && p.open != "" {
+		drafted := p.finish(item.GetWorkflowId(), item.GetId())
+		if rest, ok := strings.CutPrefix(message.GetMessage(), drafted); ok && drafted != "" {
+			rest = strings.TrimRight(rest, " \n\t") + strings.TrimSuffix(" ["+message.GetStatus()+"]", " []")
+			_, err := fmt.Fprintln(p.w, indented(rest))
 			p.open = ""
-			_, err := fmt.Fprintln(p.w, printable(strings.TrimSuffix(" ["+message.GetStatus()+"]", " []")))
 			return err
 		}
 	}
-	text = strings.ReplaceAll(printable(strings.TrimRight(text, " \n\t")), "\n", "\n"+indent)
-	return p.write("", p.header(item, kind)+text+"\n")
+	return p.write("", p.header(item, kind)+indented(strings.TrimRight(text, " \n\t"))+"\n")
 }
 
 // grow prints what a delta adds to its message.
@@ -74,7 +75,7 @@ func (p *printer) grow(item *v1.Item, delta *v1.Delta) error {
 			continue
 		}
 		p.shown[name] = len(part.Text)
-		text := strings.ReplaceAll(printable(more), "\n", "\n"+indent)
+		text := indented(more)
 		if p.open != name {
 			kind := fmt.Sprintf("%s [%s]", message.Role, map[bool]string{true: "writing", false: part.Kind}[part.Kind == "text"])
 			if message.Attempt > 1 {
@@ -122,6 +123,9 @@ func (p *printer) write(open, text string) error {
 	_, err := io.WriteString(p.w, text)
 	return err
 }
+
+// indented is a text as it is printed behind a header.
+func indented(text string) string { return strings.ReplaceAll(printable(text), "\n", "\n"+indent) }
 
 func describe(item *v1.Item) (kind, text string) {
 	switch it := item.GetItem().(type) {

@@ -46,10 +46,12 @@ func TestAMessageIsPrintedAsItGrows(t *testing.T) {
 	delta("b", 1, 1, 9, "text", " of an attempt that was superseded")
 	delta("b", 2, 0, 15, "text", "2")
 	message("b", "There are 2.")
+	delta("e", 1, 0, 0, "text", "whose last words")
+	message("e", "whose last words come\nwith it")
 	delta("c", 1, 0, 0, "text", "first")
 	delta("d", 1, 0, 0, "text", "second")
 	message("c", "first")
-	message("d", "second")
+	message("d", "second and all the rest")
 	show(&v1.Item{Item: &v1.Item_Progress{Progress: &v1.Progress{Progress: 100, Status: "done", Final: true}}})
 	require.Empty(t, p.drafts)
 	require.Empty(t, p.shown)
@@ -65,10 +67,12 @@ log info: beside
 assistant [writing] words
 assistant [writing, attempt 2] Once more[2J: 2
 assistant [complete] There are 2.
+assistant [writing] whose last words come
+with it [complete]
 assistant [writing] first
 assistant [writing] second
 assistant [complete] first
-assistant [complete] second
+assistant [complete] second and all the rest
 progress 100 % done (final)
 `
 	got := regexp.MustCompile(`(?m)^[\d:.]{12}`).ReplaceAllString(out.String(), "")

@@ -28,6 +28,8 @@ type CLI struct {
 	Migrate  Migrate        `cmd:"" help:"Create or change the schema."`
 	Tail     Tail           `cmd:"" help:"Follow workflows in the terminal."`
 	Send     Send           `cmd:"" help:"Send a message to a workflow, and start the workflow if it is not running."`
+	Stop     Stop           `cmd:"" help:"Stop the answer that a workflow is giving."`
+	Approve  Approve        `cmd:"" help:"Allow or refuse a call that a workflow asks approval for."`
 	Audit    Audit          `cmd:"" help:"Follow workflows on every transport and compare with the table."`
 	Baseline bench.Baseline `cmd:"" hidden:"" help:"What bench compares a feed server with."`
 	Bench    Bench          `cmd:"" help:"Measure chatfeed against baselines on this machine."`

@@ -33,9 +33,11 @@ type Serve struct {
 	Sweep             time.Duration `help:"How often to look for items whose notification was lost." default:"5s"`
 	NoChat            bool          `help:"Do not offer ChatService; Temporal is then not needed."`
 	Temporal
-	ChatWorkflow  string `help:"Type of the workflow that SendMessage starts." default:"Chat"`
-	ChatTaskQueue string `help:"Task queue of that workflow." default:"chatfeed-demo"`
-	ChatSignal    string `help:"Signal that delivers a message to it, as {id, text}." default:"message"`
+	ChatWorkflow       string `help:"Type of the workflow that SendMessage starts." default:"Chat"`
+	ChatTaskQueue      string `help:"Task queue of that workflow." default:"chatfeed-demo"`
+	ChatSignal         string `help:"Signal that delivers a message to it, as {id, text}." default:"message"`
+	ChatStopSignal     string `help:"Signal that stops the answer that it is giving." default:"stop"`
+	ChatApprovalSignal string `help:"Signal that answers a request for approval, as {callId, approved, reason}." default:"approval"`
 
 	// Started is called with the server's address as soon as it accepts connections. It may be nil.
 	Started func(net.Addr) `kong:"-"`
@@ -155,7 +157,10 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var chat rpc.Chat = &temporalChat{client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue, signal: c.ChatSignal}
+	var chat rpc.Chat = &temporalChat{
+		client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue,
+		signal: c.ChatSignal, stop: c.ChatStopSignal, approval: c.ChatApprovalSignal,
+	}
 	if c.ChatAway != nil {
 		chat = unavailableChat{chat, c.ChatAway}
 	}

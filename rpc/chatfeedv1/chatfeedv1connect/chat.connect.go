@@ -35,6 +35,11 @@ const (
 const (
 	// ChatServiceSendMessageProcedure is the fully-qualified name of the ChatService's SendMessage RPC.
 	ChatServiceSendMessageProcedure = "/chatfeed.v1.ChatService/SendMessage"
+	// ChatServiceStopAnswerProcedure is the fully-qualified name of the ChatService's StopAnswer RPC.
+	ChatServiceStopAnswerProcedure = "/chatfeed.v1.ChatService/StopAnswer"
+	// ChatServiceAnswerApprovalProcedure is the fully-qualified name of the ChatService's
+	// AnswerApproval RPC.
+	ChatServiceAnswerApprovalProcedure = "/chatfeed.v1.ChatService/AnswerApproval"
 	// ChatServiceCancelWorkflowProcedure is the fully-qualified name of the ChatService's
 	// CancelWorkflow RPC.
 	ChatServiceCancelWorkflowProcedure = "/chatfeed.v1.ChatService/CancelWorkflow"
@@ -45,6 +50,11 @@ type ChatServiceClient interface {
 	// SendMessage hands a message to the workflow and starts the workflow if it is not running. It returns when Temporal
 	// has the message; what the workflow makes of it arrives through FeedService.
 	SendMessage(context.Context, *chatfeedv1.SendMessageRequest) (*chatfeedv1.SendMessageResponse, error)
+	// StopAnswer asks the running workflow to stop the answer that it is giving. What was said so far stands; the workflow goes
+	// on.
+	StopAnswer(context.Context, *chatfeedv1.StopAnswerRequest) (*chatfeedv1.StopAnswerResponse, error)
+	// AnswerApproval tells the running workflow whether it may make a call of a tool that is in the state approval-requested.
+	AnswerApproval(context.Context, *chatfeedv1.AnswerApprovalRequest) (*chatfeedv1.AnswerApprovalResponse, error)
 	// CancelWorkflow asks the running workflow to end. The workflow decides how it ends.
 	CancelWorkflow(context.Context, *chatfeedv1.CancelWorkflowRequest) (*chatfeedv1.CancelWorkflowResponse, error)
 }
@@ -66,6 +76,18 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("SendMessage")),
 			connect.WithClientOptions(opts...),
 		),
+		stopAnswer: connect.NewClient[chatfeedv1.StopAnswerRequest, chatfeedv1.StopAnswerResponse](
+			httpClient,
+			baseURL+ChatServiceStopAnswerProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("StopAnswer")),
+			connect.WithClientOptions(opts...),
+		),
+		answerApproval: connect.NewClient[chatfeedv1.AnswerApprovalRequest, chatfeedv1.AnswerApprovalResponse](
+			httpClient,
+			baseURL+ChatServiceAnswerApprovalProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("AnswerApproval")),
+			connect.WithClientOptions(opts...),
+		),
 		cancelWorkflow: connect.NewClient[chatfeedv1.CancelWorkflowRequest, chatfeedv1.CancelWorkflowResponse](
 			httpClient,
 			baseURL+ChatServiceCancelWorkflowProcedure,
@@ -78,12 +100,32 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 // chatServiceClient implements ChatServiceClient.
 type chatServiceClient struct {
 	sendMessage    *connect.Client[chatfeedv1.SendMessageRequest, chatfeedv1.SendMessageResponse]
+	stopAnswer     *connect.Client[chatfeedv1.StopAnswerRequest, chatfeedv1.StopAnswerResponse]
+	answerApproval *connect.Client[chatfeedv1.AnswerApprovalRequest, chatfeedv1.AnswerApprovalResponse]
 	cancelWorkflow *connect.Client[chatfeedv1.CancelWorkflowRequest, chatfeedv1.CancelWorkflowResponse]
 }
 
 // SendMessage calls chatfeed.v1.ChatService.SendMessage.
 func (c *chatServiceClient) SendMessage(ctx context.Context, req *chatfeedv1.SendMessageRequest) (*chatfeedv1.SendMessageResponse, error) {
 	response, err := c.sendMessage.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// StopAnswer calls chatfeed.v1.ChatService.StopAnswer.
+func (c *chatServiceClient) StopAnswer(ctx context.Context, req *chatfeedv1.StopAnswerRequest) (*chatfeedv1.StopAnswerResponse, error) {
+	response, err := c.stopAnswer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// AnswerApproval calls chatfeed.v1.ChatService.AnswerApproval.
+func (c *chatServiceClient) AnswerApproval(ctx context.Context, req *chatfeedv1.AnswerApprovalRequest) (*chatfeedv1.AnswerApprovalResponse, error) {
+	response, err := c.answerApproval.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -104,6 +146,11 @@ type ChatServiceHandler interface {
 	// SendMessage hands a message to the workflow and starts the workflow if it is not running. It returns when Temporal
 	// has the message; what the workflow makes of it arrives through FeedService.
 	SendMessage(context.Context, *chatfeedv1.SendMessageRequest) (*chatfeedv1.SendMessageResponse, error)
+	// StopAnswer asks the running workflow to stop the answer that it is giving. What was said so far stands; the workflow goes
+	// on.
+	StopAnswer(context.Context, *chatfeedv1.StopAnswerRequest) (*chatfeedv1.StopAnswerResponse, error)
+	// AnswerApproval tells the running workflow whether it may make a call of a tool that is in the state approval-requested.
+	AnswerApproval(context.Context, *chatfeedv1.AnswerApprovalRequest) (*chatfeedv1.AnswerApprovalResponse, error)
 	// CancelWorkflow asks the running workflow to end. The workflow decides how it ends.
 	CancelWorkflow(context.Context, *chatfeedv1.CancelWorkflowRequest) (*chatfeedv1.CancelWorkflowResponse, error)
 }
@@ -121,6 +168,18 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("SendMessage")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceStopAnswerHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceStopAnswerProcedure,
+		svc.StopAnswer,
+		connect.WithSchema(chatServiceMethods.ByName("StopAnswer")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceAnswerApprovalHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceAnswerApprovalProcedure,
+		svc.AnswerApproval,
+		connect.WithSchema(chatServiceMethods.ByName("AnswerApproval")),
+		connect.WithHandlerOptions(opts...),
+	)
 	chatServiceCancelWorkflowHandler := connect.NewUnaryHandlerSimple(
 		ChatServiceCancelWorkflowProcedure,
 		svc.CancelWorkflow,
@@ -131,6 +190,10 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		switch r.URL.Path {
 		case ChatServiceSendMessageProcedure:
 			chatServiceSendMessageHandler.ServeHTTP(w, r)
+		case ChatServiceStopAnswerProcedure:
+			chatServiceStopAnswerHandler.ServeHTTP(w, r)
+		case ChatServiceAnswerApprovalProcedure:
+			chatServiceAnswerApprovalHandler.ServeHTTP(w, r)
 		case ChatServiceCancelWorkflowProcedure:
 			chatServiceCancelWorkflowHandler.ServeHTTP(w, r)
 		default:
@@ -144,6 +207,14 @@ type UnimplementedChatServiceHandler struct{}
 
 func (UnimplementedChatServiceHandler) SendMessage(context.Context, *chatfeedv1.SendMessageRequest) (*chatfeedv1.SendMessageResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.SendMessage is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) StopAnswer(context.Context, *chatfeedv1.StopAnswerRequest) (*chatfeedv1.StopAnswerResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.StopAnswer is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) AnswerApproval(context.Context, *chatfeedv1.AnswerApprovalRequest) (*chatfeedv1.AnswerApprovalResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.AnswerApproval is not implemented"))
 }
 
 func (UnimplementedChatServiceHandler) CancelWorkflow(context.Context, *chatfeedv1.CancelWorkflowRequest) (*chatfeedv1.CancelWorkflowResponse, error) {

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"cmp"
-	"context"
 	"math"
 	"slices"
 	"strings"
@@ -37,12 +36,12 @@ type Frequency struct {
 	Count int    `json:"count"`
 }
 
-// Analyze is the activity that analyzes a text of any content. It takes less than a second for 1 MiB.
-func Analyze(_ context.Context, text string) (Analysis, error) {
+// Analyze analyzes a text of any content. It takes less than a second for 1 MiB.
+func Analyze(text string) Analysis {
 	begin := time.Now()
 	a := analyze(text)
 	a.ProcessingTime = time.Since(begin).Seconds()
-	return a, nil
+	return a
 }
 
 func analyze(text string) Analysis {

@@ -1,10 +1,13 @@
 package demo
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"go.temporal.io/sdk/workflow"
+
+	"chatfeed/db"
 )
 
 const (
@@ -21,17 +24,25 @@ type State struct {
 }
 
 // Chat handles its messages one after another, in the order of arrival. A message that cannot be handled is recorded as
-// failed, and the next one is handled. The chat ends when it is cancelled: it records that and ends as canceled, without
-// handling the waiting messages. Before its history grows too long it continues as new and loses nothing.
+// failed, and the next one is handled; so is the next when the answer to one is stopped. The chat ends when it is cancelled: it
+// records that and ends as canceled, without handling the waiting messages. Before its history grows too long it continues as
+// new and loses nothing.
 func Chat(ctx workflow.Context, state State) error {
-	c := &chat{State: state, signals: workflow.GetSignalChannel(ctx, SignalName)}
+	c := &chat{
+		State:     state,
+		signals:   workflow.GetSignalChannel(ctx, SignalName),
+		stops:     workflow.GetSignalChannel(ctx, StopSignal),
+		approvals: workflow.GetSignalChannel(ctx, ApprovalSignal),
+	}
 	for ctx.Err() == nil {
 		c.receive()
 		switch {
 		case c.isLong(ctx):
 			return workflow.NewContinueAsNewError(ctx, WorkflowName, c.State)
 		case len(c.Waiting) == 0:
-			_ = workflow.Await(ctx, func() bool { return c.signals.Len() > 0 }) // fails only when ctx ends
+			c.ignore()
+			// It fails only when ctx ends. A stop or an approval that comes now is ignored.
+			_ = workflow.Await(ctx, func() bool { return c.signals.Len()+c.stops.Len()+c.approvals.Len() > 0 })
 		default:
 			next := c.Waiting[0]
 			c.Waiting = c.Waiting[1:]
@@ -45,8 +56,8 @@ func Chat(ctx workflow.Context, state State) error {
 // chat is a run of [Chat].
 type chat struct {
 	State
-	signals workflow.ReceiveChannel
-	rounds  int
+	signals, stops, approvals workflow.ReceiveChannel
+	rounds                    int
 }
 
 // receive takes the messages that have arrived, without waiting, and skips repeated ones.
@@ -67,6 +78,13 @@ func (c *chat) receive() {
 	}
 }
 
+// ignore takes the stops and approvals that have arrived.
+func (c *chat) ignore() {
+	for c.stops.ReceiveAsync(nil) || c.approvals.ReceiveAsync(nil) {
+		continue
+	}
+}
+
 // isLong reports whether the run should continue as new now. While the waiting messages are too large to be passed on, this
 // run continues to handle them.
 func (c *chat) isLong(ctx workflow.Context) bool {
@@ -84,15 +102,18 @@ func (c *chat) isLong(ctx workflow.Context) bool {
 func (c *chat) handle(ctx workflow.Context, m UserMessage) {
 	c.rounds++
 	c.Percent = 0
-	err := c.answer(ctx, m)
-	if err == nil || ctx.Err() != nil {
-		return
+	err := c.round(ctx, m)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, errStopped):
+		c.logStatus(ctx, "warn", "The answer was stopped.", "stopped")
+	default:
+		workflow.GetLogger(ctx).Error("A message could not be handled.", "id", m.ID, "error", err)
+		c.logStatus(ctx, "error", "The message could not be handled: "+explain(err), "failed")
 	}
-	workflow.GetLogger(ctx).Error("A message could not be handled.", "id", m.ID, "error", err)
-	c.logStatus(ctx, "error", "The message could not be handled: "+explain(err), "failed")
 }
 
-func (c *chat) answer(ctx workflow.Context, m UserMessage) error {
+func (c *chat) round(ctx workflow.Context, m UserMessage) error {
 	if err := m.check(); err != nil {
 		return err
 	}
@@ -107,27 +128,80 @@ func (c *chat) answer(ctx workflow.Context, m UserMessage) error {
 	if err := r.log("info", fmt.Sprintf("Reading a message of %s.", count(len(m.Text), "byte", "bytes"))); err != nil {
 		return err
 	}
-	if err := c.progress(r, 20, "analyzing", ""); err != nil {
+	if err := c.progress(r, 20, "answering", ""); err != nil {
 		return err
 	}
-	analysis, err := analyzed(ctx, m.Text)
+	answered, err := c.answer(ctx, Question{Text: m.Text})
 	if err != nil {
 		return err
 	}
-	done := fmt.Sprintf("Summarized %s in %d.", count(analysis.Sentences, "sentence", "sentences"), len(analysis.Summary))
-	if err := r.log("info", done); err != nil {
-		return err
+	return c.progress(r, 100, "done", answered.Result)
+}
+
+// errStopped is the error of a round that a user has stopped.
+var errStopped = errors.New("stopped")
+
+// answer answers a question, after an approval where one is needed. It returns errStopped when a stop comes before it is done.
+func (c *chat) answer(ctx workflow.Context, q Question) (Answered, error) {
+	stoppable, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	stopped := false
+	workflow.Go(stoppable, func(stoppable workflow.Context) {
+		if workflow.Await(stoppable, func() bool { return c.stops.Len() > 0 }) == nil {
+			c.stops.Receive(stoppable, nil)
+			stopped = true
+			cancel()
+		}
+	})
+	answered, err := answer(stoppable, q)
+	if err == nil && answered.Waiting != nil {
+		answered, err = c.approved(ctx, stoppable, q, *answered.Waiting)
 	}
-	if err := c.progress(r, 80, "writing", ""); err != nil {
-		return err
+	c.ignore()
+	if err != nil && stopped {
+		err = errStopped
 	}
-	if err := r.stat(analysis.ProcessingTime, analysis.Tokens); err != nil {
-		return err
+	return answered, err
+}
+
+// approved waits for the approval of a call, and answers with it or without.
+func (c *chat) approved(ctx, stoppable workflow.Context, q Question, call db.Tool) (Answered, error) {
+	err := c.progress(recorder{ctx}, 20, "waiting", "")
+	if err == nil {
+		q.Call = &call
+		q.Approval, err = c.approval(stoppable, call.CallID)
 	}
-	if err := r.message("assistant", reply(analysis), "complete", ""); err != nil {
-		return err
+	if err == nil {
+		err = c.progress(recorder{ctx}, 20, "answering", "")
 	}
-	return c.progress(r, 100, "done", done)
+	if err != nil {
+		away, cancel := workflow.NewDisconnectedContext(ctx)
+		defer cancel()
+		if err := drop(away, call); err != nil {
+			workflow.GetLogger(ctx).Error("The end of a call could not be recorded.", "call", call.CallID, "error", err)
+		}
+		return Answered{}, err
+	}
+	return answer(stoppable, q)
+}
+
+// approval waits for the answer about a call. A further message stands for a refusal, since whoever writes it does not wait for
+// the call any more.
+func (c *chat) approval(ctx workflow.Context, callID string) (Approval, error) {
+	for {
+		err := workflow.Await(ctx, func() bool { return c.approvals.Len()+c.signals.Len()+len(c.Waiting) > 0 })
+		if err != nil {
+			return Approval{}, err
+		}
+		var a Approval
+		received := c.approvals.ReceiveAsync(&a)
+		switch {
+		case received && a.CallID == callID:
+			return a, nil
+		case !received:
+			return Approval{Reason: "another message came"}, nil
+		}
+	}
 }
 
 // progress records the progress of the round and remembers it for a later interruption.

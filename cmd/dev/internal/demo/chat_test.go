@@ -20,6 +20,7 @@ import (
 
 	"chatfeed/activities"
 	"chatfeed/cmd/dev/internal/demo"
+	"chatfeed/db"
 )
 
 func TestAMessageIsRecordedAnalyzedAndAnswered(t *testing.T) {
@@ -34,16 +35,18 @@ func TestAMessageIsRecordedAnalyzedAndAnswered(t *testing.T) {
 		"message user received m-1: The sea is wide. The sea is deep.",
 		"progress 0 reading",
 		"log info: Reading a message of 33 bytes.",
-		"progress 20 analyzing",
+		"progress 20 answering",
+		"tool word_statistics input-available",
+		"tool word_statistics output-available",
 		"log info: Summarized 2 sentences in 1.",
-		"progress 80 writing",
 		"stat",
-		"message assistant complete : **Summary** (1 of 2 sentences)",
+		"message assistant complete: **Summary** (1 of 2 sentences)",
 		"progress 100 done",
 		"log warn: The chat was cancelled.",
 		"progress 100 cancelled",
 	}, c.recorded())
-	stat := c.items[6].(activities.Stat)
+	require.Greater(t, c.deltas, 1, "the answer comes in pieces")
+	stat := c.items[7].(db.Stat)
 	require.Positive(t, stat.ProcessingTime)
 	require.EqualValues(t, 10, stat.TokenCount)
 }
@@ -83,22 +86,22 @@ func TestAFailedRoundIsRecordedAndTheNextMessageIsHandled(t *testing.T) {
 	t.Parallel()
 	c := newChat(t)
 	attempts := 0
-	c.env.RegisterActivityWithOptions(func(_ context.Context, text string) (demo.Analysis, error) {
-		if text == "bad" {
+	c.fakes(func(_ context.Context, q demo.Question) (demo.Answered, error) {
+		if q.Text == "bad" {
 			attempts++
-			return demo.Analysis{}, errors.New("secret of the inside")
+			return demo.Answered{}, errors.New("secret of the inside")
 		}
-		return demo.Analysis{}, nil
-	}, activity.RegisterOptions{Name: "Analyze", DisableAlreadyRegisteredCheck: true})
+		return demo.Answered{}, nil
+	})
 	c.sends(0, demo.UserMessage{ID: "1", Text: "bad"})
 	c.sends(0, demo.UserMessage{ID: "2", Text: "good"})
 	c.isCancelledAfter(time.Hour)
 
 	c.runs(demo.State{})
 
-	require.Equal(t, 3, attempts)
+	require.Equal(t, 10, attempts)
 	require.Equal(t, []string{
-		"progress 20 analyzing",
+		"progress 20 answering",
 		"log error: The message could not be handled: something went wrong on our side.",
 		"progress 20 failed",
 		"message user received 2: good",
@@ -145,6 +148,9 @@ func TestAMessageThatCannotBeStoredFailsInItsRoundOnly(t *testing.T) {
 func TestTheLargestTextPasses(t *testing.T) {
 	t.Parallel()
 	c := newChat(t)
+	c.asked = func(call db.Tool) {
+		c.env.SignalWorkflow(demo.ApprovalSignal, demo.Approval{CallID: call.CallID, Approved: true})
+	}
 	c.sends(0, demo.UserMessage{ID: "large", Text: strings.Repeat("A \"line\".\n", 1<<20/10)})
 	c.isCancelledAfter(time.Hour)
 
@@ -185,17 +191,17 @@ func TestRecordingSurvivesADatabaseOutage(t *testing.T) {
 func TestACancellationEndsTheRoundAndIsRecorded(t *testing.T) {
 	t.Parallel()
 	c := newChat(t)
-	c.env.RegisterActivityWithOptions(func(context.Context, string) (demo.Analysis, error) {
+	c.fakes(func(context.Context, demo.Question) (demo.Answered, error) {
 		c.env.CancelWorkflow()
-		return demo.Analysis{}, nil
-	}, activity.RegisterOptions{Name: "Analyze", DisableAlreadyRegisteredCheck: true})
+		return demo.Answered{}, nil
+	})
 	c.sends(0, demo.UserMessage{ID: "1", Text: "one"})
 	c.sends(0, demo.UserMessage{ID: "2", Text: "two"})
 
 	c.runs(demo.State{})
 
 	require.Equal(t, []string{
-		"progress 20 analyzing",
+		"progress 20 answering",
 		"log warn: The chat was cancelled; 1 message has not been handled.",
 		"progress 20 cancelled",
 	}, c.recorded()[3:])
@@ -275,8 +281,12 @@ type chat struct {
 	// refuse may make the recording of an item fail; nil lets all pass.
 	refuse func(item any, attempt int32) error
 
-	mu    sync.Mutex
-	items []any // guarded by mu while the workflow runs
+	// asked is called when the chat asks for approval; it may be nil.
+	asked func(db.Tool)
+
+	mu     sync.Mutex // guards the others while the workflow runs
+	items  []any
+	deltas int // how many there were
 }
 
 func newChat(t *testing.T) *chat {
@@ -285,8 +295,7 @@ func newChat(t *testing.T) *chat {
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	c := &chat{t: t, env: suite.NewTestWorkflowEnvironment()}
 	c.env.SetTestTimeout(time.Minute)
-	c.env.RegisterWorkflowWithOptions(demo.Chat, workflow.RegisterOptions{Name: demo.WorkflowName})
-	c.env.RegisterActivity(demo.Analyze)
+	demo.Register(c.env, c, time.Microsecond)
 	fake[activities.Message](c, "RecordMessage")
 	fake[activities.Log](c, "RecordLog")
 	fake[activities.Stat](c, "RecordStat")
@@ -310,6 +319,31 @@ func fake[T any](c *chat, name string) {
 		c.items = append(c.items, item)
 		return nil
 	}, activity.RegisterOptions{Name: name})
+}
+
+// fakes puts another activity in the place of the one that answers.
+func (c *chat) fakes(answer func(context.Context, demo.Question) (demo.Answered, error)) {
+	c.env.RegisterActivityWithOptions(answer, activity.RegisterOptions{Name: "Answer", DisableAlreadyRegisteredCheck: true})
+}
+
+// Write implements [activities.Writer] for the activities of the demo.
+func (c *chat) Write(_ context.Context, items ...db.Item) ([]db.Written, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, item := range items {
+		switch item := item.(type) {
+		case db.Delta:
+			c.deltas++
+		case db.Tool:
+			c.items = append(c.items, item)
+			if item.State == db.ApprovalRequested && c.asked != nil {
+				c.asked(item)
+			}
+		default:
+			c.items = append(c.items, item)
+		}
+	}
+	return make([]db.Written, len(items)), nil
 }
 
 func (c *chat) sends(after time.Duration, m demo.UserMessage) {
@@ -348,10 +382,17 @@ func (c *chat) recorded() []string {
 			lines[i] = fmt.Sprintf("message %s %s %s: %s", item.Role, item.Status, item.ID, first)
 		case activities.Log:
 			lines[i] = fmt.Sprintf("log %s: %s", item.Level, item.Message)
-		case activities.Stat:
-			lines[i] = "stat"
 		case activities.Progress:
 			lines[i] = fmt.Sprintf("progress %v %s", item.Progress, item.Status)
+		case db.Message:
+			first, _, _ := strings.Cut(item.Message, "\n")
+			lines[i] = fmt.Sprintf("message %s %s: %s", item.Role, item.Status, first)
+		case db.Log:
+			lines[i] = fmt.Sprintf("log %s: %s", item.Level, item.Message)
+		case db.Stat:
+			lines[i] = "stat"
+		case db.Tool:
+			lines[i] = strings.TrimSpace(fmt.Sprintf("tool %s %s %s", item.Name, item.State, item.Error))
 		}
 	}
 	return lines

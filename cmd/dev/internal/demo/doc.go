@@ -2,25 +2,37 @@
 // of its words. The work is real and needs no network.
 //
 // A client starts the workflow [WorkflowName] on the task queue [TaskQueue] with its first message, by signal-with-start
-// without arguments, and sends the further ones as the signal [SignalName]. The activities of package
-// chatfeed/activities record what happens, for clients that follow the workflow:
+// without arguments, and sends the further ones as the signal [SignalName]. The signal [StopSignal] stops the answer that is
+// being given; [ApprovalSignal] answers the question that the chat asks before it analyzes a long text. The activities of
+// package chatfeed/activities and its Recorder record what happens, for clients that follow the workflow:
 //
 //	message   the user's own, with the id of the signal; then the answer, as Markdown that reads well as plain text
-//	progress  0 reading, 20 analyzing, 80 writing, 100 done; or failed or cancelled, where it was
-//	log       what is done; a warning at a cancellation, an error when a message could not be handled
+//	delta     the answer's words as they are written, and the reasoning before it
+//	tool      word_statistics: the analysis; full_analysis: that of a long text, for which approval is requested
+//	progress  0 reading, 20 answering or waiting, 100 done; or failed, stopped or cancelled, where it was
+//	log       what is done; a warning at a stop or a cancellation, an error when a message could not be handled
 //	stat      the time that the analysis took and the tokens that it read
 package demo
 
-import "go.temporal.io/sdk/worker"
+import (
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"chatfeed/activities"
+)
 
 // How clients address the workflow.
 const (
-	WorkflowName = "Chat"
-	TaskQueue    = "chatfeed-demo"
-	SignalName   = "message"
+	WorkflowName   = "Chat"
+	TaskQueue      = "chatfeed-demo"
+	SignalName     = "message"
+	StopSignal     = "stop"
+	ApprovalSignal = "approval"
 )
 
-// UserMessage is the payload of the signal.
+// UserMessage is the payload of the signal with a message.
 type UserMessage struct {
 	// ID identifies a message that a client sends again: a message with an ID that the workflow has seen is ignored. The
 	// recorded message has the same ID. A message with an empty ID is never ignored. At most 200 bytes.
@@ -29,8 +41,29 @@ type UserMessage struct {
 	Text string `json:"text"`
 }
 
-// Register puts the workflow and its activity on a worker, which should serve [TaskQueue].
-func Register(w worker.Registry) {
-	w.RegisterWorkflow(Chat)
-	w.RegisterActivity(Analyze)
+// Approval is the payload of the signal that answers a question. One to a call that does not wait is ignored.
+type Approval struct {
+	CallID   string `json:"callId"`
+	Approved bool   `json:"approved"`
+	Reason   string `json:"reason,omitempty"` // why not
+}
+
+// Pace is the time that a word of an answer takes: 50 words a second, as a fast model writes.
+const Pace = 20 * time.Millisecond
+
+// NewWorker makes a worker for the workflow and its activities, which record through w, a word each pace. The writer must
+// outlive the worker.
+func NewWorker(c client.Client, w activities.Writer, pace time.Duration) worker.Worker {
+	made := worker.New(c, TaskQueue, worker.Options{
+		WorkerStopTimeout:            5 * time.Second,
+		MaxHeartbeatThrottleInterval: 200 * time.Millisecond, // so that an answer stops soon
+	})
+	Register(made, w, pace)
+	return made
+}
+
+// Register puts the workflow and its activities on a worker, which should serve [TaskQueue].
+func Register(registry worker.Registry, w activities.Writer, pace time.Duration) {
+	registry.RegisterWorkflow(Chat)
+	registry.RegisterActivity(&Answers{writer: w, pace: pace})
 }

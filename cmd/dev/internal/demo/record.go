@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"chatfeed/activities"
+	"chatfeed/db"
 )
 
 // The bounds of a message, in bytes.
@@ -54,17 +55,26 @@ func (r recorder) record(activity string, item any) error {
 	return workflow.ExecuteActivity(ctx, activity, item).Get(ctx, nil)
 }
 
-// analyzed runs the analysis activity. It takes a second for the longest text; if an attempt takes far longer, its worker is
-// gone.
-func analyzed(ctx workflow.Context, text string) (Analysis, error) {
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout:    10 * time.Second,
-		ScheduleToCloseTimeout: time.Hour,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumAttempts: 3},
+// answer runs the activity that answers. It ends when ctx is cancelled and the activity has recorded what was said so far. If
+// its worker is gone, another tries again after the heartbeat's timeout.
+func answer(ctx workflow.Context, q Question) (answered Answered, err error) {
+	err = workflow.ExecuteActivity(answering(ctx), (*Answers).Answer, q).Get(ctx, &answered)
+	return answered, err
+}
+
+// drop records that a call which waits for approval will not be made.
+func drop(ctx workflow.Context, call db.Tool) error {
+	return workflow.ExecuteActivity(answering(ctx), (*Answers).Drop, call).Get(ctx, nil)
+}
+
+func answering(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout:    10 * time.Minute,
+		ScheduleToCloseTimeout: 24 * time.Hour,
+		HeartbeatTimeout:       5 * time.Second,
+		WaitForCancellation:    true,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumAttempts: 10},
 	})
-	var a Analysis
-	err := workflow.ExecuteActivity(ctx, Analyze, text).Get(ctx, &a)
-	return a, err
 }
 
 // invalidError says why a message cannot be handled, for its sender.

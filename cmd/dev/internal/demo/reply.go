@@ -33,6 +33,18 @@ func reply(a Analysis) string {
 	return b.String()
 }
 
+// reasons says why the reply is as it is.
+func reasons(a Analysis) string {
+	if len(a.Frequent) == 0 {
+		return "The text has no words to look for. "
+	}
+	words := make([]string, len(a.Frequent))
+	for i, f := range a.Frequent {
+		words[i] = "\u201c" + f.Word + "\u201d"
+	}
+	return "Looking for the sentences that say most about " + strings.Join(words, ", ") + ". "
+}
+
 // grouped writes a number that is not negative with a comma between groups of three digits.
 func grouped(n int) string {
 	digits := strconv.Itoa(n)

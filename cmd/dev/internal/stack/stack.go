@@ -12,13 +12,14 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
 	"chatfeed/activities"
 	"chatfeed/cmd/dev/internal/demo"
 	"chatfeed/cmd/internal/program"
+	"chatfeed/db"
 	"chatfeed/internal/embedded"
 )
 
@@ -115,7 +116,7 @@ func (s *Stack) runPrograms(
 				return (&program.Worker{Database: database, Temporal: flags, TaskQueue: activities.TaskQueue}).Run(ctx, log)
 			})
 		}
-		return runDemo(ctx, flags, log, func() {
+		return runDemo(ctx, at.DatabaseURL, flags, log, func() {
 			temporal.setWaiting("")
 			select {
 			case at := <-served:
@@ -126,15 +127,17 @@ func (s *Stack) runPrograms(
 	})
 	group.Go(func() error {
 		return (&program.Serve{
-			Database:      database,
-			Temporal:      flags,
-			Listen:        s.Listen,
-			Migrate:       true,
-			AllowOrigin:   []string{"http://localhost:*", "http://127.0.0.1:*"},
-			ChatWorkflow:  demo.WorkflowName,
-			ChatTaskQueue: demo.TaskQueue,
-			ChatSignal:    demo.SignalName,
-			ChatAway:      func() string { return *temporal.waitingFor.Load() },
+			Database:           database,
+			Temporal:           flags,
+			Listen:             s.Listen,
+			Migrate:            true,
+			AllowOrigin:        []string{"http://localhost:*", "http://127.0.0.1:*"},
+			ChatWorkflow:       demo.WorkflowName,
+			ChatTaskQueue:      demo.TaskQueue,
+			ChatSignal:         demo.SignalName,
+			ChatStopSignal:     demo.StopSignal,
+			ChatApprovalSignal: demo.ApprovalSignal,
+			ChatAway:           func() string { return *temporal.waitingFor.Load() },
 			Started: func(address net.Addr) {
 				at.Server = "http://" + address.String()
 				group.Go(func() error {
@@ -150,7 +153,14 @@ func (s *Stack) runPrograms(
 }
 
 // runDemo runs a worker for the demo workflow until ctx ends. It calls ready when the worker runs.
-func runDemo(ctx context.Context, temporal program.Temporal, log *slog.Logger, ready func()) error {
+func runDemo(ctx context.Context, databaseURL string, temporal program.Temporal, log *slog.Logger, ready func()) error {
+	pool, err := pgxpool.New(ctx, databaseURL)
+	if err != nil {
+		return fmt.Errorf("connect the demo workflow: %w", err)
+	}
+	defer pool.Close()
+	writer := db.NewWriter(pool)
+	defer writer.Close()
 	options, err := temporal.ClientOptions(log)
 	if err != nil {
 		return err
@@ -160,8 +170,7 @@ func runDemo(ctx context.Context, temporal program.Temporal, log *slog.Logger, r
 		return fmt.Errorf("connect the demo workflow: %w", err)
 	}
 	defer c.Close()
-	w := worker.New(c, demo.TaskQueue, worker.Options{WorkerStopTimeout: 5 * time.Second})
-	demo.Register(w)
+	w := demo.NewWorker(c, writer, demo.Pace)
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the demo workflow: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
@@ -24,7 +25,7 @@ import (
 func TestTheDemoChatRunsOnTheServer(t *testing.T) {
 	t.Parallel()
 	c := dialled(t, started(t, temporaldev.Config{}), "")
-	feed := make(recorded, 1000)
+	feed := make(recorded, 10_000)
 	answered(t, c, feed)
 	const n = 52 // more than one run handles
 
@@ -104,7 +105,7 @@ func (r recorded) until(t *testing.T, last func(db.Item) bool) {
 func answered(t *testing.T, c client.Client, w activities.Writer) {
 	t.Helper()
 	chats := worker.New(c, demo.TaskQueue, worker.Options{WorkflowPanicPolicy: worker.FailWorkflow})
-	demo.Register(chats)
+	demo.Register(chats, w, time.Millisecond)
 	recorders := worker.New(c, activities.TaskQueue, worker.Options{})
 	activities.Register(recorders, w)
 	for _, w := range []worker.Worker{chats, recorders} {
