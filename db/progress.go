@@ -1,6 +1,10 @@
 package db
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"chatfeed/db/internal/dbsqlc"
+)
 
 // Progress is the progress of the workflow. The status of a workflow is that of its latest progress item.
 type Progress struct {
@@ -19,6 +23,9 @@ var progress = newKind[Progress]("progress", "progress", "prog_", []string{"prog
 	long("result", text1, func(p Progress) string { return p.Result }),
 	flag("final", number2, func(p Progress) bool { return p.Final }),
 )
+
+// isFinal reports whether a row is the last that its workflow can have.
+func isFinal(k *Kind, row *dbsqlc.AfterRow) bool { return k == progress && number2.whole(row) != 0 }
 
 func (Progress) kind() *Kind { return progress }
 

@@ -168,6 +168,7 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 		item.Metadata = row.Metadata
 		if k := kindNamed(row.Type); k != nil { // otherwise it is of a later schema
 			item.Body = k.body(row)
+			item.Final = isFinal(k, row)
 		}
 		row.Text1 = ""                                                  // release a long text that is no longer needed
 		page.More = row.Followed && (page.More || len(page.Items) == 0) // the last row says whether there is more; all others are followed by a row

@@ -113,6 +113,7 @@ func (s *source) write(workflowID, name string) {
 		Type:       name,
 		CreatedAt:  s.heads[workflowID],
 		Body:       bytes.Repeat([]byte("x"), max(1, s.bodySize)),
+		Final:      name == "final",
 	})
 }
 

@@ -22,6 +22,7 @@ type Item struct {
 	CreatedAt  Cursor
 	Body       []byte // the type's own fields, a JSON object
 	Metadata   []byte // a JSON value, or nil when the item has none
+	Final      bool   // the workflow is closed: no item can follow
 
 	encodings atomic.Pointer[encoding]
 }

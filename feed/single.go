@@ -31,6 +31,8 @@ func (f *Feed) Page(ctx context.Context, read Read) (Page, error) {
 		page, err := f.page(ctx, read)
 		now, later := f.drops(read.WorkflowID)
 		if err != nil || topic == nil || now == topic && later == drops || tries == maxReloads {
+			n := len(page.Items)
+			page.Final = n > 0 && !read.Backwards && page.Items[n-1].Final
 			return page, err
 		} // items were erased meanwhile, perhaps some of the page
 	}
@@ -61,7 +63,7 @@ func (f *Feed) page(ctx context.Context, read Read) (Page, error) {
 }
 
 // Await is [Feed.Page] forwards, but if there is no item after the cursor yet, it waits for the first, up to the given time
-// after the call. It returns an empty page when none came or the feed drains.
+// after the call. It returns an empty page when none came, when the workflow is closed, or when the feed drains.
 func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, error) {
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -77,9 +79,10 @@ func (f *Feed) Await(ctx context.Context, read Read, wait time.Duration) (Page, 
 	for {
 		batch, err := s.Next()
 		switch {
-		case len(batch.Items) > 0:
+		case len(batch.Items) > 0 || batch.Final:
 			items := batch.Items[:min(len(batch.Items), f.limit(read.Limit))]
-			return Page{Items: items, More: len(items) < len(batch.Items) || !batch.UpToDate}, nil
+			more := len(items) < len(batch.Items) || !batch.UpToDate
+			return Page{Items: items, More: more, Final: batch.Final && !more}, nil
 		case err != nil && ctx.Err() != nil:
 			return Page{}, err
 		case err != nil: // the time is up, or the feed drains

@@ -74,4 +74,5 @@ type Window struct {
 type Page struct {
 	Items []*Item
 	More  bool // there may be more items in the direction of reading
+	Final bool // the workflow is known to be closed after these items; set by [Feed.Page] and [Feed.Await]
 }

@@ -25,6 +25,8 @@ type Batch struct {
 	// which was after the subscription was made and at most two sweeps ago. An empty batch without UpToDate is returned
 	// after Options.Idle, or when the source can no longer be reached.
 	UpToDate bool
+	// Final says that, besides, every followed workflow is closed: no item will follow, unless some are erased.
+	Final bool
 	// Gone lists erased items of the followed workflows; a client that has them should remove them.
 	Gone []Gone
 	// Anew lists followed workflows whose whole history was erased; the items that follow are the new history, from its
@@ -53,6 +55,7 @@ type Subscription struct {
 	turn     int        // the follow that is polled first, so that a busy workflow does not starve the others
 	pager    pager
 	upToDate bool // the last batch was; until a topic has news there is nothing to poll for
+	final    bool // the last batch was
 }
 
 // Subscribe starts following workflows, whether they exist yet or not, until ctx ends. It reads nothing itself and does not
@@ -151,9 +154,9 @@ func (s *Subscription) poll(woken bool) (batch Batch, ok bool) {
 	for !batch.hasNews() && s.pager.contended && s.pager.call == nil {
 		batch, cutOff = s.look()
 	}
-	ok = batch.hasNews() || batch.UpToDate && !s.upToDate || cutOff && s.upToDate || s.idle.expired.Load()
+	ok = batch.hasNews() || batch.UpToDate && !s.upToDate || batch.Final && !s.final || cutOff && s.upToDate || s.idle.expired.Load()
 	if ok {
-		s.upToDate = batch.UpToDate
+		s.upToDate, s.final = batch.UpToDate, batch.Final
 	}
 	return batch, ok
 }
@@ -173,6 +176,7 @@ func (s *Subscription) look() (batch Batch, cutOff bool) {
 		return batch, false
 	}
 	batch.UpToDate = true
+	batch.Final = len(s.follows) > 0
 	s.pager.begin()
 	first := s.turn
 	for i := range s.follows {
@@ -185,6 +189,7 @@ func (s *Subscription) look() (batch Batch, cutOff bool) {
 		lost := f.topic.contact.lost.Load()
 		cutOff = cutOff || lost
 		batch.UpToDate = batch.UpToDate && !lost && f.reached()
+		batch.Final = batch.Final && batch.UpToDate && f.topic.tail.Load().final()
 	}
 	return batch, cutOff
 }

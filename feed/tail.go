@@ -63,6 +63,12 @@ func (t *tail) after(at Cursor) []*Item {
 // reached reports whether the topic knows of nothing after the cursor.
 func (t *tail) reached(at Cursor) bool { return t.loaded && at >= t.read && at >= t.target }
 
+// final reports whether nothing can follow what has been read.
+func (t *tail) final() bool {
+	n := len(t.items)
+	return n > 0 && t.items[n-1].Final
+}
+
 // newest returns the position before the newest n items of the given types, if the tail holds that many or the
 // whole history. Otherwise it returns how many are missing from the tail.
 func (t *tail) newest(n int, types []string) (at Cursor, lacks int) {

@@ -21,11 +21,17 @@ func (q *request) maxItems() int {
 	return *limit
 }
 
+// reached is how far a read has come.
+type reached struct {
+	upToDate bool // no items follow in the request's direction
+	final    bool // and none will: the workflow is closed
+}
+
 // pages reads pages in the request's direction and passes each to take, until take has enough, the requested number of items
-// is reached, or no more items follow. It reports whether none follow.
+// is reached, or no more items follow.
 func (q *request) pages(
 	ctx context.Context, f *feed.Feed, take func([]*feed.Item) (enough bool, err error),
-) (upToDate bool, err error) {
+) (reached, error) {
 	read := feed.Read{
 		Position:  feed.Position{WorkflowID: q.from[0].workflowID, Cursor: q.from[0].cursor()},
 		Backwards: q.backwards(),
@@ -43,15 +49,15 @@ func (q *request) pages(
 		read.Limit = max(0, limit-count)
 		page, err := q.page(ctx, f, read, count > 0)
 		if err != nil {
-			return false, err
+			return reached{}, err
 		}
 		count += len(page.Items)
 		enough, err := take(page.Items)
 		switch {
 		case err != nil || enough:
-			return false, err
+			return reached{}, err
 		case !page.More || len(page.Items) == 0 || onePage || limit > 0 && count >= limit:
-			return !page.More, nil
+			return reached{!page.More, !page.More && page.Final}, nil
 		case read.Backwards:
 			read.Cursor = page.Items[0].CreatedAt
 		default:
@@ -84,8 +90,8 @@ func (q *request) page(ctx context.Context, f *feed.Feed, read feed.Read, begun 
 	}
 }
 
-// read emits the items page by page, oldest first, and reports whether no items follow in the request's direction.
-func (q *request) read(ctx context.Context, f *feed.Feed, emit func([]*feed.Item) error) (upToDate bool, err error) {
+// read emits the items page by page, oldest first.
+func (q *request) read(ctx context.Context, f *feed.Feed, emit func([]*feed.Item) error) (reached, error) {
 	if q.backwards() {
 		return q.readBackwards(ctx, f, emit)
 	}
@@ -97,11 +103,11 @@ const maxHeld = 1 << 20
 
 // readBackwards reads back to where the items begin and emits them from there. It holds only the last pages that it has
 // read; the newer ones are read again, forwards.
-func (q *request) readBackwards(ctx context.Context, f *feed.Feed, emit func([]*feed.Item) error) (bool, error) {
+func (q *request) readBackwards(ctx context.Context, f *feed.Feed, emit func([]*feed.Item) error) (reached, error) {
 	var held [][]*feed.Item // the newest page first
 	var newest feed.Cursor
 	size := 0
-	upToDate, err := q.pages(ctx, f, func(items []*feed.Item) (bool, error) {
+	begin, err := q.pages(ctx, f, func(items []*feed.Item) (bool, error) {
 		if len(items) == 0 {
 			return false, nil
 		}
@@ -113,17 +119,17 @@ func (q *request) readBackwards(ctx context.Context, f *feed.Feed, emit func([]*
 		return false, nil
 	})
 	if err != nil || len(held) == 0 {
-		return upToDate, err
+		return begin, err
 	}
 	last := held[0][len(held[0])-1].CreatedAt
 	for len(held) > 0 {
 		if err := emit(held[len(held)-1]); err != nil {
-			return false, err
+			return reached{}, err
 		}
 		held = slices.Delete(held, len(held)-1, len(held))
 	}
 	if last == newest {
-		return upToDate, nil
+		return begin, nil
 	}
 	rest := request{from: []start{{workflowID: q.from[0].workflowID, after: &last}}, types: q.types}
 	_, err = rest.pages(ctx, f, func(items []*feed.Item) (bool, error) {
@@ -133,7 +139,7 @@ func (q *request) readBackwards(ctx context.Context, f *feed.Feed, emit func([]*
 		}
 		return n < len(items) || n > 0 && items[n-1].CreatedAt == newest, emit(items[:n])
 	})
-	return upToDate, err
+	return begin, err
 }
 
 func sizeOf(items []*feed.Item) int {

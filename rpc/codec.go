@@ -45,8 +45,8 @@ func (c protoCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
 			b = protowire.AppendTag(b, 2, protowire.VarintType)
 			b = protowire.AppendVarint(b, 1)
 		}
-		if erased := m.erased(); erased != nil {
-			return proto.MarshalOptions{}.MarshalAppend(b, erased) // concatenated messages are merged
+		if rest := m.rest(); rest != nil {
+			return proto.MarshalOptions{}.MarshalAppend(b, rest) // concatenated messages are merged
 		}
 		return b, nil
 	case proto.Message:
@@ -55,12 +55,12 @@ func (c protoCodec) MarshalAppend(b []byte, message any) ([]byte, error) {
 	return nil, notAMessage(message)
 }
 
-// erased is the part of a frame about erasures, or nil if there are none, the usual case.
-func (m *frame) erased() *v1.SubscribeResponse {
-	if len(m.Gone) == 0 && len(m.Anew) == 0 {
+// rest is the part of a frame about erasures and the end, or nil if there is none, the usual case.
+func (m *frame) rest() *v1.SubscribeResponse {
+	if len(m.Gone) == 0 && len(m.Anew) == 0 && !m.Final {
 		return nil
 	}
-	response := &v1.SubscribeResponse{}
+	response := &v1.SubscribeResponse{Final: m.Final}
 	for _, gone := range m.Gone {
 		response.Gone = append(response.Gone, &v1.Gone{
 			WorkflowId: validText(gone.WorkflowID), Type: validText(gone.Type), Id: validText(gone.ID), CreatedAt: timestamp(gone.CreatedAt),
@@ -119,8 +119,8 @@ func (c jsonCodec) appendFrame(b []byte, m *frame) ([]byte, error) {
 		b = append(b, `"upToDate":true`...)
 		fields++
 	}
-	if erased := m.erased(); erased != nil {
-		object, err := appendMessage(nil, erased.ProtoReflect())
+	if rest := m.rest(); rest != nil {
+		object, err := appendMessage(nil, rest.ProtoReflect())
 		if err != nil {
 			return nil, err
 		}

@@ -5,13 +5,16 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
+	"time"
 
 	"chatfeed/feed"
 )
 
 // events serves GET /workflows/{id}/events and, for many workflows, GET /events?workflow=a&workflow=b: server-sent events for
 // EventSource. An item is an event of its type; its data is an element of chatData's items, and its id is the cursor that a
-// client resumes from, which EventSource does by itself.
+// client resumes from, which EventSource does by itself. A client that resumes at the end of workflows that are all closed is
+// answered with 204, after which EventSource does not come back.
 func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 	q, err := eventsRequest(r)
 	stream := &eventStream{ResponseWriter: w, format: s.encoder.rest, from: slices.Clone(q.from)}
@@ -20,14 +23,21 @@ func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 		stream.headers()
 		return
 	case err == nil:
+		stream.resumes = r.Header.Get(lastEventID) != ""
 		err = s.pump(r.Context(), q, eventsForm, stream.begin)
 	}
 	refusal := public(r.Context(), s.Log, err)
-	if !stream.begun {
+	switch {
+	case !stream.begun:
 		writeError(w, refusal)
-		return
+	case err == nil && stream.resumes: // nothing was sent
+		w.WriteHeader(http.StatusNoContent)
+	case err == nil:
+		_ = stream.write(appendEvent(nil, "end", "", []byte(`{"final": true}`)))
+	default:
+		stream.start()
+		_ = stream.write(appendEvent(nil, "end", "", errorText(refusal)))
 	}
-	_ = stream.write(appendEvent(nil, "end", "", errorText(refusal)))
 }
 
 // eventStream writes batches as events.
@@ -38,13 +48,38 @@ type eventStream struct {
 	positions func() []start // its positions after everything sent so far, also without items
 	begun     bool
 	upToDate  bool // what the client was last sent
+
+	mu      sync.Mutex
+	resumes bool        // the client resumes, and the headers have not been sent; guarded by mu
+	late    *time.Timer // sends the headers all the same
 }
+
+// resumeTime is how long the headers of a client that resumes wait for the first batch, which says whether anything can follow.
+const resumeTime = time.Second
 
 // begin sends the headers, and how many milliseconds to wait before reconnecting.
 func (e *eventStream) begin(positions func() []start) (send func(feed.Batch) error, err error) {
 	e.begun, e.positions = true, positions
+	if e.resumes {
+		e.late = time.AfterFunc(resumeTime, e.start)
+		return e.send, nil
+	}
+	return e.send, e.open()
+}
+
+// start sends the headers if they have waited.
+func (e *eventStream) start() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.resumes {
+		e.resumes = false
+		_ = e.open() // an error comes again with the next write
+	}
+}
+
+func (e *eventStream) open() error {
 	e.headers()
-	return e.send, e.write(fmt.Appendf(nil, "retry: %d\n\n", retryAfter*1000))
+	return e.write(fmt.Appendf(nil, "retry: %d\n\n", retryAfter*1000))
 }
 
 func (e *eventStream) headers() {
@@ -54,6 +89,13 @@ func (e *eventStream) headers() {
 }
 
 func (e *eventStream) send(batch feed.Batch) error {
+	if e.late != nil {
+		if e.late.Stop() && batch.Final && len(batch.Items)+len(batch.Gone)+len(batch.Anew) == 0 {
+			return nil
+		}
+		e.start()
+		e.late = nil
+	}
 	var b []byte
 	for _, gone := range batch.Gone {
 		b = appendEvent(b, "gone", "", goneText(gone))

@@ -63,7 +63,7 @@ const maxPage = 1 << 20
 func (s *feedService) page(ctx context.Context, query request) (*v1.GetChatDataResponse, error) {
 	var items []*v1.Item // in the direction of reading
 	size := 0
-	upToDate, err := query.pages(ctx, s.Feed, func(page []*feed.Item) (full bool, err error) { //nolint:contextcheck // logging about an item is not tied to a request
+	end, err := query.pages(ctx, s.Feed, func(page []*feed.Item) (full bool, err error) { //nolint:contextcheck // logging about an item is not tied to a request
 		if query.backwards() {
 			page = slices.Clone(page)
 			slices.Reverse(page)
@@ -83,5 +83,5 @@ func (s *feedService) page(ctx context.Context, query request) (*v1.GetChatDataR
 	if query.backwards() {
 		slices.Reverse(items)
 	}
-	return &v1.GetChatDataResponse{Items: items, UpToDate: upToDate}, err
+	return &v1.GetChatDataResponse{Items: items, UpToDate: end.upToDate, Final: end.final}, err
 }

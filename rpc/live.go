@@ -77,7 +77,7 @@ const maxBuffer = 64 << 10
 
 // send writes a batch and flushes it. It blocks while the client does not read it, up to the write timeout.
 func (s *sender) send(batch feed.Batch) error {
-	if len(batch.Items) == 1 && batch.UpToDate && len(batch.Gone)+len(batch.Anew) == 0 {
+	if len(batch.Items) == 1 && batch.UpToDate && !batch.Final && len(batch.Gone)+len(batch.Anew) == 0 {
 		b, err := batch.Items[0].Encoded(s.live)
 		if err != nil {
 			return err

@@ -9,7 +9,8 @@ import (
 )
 
 // pump follows a request's workflows and sends each batch, with empty batches as heartbeats, until the viewer expires, ctx
-// ends, send fails or the feed drains; the error says which. All streaming transports use it. pump calls begin once the
+// ends, send fails or the feed drains; the error says which. It returns nil when all the workflows are closed and everything
+// has been sent. All streaming transports use it. pump calls begin once the
 // request is valid; begin starts the response and returns the function that sends a batch. Its argument returns the client's
 // positions after everything sent so far, in the order of the request; it may be called within send.
 func (s *feedService) pump(
@@ -44,7 +45,7 @@ func (s *feedService) pump(
 		if hidden != nil {
 			q.reveal(&batch, hidden)
 		}
-		if err := send(batch); err != nil {
+		if err := send(batch); err != nil || batch.Final {
 			return err
 		}
 	}

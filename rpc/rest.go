@@ -32,7 +32,7 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	buffer := []byte(`{"items": [`)
 	items := 0
-	upToDate, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
+	end, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
 		for _, item := range page {
 			element, err := item.Encoded(s.encoder.rest)
 			if err != nil {
@@ -58,7 +58,10 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	buffer = append(buffer, `], "upToDate": `...)
-	buffer = strconv.AppendBool(buffer, upToDate)
+	buffer = strconv.AppendBool(buffer, end.upToDate)
+	if end.final {
+		buffer = append(buffer, `, "final": true`...)
+	}
 	for i, name := range ignored {
 		buffer = appendString(append(buffer, separator(i, `, "ignored": [`, `, `)...), name)
 	}

@@ -188,7 +188,10 @@ type SubscribeResponse struct {
 	Gone []*Gone `protobuf:"bytes,3,rep,name=gone,proto3" json:"gone,omitempty"`
 	// Followed workflows whose whole history was erased. What was delivered of them before is gone, whatever its cursor;
 	// what follows, in this frame or later, is the new history from its beginning.
-	Anew          []string `protobuf:"bytes,4,rep,name=anew,proto3" json:"anew,omitempty"`
+	Anew []string `protobuf:"bytes,4,rep,name=anew,proto3" json:"anew,omitempty"`
+	// Every followed workflow is closed, and the client has all of their items: nothing will follow. The stream ends with this
+	// frame, without an error; there is no reason to subscribe again.
+	Final         bool `protobuf:"varint,5,opt,name=final,proto3" json:"final,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +252,13 @@ func (x *SubscribeResponse) GetAnew() []string {
 		return x.Anew
 	}
 	return nil
+}
+
+func (x *SubscribeResponse) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
 }
 
 // Gone names an item that was erased. One of the same name may have been written since, and may come in a frame before or
@@ -1062,7 +1072,10 @@ type GetChatDataResponse struct {
 	Items []*Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
 	// Nothing follows these items in the direction of reading. While it is false, another request from the last item, or
 	// backwards from the first, gives what follows.
-	UpToDate      bool `protobuf:"varint,2,opt,name=up_to_date,json=upToDate,proto3" json:"up_to_date,omitempty"`
+	UpToDate bool `protobuf:"varint,2,opt,name=up_to_date,json=upToDate,proto3" json:"up_to_date,omitempty"`
+	// The workflow is closed, and the client has its last item: nothing will follow. It may be false of an empty page of a closed
+	// workflow that was read without a wait.
+	Final         bool `protobuf:"varint,3,opt,name=final,proto3" json:"final,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1107,6 +1120,13 @@ func (x *GetChatDataResponse) GetItems() []*Item {
 func (x *GetChatDataResponse) GetUpToDate() bool {
 	if x != nil {
 		return x.UpToDate
+	}
+	return false
+}
+
+func (x *GetChatDataResponse) GetFinal() bool {
+	if x != nil {
+		return x.Final
 	}
 	return false
 }
@@ -1295,13 +1315,14 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"workflowId\x122\n" +
 	"\x05after\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\x05after\x12\x14\n" +
 	"\x04last\x18\x03 \x01(\x05H\x00R\x04lastB\a\n" +
-	"\x05start\"\x95\x01\n" +
+	"\x05start\"\xab\x01\n" +
 	"\x11SubscribeResponse\x12'\n" +
 	"\x05items\x18\x01 \x03(\v2\x11.chatfeed.v1.ItemR\x05items\x12\x1c\n" +
 	"\n" +
 	"up_to_date\x18\x02 \x01(\bR\bupToDate\x12%\n" +
 	"\x04gone\x18\x03 \x03(\v2\x11.chatfeed.v1.GoneR\x04gone\x12\x12\n" +
-	"\x04anew\x18\x04 \x03(\tR\x04anew\"\x87\x01\n" +
+	"\x04anew\x18\x04 \x03(\tR\x04anew\x12\x14\n" +
+	"\x05final\x18\x05 \x01(\bR\x05final\"\x87\x01\n" +
 	"\x04Gone\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\x12\x12\n" +
@@ -1369,11 +1390,12 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"\x04last\x18\x04 \x01(\x05R\x04last\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\x05R\x05limit\x12\x14\n" +
 	"\x05types\x18\x06 \x03(\tR\x05types\x12-\n" +
-	"\x04wait\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\\\n" +
+	"\x04wait\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04wait\"r\n" +
 	"\x13GetChatDataResponse\x12'\n" +
 	"\x05items\x18\x01 \x03(\v2\x11.chatfeed.v1.ItemR\x05items\x12\x1c\n" +
 	"\n" +
-	"up_to_date\x18\x02 \x01(\bR\bupToDate\"R\n" +
+	"up_to_date\x18\x02 \x01(\bR\bupToDate\x12\x14\n" +
+	"\x05final\x18\x03 \x01(\bR\x05final\"R\n" +
 	"\x14ListWorkflowsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +

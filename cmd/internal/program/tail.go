@@ -163,7 +163,7 @@ func (c *Tail) take(request *v1.SubscribeRequest, frame *v1.SubscribeResponse, s
 			}
 		}
 	}
-	if c.NoFollow && frame.GetUpToDate() {
+	if c.NoFollow && frame.GetUpToDate() || frame.GetFinal() {
 		return errDone
 	}
 	return nil

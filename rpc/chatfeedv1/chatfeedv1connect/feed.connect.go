@@ -45,8 +45,9 @@ const (
 // FeedServiceClient is a client for the chatfeed.v1.FeedService service.
 type FeedServiceClient interface {
 	// Subscribe follows workflows: every item after each cursor that is committed now or later, once and in order of
-	// commit. Its headers come at once, also when the server cannot reach the database. It ends only with an error; after
-	// one, subscribe again with the created_at of the last item of each workflow. RESOURCE_EXHAUSTED and its Retry-After, in
+	// commit. Its headers come at once, also when the server cannot reach the database. It ends with an error; after
+	// one, subscribe again with the created_at of the last item of each workflow. Only after a frame that says final it ends
+	// without one. RESOURCE_EXHAUSTED and its Retry-After, in
 	// seconds, say that the server has too much to do, and when to come back; UNAUTHENTICATED, that a new token is needed. A
 	// workflow that the client may not read is followed like one that does not exist.
 	Subscribe(context.Context, *chatfeedv1.SubscribeRequest) (*connect.ServerStreamForClient[chatfeedv1.SubscribeResponse], error)
@@ -126,8 +127,9 @@ func (c *feedServiceClient) ListWorkflows(ctx context.Context, req *chatfeedv1.L
 // FeedServiceHandler is an implementation of the chatfeed.v1.FeedService service.
 type FeedServiceHandler interface {
 	// Subscribe follows workflows: every item after each cursor that is committed now or later, once and in order of
-	// commit. Its headers come at once, also when the server cannot reach the database. It ends only with an error; after
-	// one, subscribe again with the created_at of the last item of each workflow. RESOURCE_EXHAUSTED and its Retry-After, in
+	// commit. Its headers come at once, also when the server cannot reach the database. It ends with an error; after
+	// one, subscribe again with the created_at of the last item of each workflow. Only after a frame that says final it ends
+	// without one. RESOURCE_EXHAUSTED and its Retry-After, in
 	// seconds, say that the server has too much to do, and when to come back; UNAUTHENTICATED, that a new token is needed. A
 	// workflow that the client may not read is followed like one that does not exist.
 	Subscribe(context.Context, *chatfeedv1.SubscribeRequest, *connect.ServerStream[chatfeedv1.SubscribeResponse]) error
