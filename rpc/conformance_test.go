@@ -28,6 +28,7 @@ var promises = []struct {
 	{"many workflows share a stream, each in its order", followsMany},
 	{"only the types that were asked for arrive", filtersTypes},
 	{"deltas and tool calls arrive for those who ask, and give way to their message", deliversChat},
+	{"a stream ends when its workflows are closed", endsWithWorkflows},
 	{"a silent stream has a heartbeat", sendsHeartbeats},
 	{"an unknown workflow is up to date and its first item arrives", awaitsTheFirstItem},
 	{"a workflow id may be any text", acceptsUnusualIDs},
@@ -272,6 +273,35 @@ func deliversChat(t *testing.T, tr transport, d *database) {
 	}
 	late := tr.follow(t, s, follow{from: []from{{workflow: wf, after: got[0].At}}, types: []string{"message", "delta"}})
 	requireSame(t, []string{"m"}, ids(late.history(t)))
+}
+
+func endsWithWorkflows(t *testing.T, tr transport, d *database) {
+	s := tr.start(t, d, config{})
+	open, shut := d.prefix+"open", d.prefix+"shut"
+	d.append(t, db.Log{WorkflowID: open, ID: "one"}, db.Progress{WorkflowID: shut, ID: "end", Final: true})
+	messages := follow{from: []from{{workflow: open}}, types: []string{"message"}}
+	readers := []*reader{tr.follow(t, s, all(shut, open)), tr.follow(t, s, messages)}
+	for _, r := range readers {
+		r.history(t)
+	}
+	d.append(t, db.Progress{WorkflowID: open, ID: "end", Final: true})
+	readers = append(readers, tr.follow(t, s, all(open)), tr.follow(t, s, messages))
+	for _, r := range readers {
+		f := r.frame(t)
+		for ; !f.final; f = r.frame(t) {
+			require.True(t, tr.polls || !f.upToDate || len(f.items) == 0 || f.items[0].ID != "one")
+		}
+		require.True(t, f.upToDate)
+		if tr.polls {
+			continue
+		}
+		f, err, ok := r.next()
+		require.NoError(t, err)
+		requireSame(t, frame{}, f)
+		_, _, more := r.next()
+		require.False(t, ok && more)
+	}
+	s.followed(t, 0)
 }
 
 func sendsHeartbeats(t *testing.T, tr transport, d *database) {

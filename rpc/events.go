@@ -26,17 +26,16 @@ func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 		stream.resumes = r.Header.Get(lastEventID) != ""
 		err = s.pump(r.Context(), q, eventsForm, stream.begin)
 	}
-	refusal := public(r.Context(), s.Log, err)
 	switch {
 	case !stream.begun:
-		writeError(w, refusal)
+		writeError(w, public(r.Context(), s.Log, err))
 	case err == nil && stream.resumes: // nothing was sent
 		w.WriteHeader(http.StatusNoContent)
 	case err == nil:
 		_ = stream.write(appendEvent(nil, "end", "", []byte(`{"final": true}`)))
 	default:
 		stream.start()
-		_ = stream.write(appendEvent(nil, "end", "", errorText(refusal)))
+		_ = stream.write(appendEvent(nil, "end", "", errorText(public(r.Context(), s.Log, err))))
 	}
 }
 

@@ -3,8 +3,10 @@ package rpc_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -90,12 +92,16 @@ func listen(over func(*server) *http.Client) func(context.Context, *server, foll
 				return
 			}
 			defer func() { _ = response.Body.Close() }()
-			upToDate := false
+			upToDate, final := false, false
 			for e, err := range eventsOf(response.Body) {
 				got := frame{}
 				if err == nil {
 					got, err = e.frame(&upToDate)
 				}
+				if final && errors.Is(err, io.EOF) {
+					err = nil
+				}
+				final = got.final
 				if e.retry == "" && !yield(got, err) {
 					return
 				}
@@ -137,9 +143,13 @@ func (e event) frame(upToDate *bool) (frame, error) {
 		var said struct {
 			Code    connect.Code
 			Message string
+			Final   bool
 		}
 		if err := json.Unmarshal([]byte(e.data), &said); err != nil {
 			return frame{}, err
+		}
+		if said.Final {
+			return frame{upToDate: *upToDate, final: true}, nil
 		}
 		return frame{}, connect.NewError(said.Code, fmt.Errorf("%s", said.Message))
 	case "gone":
@@ -353,5 +363,51 @@ func TestAnEventStreamThatHadNoItemsResumesWhereItWas(t *testing.T) {
 		got, err := next().frame(new(bool))
 		require.NoError(t, err)
 		requireSame(t, []string{id}, ids(got.items))
+	}
+}
+
+func TestWhoResumesBehindTheEndOfClosedWorkflowsIsToldNotToComeBack(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	s := serve(t, d.source(t), config{})
+	d.append(t, db.Log{WorkflowID: "a", ID: "1"}, db.Progress{WorkflowID: "a", ID: "2", Final: true}, db.Progress{WorkflowID: "b", ID: "3", Final: true})
+	for _, query := range []url.Values{{"workflow": {"a"}}, {"workflow": {"a", "b"}}, {"workflow": {"a"}, "types": {"log"}}} {
+		id, ended := "", false
+		for !ended { // as EventSource does, which gives up here on any other status
+			response, err := request(limited(t), s.h1, eventsAddress(s, query), "Last-Event-ID", id)
+			if err != nil {
+				require.ErrorContains(t, err, "204")
+				break
+			}
+			for e, err := range eventsOf(response.Body) {
+				if err != nil {
+					break
+				}
+				id = cmp.Or(e.id, id)
+				ended = e.name == "end" && id == ""
+			}
+			require.NoError(t, response.Body.Close())
+		}
+		require.False(t, ended)
+	}
+}
+
+func TestWhoResumesIsAnsweredAlsoWhileTheSourceIsSilent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &source{hangs: true}, config{rpc: rpc.Config{Heartbeat: patience}})
+	for drained := range 2 {
+		response, err := request(limited(t), s.h1, eventsAddress(s, url.Values{"workflow": {"a"}}), "Last-Event-ID", "1")
+		require.NoError(t, err)
+		var names []string
+		for e, err := range eventsOf(response.Body) {
+			if err != nil {
+				break
+			}
+			if names = append(names, e.name+e.retry); len(names) == 1 {
+				s.feed.Drain()
+			}
+		}
+		require.Equal(t, []string{"2000", "end"}, names, "%d", drained)
+		require.NoError(t, response.Body.Close())
 	}
 }

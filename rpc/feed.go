@@ -30,13 +30,17 @@ func (s *feedService) Subscribe(
 	if err := onOwnStack(func() error { return conn.Send(nil) }); err != nil { // the headers, before anything that may take long
 		return public(ctx, s.Log, err)
 	}
-	return public(ctx, s.Log, s.pump(ctx, q, subscribeForm, func(func() []start) (func(feed.Batch) error, error) {
+	err = s.pump(ctx, q, subscribeForm, func(func() []start) (func(feed.Batch) error, error) {
 		sender, err := s.encoder.newSender(ctx, conn)
 		if err != nil {
 			return nil, err
 		}
 		return sender.send, nil
-	}))
+	})
+	if err != nil {
+		return public(ctx, s.Log, err)
+	}
+	return nil
 }
 
 // GetChatData implements the RPC of that name.

@@ -76,6 +76,7 @@ type (
 	frame struct {
 		items    []item
 		upToDate bool
+		final    bool
 		gone     []feed.Gone
 		anew     []string
 	}
@@ -124,7 +125,7 @@ func subscribe(
 			defer func() { _ = stream.Close() }()
 			for stream.Receive() {
 				items, err := itemsOf(stream.Msg().GetItems())
-				got := frame{items: items, upToDate: stream.Msg().GetUpToDate(), anew: stream.Msg().GetAnew()}
+				got := frame{items: items, upToDate: stream.Msg().GetUpToDate(), final: stream.Msg().GetFinal(), anew: stream.Msg().GetAnew()}
 				for _, one := range stream.Msg().GetGone() {
 					got.gone = append(got.gone, feed.Gone{
 						WorkflowID: one.GetWorkflowId(), Type: one.GetType(), ID: one.GetId(),
@@ -178,7 +179,7 @@ func poll(over func(*server) *http.Client) func(context.Context, *server, follow
 		return func(yield func(frame, error) bool) {
 			first := true
 			for {
-				round := frame{upToDate: true}
+				round := frame{upToDate: true, final: true}
 				for i := range f.from {
 					at := &f.from[i]
 					query := url.Values{"types": {strings.Join(f.types, ",")}}
@@ -198,6 +199,7 @@ func poll(over func(*server) *http.Client) func(context.Context, *server, follow
 					if at.last == 0 { // read backwards, it says something else
 						round.upToDate = round.upToDate && got.upToDate
 					}
+					round.final = round.final && got.final
 					round.items = append(round.items, got.items...)
 					at.last = 0
 					if n := len(got.items); n > 0 {
@@ -233,11 +235,12 @@ func readREST(body []byte) (frame, error) {
 			Item      map[string]json.RawMessage
 		}
 		UpToDate bool
+		Final    bool
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return frame{}, err
 	}
-	got := frame{upToDate: answer.UpToDate}
+	got := frame{upToDate: answer.UpToDate, final: answer.Final}
 	for _, i := range answer.Items {
 		one := item{Type: i.Type, At: micros(i.CreatedAt.String()), Body: map[string]any{}}
 		for name, value := range i.Item {
