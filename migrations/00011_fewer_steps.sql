@@ -35,14 +35,16 @@ begin
         end if;
         -- A transaction of several statements names its workflows here, so that two never wait for each other in a circle.
         -- Whoever may insert may set this; it takes no lock that an insert would not.
-        wanted := array(select json_array_elements_text(nullif(current_setting('chatfeed.lock', true), '')::json));
-        nothing := set_config('chatfeed.lock', '', true);
-        foreach each_wanted in array wanted loop
-            perform from chatfeed.workflows w where w.id = each_wanted for no key update skip locked;
-            if not found then
-                perform chatfeed.wait_for(each_wanted, wanted);
-            end if;
-        end loop;
+        if current_setting('chatfeed.lock', true) <> '' then
+            wanted := array(select json_array_elements_text(current_setting('chatfeed.lock')::json));
+            nothing := set_config('chatfeed.lock', '', true);
+            foreach each_wanted in array wanted loop
+                perform from chatfeed.workflows w where w.id = each_wanted for no key update skip locked;
+                if not found then
+                    perform chatfeed.wait_for(each_wanted, wanted);
+                end if;
+            end loop;
+        end if;
     end if;
 
     loop
