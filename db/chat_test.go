@@ -142,6 +142,33 @@ func TestATypeThatAWorkflowHasForTheFirstTimeIsInOrder(t *testing.T) {
 	}
 }
 
+// Each insert writes one row, and the clock steps back to before the latest item, but not to before the first.
+func TestAnItemComesAfterTheOneBeforeItOfAnyTypeWhenTheClockStepsBack(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := dbtest.Pool(t)
+	move := unsteadyClock(ctx, t, pool)
+	inserts := []string{
+		`messages (workflow_id, id, message) values ($1, $2, '')`,
+		`progress (workflow_id, id, progress) values ($1, $2, 1)`,
+		`deltas (workflow_id, message_id, delta) values ($1, $2, '')`,
+		`tools (workflow_id, id, call_id, name, state) values ($1, $2, 'c', 'n', 'output-error')`,
+	}
+	for i, first := range inserts {
+		for j, second := range inserts {
+			workflow := fmt.Sprintf("wf_%d_%d", i, j)
+			begun := time.Duration(3*(len(inserts)*i+j)) * time.Hour // the clock stays later than the beginning of the history
+			for k, insert := range []string{inserts[0], first, second} {
+				move(begun + []time.Duration{0, 2 * time.Hour, time.Hour}[k])
+				_, err := pool.Exec(ctx, `insert into chatfeed.`+insert, workflow, fmt.Sprint("item_", k))
+				require.NoError(t, err)
+			}
+			ids := column(ctx, t, pool, `select split_part(id, ':', 1) from chatfeed.items where workflow_id = $1 order by "_createdAt"`, workflow)
+			require.Equal(t, []string{"item_0", "item_1", "item_2"}, ids, "%s, then %s", first, second)
+		}
+	}
+}
+
 func TestWhatATypeOfChatMayHoldIsCheckedByWhoeverItIsWritten(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
