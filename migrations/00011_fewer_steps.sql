@@ -113,8 +113,12 @@ declare
     -- Of all workflows of the transaction. Whoever sets it to less may break the order of his own rows, by which they may be missed.
     further constant boolean := current_setting('chatfeed.has', true) <> ''; -- they have further types
     own constant integer := case tg_nargs when 0 then 1 else 0 end; -- rows of a row's own that first_stamps has
-    workflow text;
-    stamp timestamptz;
+    -- A loop over a cursor fetches one row at a time: what comes after a row that is followed is not looked at.
+    written cursor for
+        select i.workflow_id as workflow, i."_createdAt" as stamp, (date_part('epoch', i."_createdAt") * 1000000)::bigint as micros, exists (
+            select from chatfeed.first_stamps s where s.workflow_id = i.workflow_id and s."_createdAt" >= i."_createdAt" offset own limit 1
+        ) as followed
+        from inserted i;
     micros bigint;
     newest bigint;
     followed boolean;
@@ -129,19 +133,15 @@ begin
     end if;
 
     -- Usually each row is of another workflow, and the newest there. That needs no grouping, which costs as much as to insert a row.
-    for workflow, stamp, micros, followed in
-        select i.workflow_id, i."_createdAt", (date_part('epoch', i."_createdAt") * 1000000)::bigint, exists (
-            select from chatfeed.first_stamps s where s.workflow_id = i.workflow_id and s."_createdAt" >= i."_createdAt" offset own limit 1
-        )
-        from inserted i
-    loop
+    for r in written loop
+        followed := r.followed;
         if further and not followed then
-            perform from chatfeed.further_stamps s where s.workflow_id = workflow and s."_createdAt" >= stamp offset 1 - own limit 1;
+            perform from chatfeed.further_stamps s where s.workflow_id = r.workflow and s."_createdAt" >= r.stamp offset 1 - own limit 1;
             followed := found;
         end if;
         exit when followed;
-        newest := greatest(newest, micros);
-        nothing := pg_notify('chatfeed', concat_ws(' ', micros, workflow));
+        newest := greatest(newest, r.micros);
+        nothing := pg_notify('chatfeed', concat_ws(' ', r.micros, r.workflow));
     end loop;
     if followed then -- by a row of the same statement, or there is a stamp as late
         for w in
