@@ -142,6 +142,39 @@ func TestATypeThatAWorkflowHasForTheFirstTimeIsInOrder(t *testing.T) {
 	}
 }
 
+// Each insert writes one row or two, and the clock steps back to before the latest item, but not to before the first.
+func TestAnItemComesAfterTheOneBeforeItOfAnyTypeWhenTheClockStepsBack(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := dbtest.Pool(t)
+	move := unsteadyClock(ctx, t, pool)
+	inserts := []string{
+		`messages (workflow_id, id, message) select $1, $2 || n, ''`,
+		`progress (workflow_id, id, progress) select $1, $2 || n, 1`,
+		`deltas (workflow_id, message_id, delta) select $1, $2 || n, ''`,
+		`tools (workflow_id, id, call_id, name, state) select $1, $2 || n, 'c', 'n', 'output-error'`,
+	}
+	for i, first := range inserts {
+		for j, second := range inserts {
+			for rows := 1; rows <= 2; rows++ {
+				workflow := fmt.Sprintf("wf_%d_%d_%d", i, j, rows)
+				begun := time.Duration(3*(2*(len(inserts)*i+j)+rows)) * time.Hour // the clock stays later than the beginning of the history
+				var want []string
+				for k, insert := range []string{inserts[0], first, second} {
+					move(begun + []time.Duration{0, 2 * time.Hour, time.Hour}[k])
+					_, err := pool.Exec(ctx, `insert into chatfeed.`+insert+` from generate_series(1, $3::int) n`, workflow, fmt.Sprintf("item_%d_", k), rows)
+					require.NoError(t, err)
+					for n := range rows {
+						want = append(want, fmt.Sprintf("item_%d_%d", k, n+1))
+					}
+				}
+				ids := column(ctx, t, pool, `select split_part(id, ':', 1) from chatfeed.items where workflow_id = $1 order by "_createdAt"`, workflow)
+				require.Equal(t, want, ids, "%s, then %s", first, second)
+			}
+		}
+	}
+}
+
 func TestWhatATypeOfChatMayHoldIsCheckedByWhoeverItIsWritten(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

@@ -184,8 +184,9 @@ func TestAnOldSnapshotDoesNotBreakTheOrder(t *testing.T) {
 			defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 			_, err = tx.Exec(ctx, `select count(*) from chatfeed.items`)
 			require.NoError(t, err)
+			move(40 * time.Second)
 			insert(pool, "second")
-			move(-time.Hour)
+			move(20 * time.Second) // later than the beginning of the history, which every stamp is compared with
 			insert(tx, "third")
 			insert(tx, "fourth")
 			require.NoError(t, tx.Commit(ctx))

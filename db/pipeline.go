@@ -47,9 +47,9 @@ insert into chatfeed.%s (workflow_id, id, metadata%s)
 select i.workflow_id, i.id, nullif(i.metadata, '')::jsonb%s
 from (
     select pg_catalog.unnest(case
-               when pg_catalog.set_config('chatfeed.lock', $1::text, true) is not null
-                   and pg_catalog.set_config('chatfeed.lock_timeout', case when $2::text <> '' then pg_catalog.current_setting('lock_timeout') else '' end, true) is not null
-                   and pg_catalog.set_config('lock_timeout', case when $2::text <> '' then $2::text else pg_catalog.current_setting('lock_timeout') end, true) is not null
+               when ($1::text = '' or pg_catalog.set_config('chatfeed.lock', $1::text, true) is not null)
+                   and ($2::text = '' or pg_catalog.set_config('chatfeed.lock_timeout', pg_catalog.current_setting('lock_timeout'), true) is not null
+                       and pg_catalog.set_config('lock_timeout', $2::text, true) is not null)
                then $3::text[]
            end) as workflow_id, pg_catalog.unnest($4::text[]) as id, pg_catalog.unnest($5::text[]) as metadata%s
 ) i
