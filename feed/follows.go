@@ -44,6 +44,20 @@ func (s *Subscription) Drop(workflowID string) bool {
 	return true
 }
 
+// Retype changes the types of the items that later calls of Next return; nil means all. What Next has passed is not looked at
+// again. It may not be called during Next.
+func (s *Subscription) Retype(types []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.types = sorted(types)
+	for _, f := range s.follows {
+		s.forget(f)
+		f.restartSearch()
+	}
+	s.upToDate = false
+	signal(s.ready)
+}
+
 // Positions returns the subscription's position in each of its workflows, in the order in which they were added. A client
 // has every item up to there from what Next has returned, and a subscription from there delivers the rest. For a workflow
 // that starts with its last items, as long as none has been found, it returns the Start that was given; a new subscription

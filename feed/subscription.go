@@ -46,6 +46,7 @@ type Subscription struct {
 	ctx         context.Context
 	ended       atomic.Bool // ctx has ended; cheaper than asking ctx, which would cost more than the rest of Next
 	closed      atomic.Bool
+	interrupted atomic.Bool   // Next has to return
 	stopContext func() bool   // releases the function that runs when ctx ends
 	ready       chan struct{} // a topic has news, a page has arrived, the idle time is over, ctx has ended or the feed drains
 	idle        idleTimer
@@ -130,6 +131,13 @@ func (s *Subscription) Next() (Batch, error) {
 	}
 }
 
+// Interrupt makes the present call of Next, or the next one, return at once, if need be with an empty batch. It may be called from
+// any goroutine.
+func (s *Subscription) Interrupt() {
+	s.interrupted.Store(true)
+	signal(s.ready)
+}
+
 // All returns an iterator over the results of Next. It ends after the first error.
 func (s *Subscription) All() iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
@@ -155,6 +163,10 @@ func (s *Subscription) poll(woken bool) (batch Batch, ok bool) {
 		batch, cutOff = s.look()
 	}
 	ok = batch.hasNews() || batch.UpToDate && !s.upToDate || batch.Final && !s.final || cutOff && s.upToDate || s.idle.expired.Load()
+	if s.interrupted.Load() {
+		s.interrupted.Store(false)
+		ok = true
+	}
 	if ok {
 		s.upToDate, s.final = batch.UpToDate, batch.Final
 	}

@@ -147,6 +147,7 @@ func (c Config) routes() []route {
 	gated("GET /workflows/{id}/chatData", http.HandlerFunc(service.chatData))
 	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
 	gated("GET /events", http.HandlerFunc(service.events))
+	gated("GET /socket", http.HandlerFunc(service.socket))
 	reflector := grpcreflect.NewStaticReflector(services...)
 	gated(grpcreflect.NewHandlerV1(reflector))
 	gated(grpcreflect.NewHandlerV1Alpha(reflector))
@@ -177,6 +178,7 @@ Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   Lis
                           /chatfeed.v1.ChatService/SendMessage   CancelWorkflow
 REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
+WebSocket                 /socket
 Health                    /healthz   /readyz   grpc.health.v1.Health
 `)
 }

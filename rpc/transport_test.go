@@ -45,6 +45,7 @@ var transports = []transport{
 	{name: "server-sent events over HTTP/1.1", open: listen(h1)},
 	{name: "server-sent events over h2c", open: listen(h2)},
 	{name: "server-sent events over TLS", open: listen(h2), tls: true},
+	{name: "WebSocket", open: overSocket},
 	{name: "REST long poll over HTTP/1.1", open: poll(h1), polls: true},
 	{name: "REST long poll over h2c", open: poll(h2), polls: true},
 }
