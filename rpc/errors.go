@@ -118,7 +118,7 @@ func unavailable(err error) string {
 	case state == "57014", state == "55P03", errors.Is(err, context.DeadlineExceeded):
 		return "the database takes too long to answer; try again"
 	case state == "42501":
-		return "the database refuses this to the server's role, which lacks a grant of docs/operations.md; its operator can fix that"
+		return "the database refuses this to the server's role: a permission is missing, see the grants in docs/operations.md; its operator can fix that"
 	case state == "25006":
 		return "the database is read-only, perhaps a standby; its operator can fix that"
 	case strings.HasPrefix(state, "42"), state == "3F000":

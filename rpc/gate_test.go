@@ -32,6 +32,7 @@ func (v viewer) CanRead(id string) bool { return v.unseen == "" || !strings.Cont
 func (v viewer) CanWrite(id string) bool {
 	return v.unwritten == "" || !strings.Contains(id, v.unwritten)
 }
+
 func (v viewer) CanRecord(id string) bool {
 	return v.unrecorded == "" || !strings.Contains(id, v.unrecorded)
 }

@@ -269,7 +269,7 @@ func TestErrorsOfARecorderSayWhetherARetryMaySucceed(t *testing.T) {
 		{fmt.Errorf("secret: %w", rpc.ErrWorkflowClosed), connect.CodeFailedPrecondition, 400, "the workflow is closed"},
 		{errInternal, connect.CodeUnavailable, 503, "cannot be reached; try again"},
 		{context.DeadlineExceeded, connect.CodeUnavailable, 503, "takes too long to answer; try again"},
-		{&pgconn.PgError{Code: "42501", Message: "secret"}, connect.CodeUnavailable, 503, "lacks a grant of docs/operations.md"},
+		{&pgconn.PgError{Code: "42501", Message: "secret"}, connect.CodeUnavailable, 503, "a permission is missing, see the grants in docs/operations.md"},
 		{&pgconn.PgError{Code: "25006", Message: "secret"}, connect.CodeUnavailable, 503, "read-only"},
 		{&pgconn.PgError{Code: "42P01", Message: "secret"}, connect.CodeUnavailable, 503, "its schema is missing or outdated"},
 		{&rpc.AwayError{Reason: "the server is stopping; try again"}, connect.CodeUnavailable, 503, "the server is stopping"},
@@ -326,9 +326,13 @@ func TestNothingThatABrowserSendsWithoutAPreflightRecords(t *testing.T) {
 	const body = `{"workflowId": "wf", "items": [{"id": "1", "log": {"message": "m"}}]}`
 	address := s.url + chatfeedv1connect.RecordServiceRecordProcedure
 	for _, headers := range [][]string{
-		{}, {"Content-Type", ""},
-		{"Content-Type", "text/plain"}, {"Content-Type", "text/plain; charset=utf-8"}, {"Content-Type", "text/plain;application/json"},
-		{"Content-Type", "text/plain; a=application/json"}, {"Content-Type", "application/x-www-form-urlencoded"},
+		{},
+		{"Content-Type", ""},
+		{"Content-Type", "text/plain"},
+		{"Content-Type", "text/plain; charset=utf-8"},
+		{"Content-Type", "text/plain;application/json"},
+		{"Content-Type", "text/plain; a=application/json"},
+		{"Content-Type", "application/x-www-form-urlencoded"},
 		{"Content-Type", "multipart/form-data; boundary=application/json"},
 	} {
 		got, err := do(limited(t), s.h1, http.MethodPost, address, body, append(headers, "Origin", "https://evil.example")...)

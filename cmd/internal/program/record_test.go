@@ -179,7 +179,7 @@ func TestAServerRecordsOnceItsRoleHasTheDocumentedGrants(t *testing.T) {
 	var said struct{ Code, Message string }
 	require.NoError(t, json.Unmarshal([]byte(answer), &said))
 	require.Equal(t, "unavailable", said.Code)
-	require.Contains(t, said.Message, "the server's role, which lacks a grant of docs/operations.md")
+	require.Contains(t, said.Message, "a permission is missing, see the grants in docs/operations.md")
 
 	_, err = admin.Exec(ctx, strings.ReplaceAll(granted(t, "writer"), "chatfeed_writer", "chatfeed_reader"))
 	require.NoError(t, err)
