@@ -176,6 +176,7 @@ func TestAnActivityInTypeScriptStreamsAnAnswer(t *testing.T) {
 		var application *temporal.ApplicationError
 		require.ErrorAs(t, err, &application)
 		require.Equal(t, "InvalidItem", application.Type())
+		require.True(t, application.NonRetryable(), "and at once")
 		require.ErrorContains(t, err, fmt.Sprintf("items[0].delta.delta: is %d bytes long", 2<<20))
 	})
 }
