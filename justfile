@@ -38,8 +38,20 @@ nginx:
         { test "$(id -u)" = 0 && apt-get update -q && RUNLEVEL=1 apt-get install -qy nginx; } || \
         { echo "nginx is missing: install it (on Debian, the package nginx); it need not run as a service"; exit 1; }
 
+# install Python where it is missing: docs/python.md is tested with it
+[private]
+python:
+    @command -v python3 > /dev/null || \
+        { test "$(id -u)" = 0 && apt-get update -q && apt-get install -qy python3; } || \
+        { echo "python3 is missing: install it (on Debian, the package python3)"; exit 1; }
+
+# install the packages of Temporal for TypeScript: docs/typescript.md is tested with them
+[private]
+typescript:
+    cd cmd/dev/e2e/testdata/typescript && npm ci --silent
+
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer nginx
+test: postgresql pgbouncer nginx python typescript
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 

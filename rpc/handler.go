@@ -67,6 +67,8 @@ type Config struct {
 	Workflows Workflows
 	// Chat is nil if there is no workflow engine; ChatService is then not served.
 	Chat Chat
+	// Recorder writes what RecordService is given. If it is nil, that is not served.
+	Recorder Recorder
 	// Gate determines who a request comes from and so what it may read and write. Without one everyone may do everything.
 	// Health and readiness are not gated.
 	Gate Gate
@@ -144,6 +146,10 @@ func (c Config) routes() []route {
 		services = append(services, chatfeedv1connect.ChatServiceName)
 		gated(chatfeedv1connect.NewChatServiceHandler(&chatService{c}, options))
 	}
+	if c.Recorder != nil {
+		services = append(services, chatfeedv1connect.RecordServiceName)
+		gated(newRecordHandler(c, options))
+	}
 	gated("GET /workflows/{id}/chatData", http.HandlerFunc(service.chatData))
 	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
 	gated("GET /events", http.HandlerFunc(service.events))
@@ -176,6 +182,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 
 Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows
                           /chatfeed.v1.ChatService/SendMessage   CancelWorkflow
+                          /chatfeed.v1.RecordService/Record
 REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
 WebSocket                 /socket

@@ -125,10 +125,10 @@ func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
 
 func TestReflectionListsTheServices(t *testing.T) {
 	t.Parallel()
-	with := serve(t, &source{}, config{rpc: rpc.Config{Chat: &chat{}}})
+	with := serve(t, &source{}, config{rpc: rpc.Config{Chat: &chat{}, Recorder: recorder(nil)}})
 	without := serve(t, &source{}, config{})
 	for s, want := range map[*server][]protoreflect.FullName{
-		with:    {chatfeedv1connect.ChatServiceName, chatfeedv1connect.FeedServiceName},
+		with:    {chatfeedv1connect.ChatServiceName, chatfeedv1connect.FeedServiceName, chatfeedv1connect.RecordServiceName},
 		without: {chatfeedv1connect.FeedServiceName},
 	} {
 		stream := grpcreflect.NewClient(s.h2, s.url, connect.WithGRPC()).NewStream(limited(t))
