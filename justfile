@@ -74,7 +74,7 @@ lint:
 format:
     {{ lint }} fmt
 
-# measure every scenario against its baseline and write docs/benchmarks.md; takes a quarter of an hour
+# measure every scenario against its baseline and write docs/benchmarks.md; takes half an hour
 bench *scenarios:
     go run ./cmd/chatfeed bench --out docs {{ scenarios }}
 

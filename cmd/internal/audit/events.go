@@ -13,7 +13,7 @@ import (
 
 // events follows by server-sent events.
 func events(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
-	address := at.server + "/workflows/" + url.PathEscape(workflow) + "/events"
+	address := at.server + "/workflows/" + url.PathEscape(workflow) + "/events?types=" + strings.Join(kinds(), ",")
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
