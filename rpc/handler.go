@@ -181,7 +181,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprint(w, `chatfeed
 
 Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows
-                          /chatfeed.v1.ChatService/SendMessage   CancelWorkflow
+                          /chatfeed.v1.ChatService/SendMessage   StopAnswer   AnswerApproval   CancelWorkflow
                           /chatfeed.v1.RecordService/Record
 REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
