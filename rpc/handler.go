@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -115,7 +117,20 @@ func NewHandler(cfg Config) (http.Handler, error) {
 			mux.Handle(r.pattern, cfg.guard(r.handler, errorWriter))
 		}
 	}
-	return limitReads(allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), cfg.ReadTimeout), nil
+	return limitReads(allowOrigins(limitWrites(refuseText(mux), cfg.WriteTimeout), cfg.Origins), cfg.ReadTimeout), nil
+}
+
+// refuseText tells clients of gRPC-Web's text mode, which grpc-web of Google generates unless told otherwise, what to use instead.
+func refuseText(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc-web-text") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/grpc-web-text")
+		w.Header().Set("Grpc-Status", strconv.Itoa(int(connect.CodeUnimplemented)))
+		w.Header().Set("Grpc-Message", "the text mode of gRPC-Web is not served; generate the client with mode=grpcweb, or use Connect")
+	})
 }
 
 // route is a handler and its pattern.
@@ -150,7 +165,7 @@ func (c Config) routes() []route {
 		services = append(services, chatfeedv1connect.RecordServiceName)
 		gated(newRecordHandler(c, options))
 	}
-	gated("GET /workflows/{id}/chatData", http.HandlerFunc(service.chatData))
+	gated("GET /workflows/{id}/chatData", compressed(http.HandlerFunc(service.chatData)))
 	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
 	gated("GET /events", http.HandlerFunc(service.events))
 	gated("GET /socket", http.HandlerFunc(service.socket))

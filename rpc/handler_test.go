@@ -219,3 +219,15 @@ func TestAConnectionServesOnAfterItWasIdleLongerThanTheWriteTimeout(t *testing.T
 		})
 	}
 }
+
+func TestClientsOfTheTextModeAreToldWhatToUse(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &source{}, config{rpc: rpc.Config{Origins: []string{"https://example.com"}}})
+	got, err := do(limited(t), s.h1, http.MethodPost, s.url+chatfeedv1connect.FeedServiceSubscribeProcedure, "AAAAAAA=",
+		"Content-Type", "application/grpc-web-text", "Origin", "https://example.com")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, got.status, "else the client does not look at what is said")
+	require.Equal(t, "12", got.header.Get("Grpc-Status"))
+	require.Contains(t, got.header.Get("Grpc-Message"), "mode=grpcweb")
+	require.Contains(t, got.header.Get("Access-Control-Expose-Headers"), "Grpc-Message")
+}
