@@ -56,6 +56,7 @@ type client struct {
 	matched  int // of these, records that are in the table
 	replaced int // deltas that it had, and whose message the table has
 	missing  []missingDelta
+	gaps     []gap
 }
 
 // record is what a client keeps of an item, without pointers, so that millions of them do not slow garbage collection.

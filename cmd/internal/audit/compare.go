@@ -73,6 +73,7 @@ func (a *Audit) compare(ctx context.Context, workflow string, head int64, client
 	for _, c := range answered {
 		c.passUnknown(math.MaxInt64)
 		c.passReplaced(chat)
+		c.passGaps(chat)
 		c.compareShown(chat)
 	}
 	return items, nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -158,7 +159,7 @@ func (c *client) checkDelta(ctx context.Context, it item, cursor int64) {
 	}
 	name := it.id[:strings.LastIndexByte(it.id, ':')]
 	if int(d.At) > c.drafts[name] && !c.mayMissAny() {
-		c.findUnfated(ctx, Gap, it, cursor)
+		c.gaps = append(c.gaps, gap{it, cursor, time.Now().UnixMicro()})
 	}
 	c.drafts[name] = max(c.drafts[name], int(d.At)+utf8.RuneCountInString(d.Delta))
 }
@@ -182,6 +183,27 @@ func messageOf(delta string) string {
 type missingDelta struct {
 	item
 	cursor int64 // of the client before it
+}
+
+// gap is a delta that a client has received without the text before it.
+type gap struct {
+	item
+	cursor   int64 // of the client before it
+	received int64 // when, in microseconds
+}
+
+// passGaps passes the gaps of messages that were there when the delta was received: the text before it had been deleted by then,
+// and the delta came from the memory of a server, with its message right behind it. The clocks of client and database are
+// taken to agree.
+func (c *client) passGaps(t *tableChat) {
+	fated := c.fates.fated(c.workflow)
+	for _, g := range c.gaps {
+		message := messageOf(g.id)
+		at, exists := t.messages[message]
+		if !fated[message] && (!exists || at > g.received) {
+			c.find(Gap, g.item, g.cursor)
+		}
+	}
 }
 
 // tableChat is what the table has of a workflow's messages, in the order of its rows.

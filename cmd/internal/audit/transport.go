@@ -62,6 +62,7 @@ func Transports() []Transport {
 		{"gRPC-Web over HTTP/1.1", http1, streams, subscribe(connect.WithGRPCWeb())},
 		{"server-sent events over HTTP/1.1", http1, streams, events},
 		{"server-sent events over h2c", h2c, streams, events},
+		{"WebSocket", http1, streams, socket},
 		{"GetChatData long poll over h2c", h2c, polls, getChatData()},
 		{"REST long poll over HTTP/1.1", http1, polls, chatData},
 	}
