@@ -38,8 +38,17 @@ nginx:
         { test "$(id -u)" = 0 && apt-get update -q && RUNLEVEL=1 apt-get install -qy nginx; } || \
         { echo "nginx is missing: install it (on Debian, the package nginx); it need not run as a service"; exit 1; }
 
+# install the Durable Streams protocol's own client and conformance tests
+[private]
+durable:
+    cd cmd/internal/durable/testdata/node && npm ci --ignore-scripts
+
+# run the Durable Streams protocol's conformance tests for servers, those for reading, and print the score
+conformance: durable
+    CHATFEED_TEST_DURABLE=1 go test -count=1 -v -run TestTheServerPasses ./cmd/internal/durable
+
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer nginx
+test: postgresql pgbouncer nginx durable
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 
