@@ -41,14 +41,26 @@ nginx:
 # install the Durable Streams protocol's own client and conformance tests
 [private]
 durable:
-    cd cmd/internal/durable/testdata/node && npm ci --ignore-scripts
+    cd cmd/internal/durable/testdata/node && npm ci --silent --ignore-scripts
 
 # run the Durable Streams protocol's conformance tests for servers, those for reading, and print the score
 conformance: durable
     CHATFEED_TEST_DURABLE=1 go test -count=1 -v -run TestTheServerPasses ./cmd/internal/durable
 
+# install Python where it is missing: docs/python.md is tested with it
+[private]
+python:
+    @command -v python3 > /dev/null || \
+        { test "$(id -u)" = 0 && apt-get update -q && apt-get install -qy python3; } || \
+        { echo "python3 is missing: install it (on Debian, the package python3)"; exit 1; }
+
+# install the packages of Temporal for TypeScript: docs/typescript.md is tested with them
+[private]
+typescript:
+    cd cmd/dev/e2e/testdata/typescript && npm ci --silent
+
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer nginx durable
+test: postgresql pgbouncer nginx python typescript durable
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 
@@ -71,7 +83,7 @@ lint:
 format:
     {{ lint }} fmt
 
-# measure every scenario against its baseline and write docs/benchmarks.md; takes a quarter of an hour
+# measure every scenario against its baseline and write docs/benchmarks.md; takes half an hour
 bench *scenarios:
     go run ./cmd/chatfeed bench --out docs {{ scenarios }}
 

@@ -101,6 +101,7 @@ func TestAClosedWorkflowTakesNothingMore(t *testing.T) {
 		require.ErrorAs(t, err, &invalid)
 		require.Equal(t, "workflowId", invalid.Field)
 		require.Contains(t, invalid.Reason, "closed")
+		require.ErrorIs(t, err, db.ErrClosed)
 	}
 	_, err := pool.Exec(ctx, `insert into chatfeed.deltas (workflow_id, message_id, delta) values ('wf', 'late', '')`)
 	require.ErrorContains(t, err, "workflow_open")

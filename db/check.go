@@ -1,6 +1,7 @@
 package db
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -27,7 +28,13 @@ type InvalidItemError struct {
 	Index  int    // of the item in the call; negative if the error concerns the whole call or it is not known which item
 	Field  string // by its JSON name
 	Reason string // what is invalid and what is accepted
+
+	cause error // ErrClosed or nil
 }
+
+// ErrClosed is wrapped by the error of a write to a workflow in which nothing can be written any more, because a progress item of
+// it is final.
+var ErrClosed = errors.New("the workflow is closed")
 
 // Error implements error, in one line.
 func (e *InvalidItemError) Error() string {
@@ -36,6 +43,9 @@ func (e *InvalidItemError) Error() string {
 	}
 	return fmt.Sprintf("item %d: %s: %s", e.Index, e.Field, e.Reason)
 }
+
+// Unwrap returns [ErrClosed] if that is the reason, or nil.
+func (e *InvalidItemError) Unwrap() error { return e.cause }
 
 // checker keeps the first error of an item.
 type checker struct {

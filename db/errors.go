@@ -92,6 +92,7 @@ func explain(err error) error {
 // which of several items it was.
 func violated(table, constraint string) error {
 	field, reason := "", ""
+	var cause error
 	switch constraint {
 	case "metadata_length":
 		field, reason = "metadata", "is too long in PostgreSQL's format, with all digits of each number; 131072 bytes are accepted"
@@ -101,6 +102,7 @@ func violated(table, constraint string) error {
 		field, reason = "workflowId", fmt.Sprintf("1 to %d bytes are accepted", maxWorkflowID)
 	case "workflow_open":
 		field, reason = "workflowId", "is that of a workflow that is closed: a progress item of it is final, and nothing can follow"
+		cause = ErrClosed
 	case "item_id_length":
 		field, reason = "id", fmt.Sprintf("1 to %d bytes are accepted", maxID)
 	default:
@@ -111,7 +113,7 @@ func violated(table, constraint string) error {
 		}
 		return nil
 	}
-	return &InvalidItemError{Index: -1, Field: field, Reason: reason}
+	return &InvalidItemError{Index: -1, Field: field, Reason: reason, cause: cause}
 }
 
 func sqlState(err error) string {

@@ -40,8 +40,23 @@ func (s *Subscription) Drop(workflowID string) bool {
 	}
 	s.forget(f)
 	s.feed.leave(f.topic, s)
+	s.awaitDrain()
 	signal(s.ready) // the others may be up to date without it, or be waiting for its page
 	return true
+}
+
+// Retype changes the types of the items that later calls of Next return; nil means all. What Next has passed is not looked at
+// again. It may not be called during Next.
+func (s *Subscription) Retype(types []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.types = sorted(types)
+	for _, f := range s.follows {
+		s.forget(f)
+		f.restartSearch()
+	}
+	s.upToDate = false
+	signal(s.ready)
 }
 
 // Positions returns the subscription's position in each of its workflows, in the order in which they were added. A client

@@ -46,7 +46,9 @@ type Subscription struct {
 	ctx         context.Context
 	ended       atomic.Bool // ctx has ended; cheaper than asking ctx, which would cost more than the rest of Next
 	closed      atomic.Bool
+	interrupted atomic.Bool   // Next has to return
 	stopContext func() bool   // releases the function that runs when ctx ends
+	stopDrain   func() bool   // the same for a drain; nil while a topic wakes the subscription then
 	ready       chan struct{} // a topic has news, a page has arrived, the idle time is over, ctx has ended or the feed drains
 	idle        idleTimer
 
@@ -88,6 +90,7 @@ func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, e
 		s.ended.Store(true)
 		signal(s.ready)
 	})
+	s.awaitDrain()
 	s.idle.start(cmp.Or(options.Idle, defaultIdle), s.ready)
 	return s, nil
 }
@@ -100,11 +103,21 @@ func (s *Subscription) Close() {
 		return
 	}
 	s.stopContext()
+	if s.stopDrain != nil {
+		s.stopDrain()
+	}
 	s.idle.stop()
 	for _, f := range s.follows {
 		s.feed.leave(f.topic, s)
 	}
 	s.feed.stats.subscriptions.Add(-1)
+}
+
+// awaitDrain makes a drain wake a subscription that follows nothing, and so has no topic that does.
+func (s *Subscription) awaitDrain() {
+	if len(s.follows) == 0 && s.stopDrain == nil {
+		s.stopDrain = context.AfterFunc(s.feed.draining, func() { signal(s.ready) })
+	}
 }
 
 // open reports whether the subscription is still in use.
@@ -128,6 +141,13 @@ func (s *Subscription) Next() (Batch, error) {
 		}
 		<-s.ready // one channel for all reasons: selecting from several doubles the cost of a wake-up
 	}
+}
+
+// Interrupt makes the present call of Next, or the next one, return at once, if need be with an empty batch. It may be called from
+// any goroutine.
+func (s *Subscription) Interrupt() {
+	s.interrupted.Store(true)
+	signal(s.ready)
 }
 
 // All returns an iterator over the results of Next. It ends after the first error.
@@ -155,6 +175,10 @@ func (s *Subscription) poll(woken bool) (batch Batch, ok bool) {
 		batch, cutOff = s.look()
 	}
 	ok = batch.hasNews() || batch.UpToDate && !s.upToDate || batch.Final && !s.final || cutOff && s.upToDate || s.idle.expired.Load()
+	if s.interrupted.Load() {
+		s.interrupted.Store(false)
+		ok = true
+	}
 	if ok {
 		s.upToDate, s.final = batch.UpToDate, batch.Final
 	}

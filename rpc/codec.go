@@ -73,6 +73,9 @@ func (m *frame) rest() *v1.SubscribeResponse {
 }
 
 func (protoCodec) Unmarshal(b []byte, message any) error {
+	if call, ok := message.(*recordCall); ok {
+		return call.readProto(b)
+	}
 	m, ok := message.(proto.Message)
 	if !ok {
 		return notAMessage(message)
@@ -131,6 +134,9 @@ func (c jsonCodec) appendFrame(b []byte, m *frame) ([]byte, error) {
 }
 
 func (jsonCodec) Unmarshal(b []byte, message any) error {
+	if call, ok := message.(*recordCall); ok {
+		return call.readJSON(b)
+	}
 	m, ok := message.(proto.Message)
 	if !ok {
 		return notAMessage(message)

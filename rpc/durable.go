@@ -2,11 +2,9 @@ package rpc
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"chatfeed/feed"
@@ -19,6 +17,18 @@ const (
 	streamClosedHeader = "Stream-Closed"
 	streamCursorHeader = "Stream-Cursor"
 )
+
+// durableHandler compresses answers that are not live.
+func durableHandler(s *feedService) http.Handler {
+	whole := compressed(http.HandlerFunc(s.durable))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("live") {
+			s.durable(w, r)
+			return
+		}
+		whole.ServeHTTP(w, r)
+	})
+}
 
 // durable serves GET and HEAD /v1/stream/workflows/{id}: the read side of the Durable Streams protocol, on which a workflow is
 // a stream of JSON. A read answers with an array of elements of chatData's items and with the offset to read from next; a
@@ -173,25 +183,24 @@ func (s *feedService) durablePoll(w http.ResponseWriter, r *http.Request, d dura
 	return err
 }
 
-// answer sends items as an array. It fails before it has sent anything.
+// answer sends items as an array. It fails before it has sent anything. The entity tag is made of all that the answer says, so
+// that it also differs when an item was erased, and when the answer is no longer, or now, up to date or the last.
 func (d *durableRead) answer(w http.ResponseWriter, r *http.Request, items []*feed.Item, to reach) error {
 	body, err := d.array(items)
 	if err != nil {
 		return err
 	}
-	header := w.Header()
-	d.describe(header, to)
-	if !d.now {
-		header.Set("ETag", d.tag(body, to))
-	}
+	d.describe(w.Header(), to)
+	same := !d.now && unchanged(w, r, fmt.Appendf(body[:len(body):len(body)], "%+v", to))
 	if d.live == "" && !d.now {
-		header.Set("Cache-Control", "private, no-cache")
-		if matches(r.Header.Get("If-None-Match"), header.Get("ETag")) {
+		w.Header().Set("Cache-Control", "private, no-cache")
+		w.Header().Add("Vary", "Authorization")
+		if same {
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
 	}
-	header.Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(body) //nolint:gosec // JSON, with its content type
 	return nil
 }
@@ -207,28 +216,4 @@ func (d *durableRead) array(items []*feed.Item) ([]byte, error) {
 		b = append(append(b, separator(i, "", ", ")...), element...)
 	}
 	return append(b, ']'), nil
-}
-
-// tag is the entity tag of an answer. It differs when the answer says more: that it is up to date or that the stream is
-// closed. It is made of the items, so that it also differs after one of them was erased.
-func (d *durableRead) tag(body []byte, to reach) string {
-	state := ""
-	switch {
-	case to.closed:
-		state = ":c"
-	case to.upToDate:
-		state = ":u"
-	}
-	sum := sha256.Sum256(body)
-	return fmt.Sprintf(`"%s:%s:%x%s"`, formatOffset(d.from[0].cursor()), formatOffset(to.at), sum[:12], state)
-}
-
-// matches reports whether one of the entity tags of a header is the given one.
-func matches(header, tag string) bool {
-	for one := range strings.SplitSeq(header, ",") {
-		if one = strings.TrimPrefix(strings.TrimSpace(one), "W/"); one == tag || one == "*" {
-			return true
-		}
-	}
-	return false
 }

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,16 +21,16 @@ func TestAnAnswerThatIsUnchangedIsNotSentAgain(t *testing.T) {
 	at := d.logs(t, "wf", "1", "2", "3")
 	page := func(headers ...string) answer { return s.streamWith(t, "wf", headers, "offset", at["1"]) }
 	tags := map[string]bool{}
-	changed := func() string {
+	changed := func() {
 		t.Helper()
 		now := page()
 		tag := now.header.Get("ETag")
 		require.Equal(t, http.StatusOK, now.status)
-		require.Regexp(t, `^"[^"]+"$`, tag)
+		require.Regexp(t, `^W/"[^"]+"$`, tag)
 		require.False(t, tags[tag], "it has changed")
 		tags[tag] = true
 		require.Equal(t, "private, no-cache", now.header.Get("Cache-Control"))
-		for _, match := range []string{tag, "W/" + tag, `"other", ` + tag, "*"} {
+		for _, match := range []string{tag, strings.TrimPrefix(tag, "W/"), `"other", ` + tag} {
 			same := page("If-None-Match", match)
 			require.Equal(t, http.StatusNotModified, same.status, match)
 			require.Empty(t, same.body)
@@ -41,7 +42,6 @@ func TestAnAnswerThatIsUnchangedIsNotSentAgain(t *testing.T) {
 				require.Equal(t, http.StatusOK, page("If-None-Match", old).status)
 			}
 		}
-		return tag
 	}
 	changed()
 	d.logs(t, "wf", "4")
@@ -49,7 +49,7 @@ func TestAnAnswerThatIsUnchangedIsNotSentAgain(t *testing.T) {
 	d.exec(t, `delete from chatfeed.logs where workflow_id = 'wf' and id = '2'`)
 	changed()
 	d.append(t, db.Progress{WorkflowID: "wf", ID: "end", Final: true})
-	require.Contains(t, changed(), `:c"`)
+	changed()
 }
 
 // A page that is followed by more has another tag than the same page at the end.

@@ -51,6 +51,9 @@ var errExpired = fmt.Errorf("the viewer has expired: %w", ErrUnauthenticated)
 // errForbidden is the error of a write to a workflow that the viewer may not write to.
 var errForbidden = errors.New("the viewer may not write to the workflow")
 
+// errRecordingTooMuch refuses items while too many wait for the database.
+var errRecordingTooMuch = errors.New("too many items wait for the database")
+
 // invalidError says which field of a request is invalid and what is accepted. Clients see its text.
 type invalidError struct{ field, reason string }
 
@@ -83,6 +86,10 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping; subscribe again from your cursors"))
 	case errors.Is(err, feed.ErrBusy):
 		return busy("the server has too many reads waiting")
+	case errors.Is(err, ErrWorkflowClosed):
+		return connect.NewError(connect.CodeFailedPrecondition, errors.New("the workflow is closed: a progress item of it is final, and nothing can follow"))
+	case errors.Is(err, errRecordingTooMuch):
+		return busy("the server has too many items to write")
 	case errors.Is(err, ErrFull):
 		return busy("the workflow has too many messages to handle")
 	case errors.Is(err, ErrUnusable):
@@ -115,6 +122,10 @@ func unavailable(err error) string {
 		return "the workflow engine cannot be reached; try again"
 	case state == "57014", state == "55P03", errors.Is(err, context.DeadlineExceeded):
 		return "the database takes too long to answer; try again"
+	case state == "42501":
+		return "the database refuses this to the server's role: a permission is missing, see the grants in docs/operations.md; its operator can fix that"
+	case state == "25006":
+		return "the database is read-only, perhaps a standby; its operator can fix that"
 	case strings.HasPrefix(state, "42"), state == "3F000":
 		return "the database is not set up for this server: its schema is missing or outdated, or a permission is missing; its operator can fix that"
 	}

@@ -175,6 +175,13 @@ func (c *chat) Approve(_ context.Context, workflowID string, approval rpc.Approv
 
 func (c *chat) Cancel(_ context.Context, workflowID string) error { return c.cancel(workflowID) }
 
+// recorder is an rpc.Recorder of a function.
+type recorder func(workflowID string, items []rpc.NewItem) ([]rpc.Recorded, error)
+
+func (r recorder) Record(_ context.Context, workflowID string, items []rpc.NewItem) ([]rpc.Recorded, error) {
+	return r(workflowID, items)
+}
+
 // buffer is a log that may be read while it is written.
 type buffer struct {
 	mu   sync.Mutex

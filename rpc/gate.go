@@ -25,6 +25,9 @@ type Viewer interface {
 	CanRead(workflowID string) bool
 	// CanWrite reports whether the viewer may send messages to the workflow and cancel it.
 	CanWrite(workflowID string) bool
+	// CanRecord reports whether the viewer may write any item to the workflow, such as a message of the assistant or the end. It
+	// is for the workers of workflows, not for those who chat with them.
+	CanRecord(workflowID string) bool
 	// Expires is when the viewer loses all access; its streams end then. Zero means never.
 	Expires() time.Time
 }
@@ -32,16 +35,18 @@ type Viewer interface {
 // everyone may do everything. It is the viewer if there is no gate.
 type everyone struct{}
 
-func (everyone) CanRead(string) bool  { return true }
-func (everyone) CanWrite(string) bool { return true }
-func (everyone) Expires() time.Time   { return time.Time{} }
+func (everyone) CanRead(string) bool   { return true }
+func (everyone) CanWrite(string) bool  { return true }
+func (everyone) CanRecord(string) bool { return true }
+func (everyone) Expires() time.Time    { return time.Time{} }
 
 // nobody may not do anything. It is the viewer of a request that has not passed the gate.
 type nobody struct{}
 
-func (nobody) CanRead(string) bool  { return false }
-func (nobody) CanWrite(string) bool { return false }
-func (nobody) Expires() time.Time   { return time.Time{} }
+func (nobody) CanRead(string) bool   { return false }
+func (nobody) CanWrite(string) bool  { return false }
+func (nobody) CanRecord(string) bool { return false }
+func (nobody) Expires() time.Time    { return time.Time{} }
 
 // viewerKey is the context key of the viewer, set by guard.
 type viewerKey struct{}

@@ -34,6 +34,10 @@ func (*noSource) Approve(context.Context, string, Approval) error {
 	return errors.New("a call was approved")
 }
 
+func (*noSource) Record(context.Context, string, []NewItem) ([]Recorded, error) {
+	return nil, errors.New("an item was recorded")
+}
+
 func (*noSource) Cancel(context.Context, string) error {
 	return errors.New("a workflow was cancelled")
 }
@@ -46,7 +50,7 @@ func gatedConfig(t *testing.T, gate Gate) Config {
 	source := &noSource{}
 	f, err := feed.New(source, source, feed.Config{})
 	require.NoError(t, err)
-	return Config{Feed: f, Workflows: source, Chat: source, Gate: gate, Log: slog.New(slog.DiscardHandler)}
+	return Config{Feed: f, Workflows: source, Chat: source, Recorder: source, Gate: gate, Log: slog.New(slog.DiscardHandler)}
 }
 
 // procedures returns the path of each method of this package's services, whether it is served or not.
@@ -119,7 +123,7 @@ func TestNothingBypassesTheGate(t *testing.T) {
 		refused(method, path)
 	}
 	require.ElementsMatch(t, outside, open)
-	require.Len(t, procedures(), 7)
+	require.Len(t, procedures(), 8)
 	for _, path := range procedures() {
 		for _, kind := range []string{
 			"application/json", "application/proto", "application/connect+json", "application/grpc", "application/grpc+json",
@@ -139,6 +143,7 @@ func TestAHandlerMountedWithoutTheGateServesNothing(t *testing.T) {
 	ctx := t.Context()
 	require.False(t, cfg.viewer(ctx).CanRead("wf"))
 	require.False(t, cfg.viewer(ctx).CanWrite("wf"))
+	require.False(t, cfg.viewer(ctx).CanRecord("wf"))
 	require.True(t, Config{}.viewer(ctx).CanRead("wf"))
 	require.True(t, cfg.viewer(context.WithValue(ctx, viewerKey{}, Viewer(everyone{}))).CanWrite("wf"))
 }

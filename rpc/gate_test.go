@@ -24,13 +24,17 @@ import (
 
 // viewer may see and write what does not have these words in its id.
 type viewer struct {
-	unseen, unwritten string
-	expires           time.Time
+	unseen, unwritten, unrecorded string
+	expires                       time.Time
 }
 
 func (v viewer) CanRead(id string) bool { return v.unseen == "" || !strings.Contains(id, v.unseen) }
 func (v viewer) CanWrite(id string) bool {
 	return v.unwritten == "" || !strings.Contains(id, v.unwritten)
+}
+
+func (v viewer) CanRecord(id string) bool {
+	return v.unrecorded == "" || !strings.Contains(id, v.unrecorded)
 }
 func (v viewer) Expires() time.Time { return v.expires }
 

@@ -15,6 +15,8 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -68,6 +70,8 @@ type Config struct {
 	Workflows Workflows
 	// Chat is nil if there is no workflow engine; ChatService is then not served.
 	Chat Chat
+	// Recorder writes what RecordService is given. If it is nil, that is not served.
+	Recorder Recorder
 	// Gate determines who a request comes from and so what it may read and write. Without one everyone may do everything.
 	// Health and readiness are not gated.
 	Gate Gate
@@ -114,7 +118,20 @@ func NewHandler(cfg Config) (http.Handler, error) {
 			mux.Handle(r.pattern, cfg.guard(r.handler, errorWriter))
 		}
 	}
-	return limitReads(allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), cfg.ReadTimeout), nil
+	return limitReads(allowOrigins(limitWrites(refuseText(mux), cfg.WriteTimeout), cfg.Origins), cfg.ReadTimeout), nil
+}
+
+// refuseText tells clients of gRPC-Web's text mode, which grpc-web of Google generates unless told otherwise, what to use instead.
+func refuseText(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc-web-text") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/grpc-web-text")
+		w.Header().Set("Grpc-Status", strconv.Itoa(int(connect.CodeUnimplemented)))
+		w.Header().Set("Grpc-Message", "the text mode of gRPC-Web is not served; generate the client with mode=grpcweb, or use Connect")
+	})
 }
 
 // route is a handler and its pattern.
@@ -145,10 +162,15 @@ func (c Config) routes() []route {
 		services = append(services, chatfeedv1connect.ChatServiceName)
 		gated(chatfeedv1connect.NewChatServiceHandler(&chatService{c}, options))
 	}
-	gated("GET /workflows/{id}/chatData", http.HandlerFunc(service.chatData))
+	if c.Recorder != nil {
+		services = append(services, chatfeedv1connect.RecordServiceName)
+		gated(newRecordHandler(c, options))
+	}
+	gated("GET /workflows/{id}/chatData", compressed(http.HandlerFunc(service.chatData)))
 	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
 	gated("GET /events", http.HandlerFunc(service.events))
-	gated("GET /v1/stream/workflows/{id}", http.HandlerFunc(service.durable))
+	gated("GET /v1/stream/workflows/{id}", durableHandler(service))
+	gated("GET /socket", http.HandlerFunc(service.socket))
 	reflector := grpcreflect.NewStaticReflector(services...)
 	gated(grpcreflect.NewHandlerV1(reflector))
 	gated(grpcreflect.NewHandlerV1Alpha(reflector))
@@ -176,10 +198,12 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprint(w, `chatfeed
 
 Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows
-                          /chatfeed.v1.ChatService/SendMessage   CancelWorkflow
+                          /chatfeed.v1.ChatService/SendMessage   StopAnswer   AnswerApproval   CancelWorkflow
+                          /chatfeed.v1.RecordService/Record
 REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
 Durable Streams           /v1/stream/workflows/{id}?offset=-1
+WebSocket                 /socket
 Health                    /healthz   /readyz   grpc.health.v1.Health
 `)
 }

@@ -130,10 +130,10 @@ func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
 
 func TestReflectionListsTheServices(t *testing.T) {
 	t.Parallel()
-	with := serve(t, &source{}, config{rpc: rpc.Config{Chat: &chat{}}})
+	with := serve(t, &source{}, config{rpc: rpc.Config{Chat: &chat{}, Recorder: recorder(nil)}})
 	without := serve(t, &source{}, config{})
 	for s, want := range map[*server][]protoreflect.FullName{
-		with:    {chatfeedv1connect.ChatServiceName, chatfeedv1connect.FeedServiceName},
+		with:    {chatfeedv1connect.ChatServiceName, chatfeedv1connect.FeedServiceName, chatfeedv1connect.RecordServiceName},
 		without: {chatfeedv1connect.FeedServiceName},
 	} {
 		stream := grpcreflect.NewClient(s.h2, s.url, connect.WithGRPC()).NewStream(limited(t))
@@ -223,4 +223,16 @@ func TestAConnectionServesOnAfterItWasIdleLongerThanTheWriteTimeout(t *testing.T
 			}
 		})
 	}
+}
+
+func TestClientsOfTheTextModeAreToldWhatToUse(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &source{}, config{rpc: rpc.Config{Origins: []string{"https://example.com"}}})
+	got, err := do(limited(t), s.h1, http.MethodPost, s.url+chatfeedv1connect.FeedServiceSubscribeProcedure, "AAAAAAA=",
+		"Content-Type", "application/grpc-web-text", "Origin", "https://example.com")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, got.status, "else the client does not look at what is said")
+	require.Equal(t, "12", got.header.Get("Grpc-Status"))
+	require.Contains(t, got.header.Get("Grpc-Message"), "mode=grpcweb")
+	require.Contains(t, got.header.Get("Access-Control-Expose-Headers"), "Grpc-Message")
 }

@@ -173,6 +173,7 @@ func TestAnInvalidRequestIsAnsweredWithTheFieldAndWhatIsAccepted(t *testing.T) {
 // call makes a request and returns its error.
 func (s *server) call(ctx context.Context, request any) error {
 	feeds, chats := s.rpc(), chatfeedv1connect.NewChatServiceClient(s.h1, s.url)
+	records := chatfeedv1connect.NewRecordServiceClient(s.h1, s.url)
 	var err error
 	switch r := request.(type) {
 	case *v1.SubscribeRequest:
@@ -195,6 +196,8 @@ func (s *server) call(ctx context.Context, request any) error {
 		_, err = chats.AnswerApproval(ctx, r)
 	case *v1.CancelWorkflowRequest:
 		_, err = chats.CancelWorkflow(ctx, r)
+	case *v1.RecordRequest:
+		_, err = records.Record(ctx, r)
 	case string:
 		got, getErr := get(ctx, s.h1, s.url+r)
 		if getErr != nil {

@@ -48,6 +48,7 @@ var transports = []transport{
 	{name: "server-sent events over HTTP/1.1", open: listen(h1)},
 	{name: "server-sent events over h2c", open: listen(h2)},
 	{name: "server-sent events over TLS", open: listen(h2), tls: true},
+	{name: "WebSocket", open: overSocket},
 	{name: "REST long poll over HTTP/1.1", open: poll(h1), polls: true},
 	{name: "REST long poll over h2c", open: poll(h2), polls: true},
 	{name: "Durable Streams long poll over HTTP/1.1", open: durable(h1, "long-poll"), polls: true, durable: true},

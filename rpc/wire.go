@@ -109,7 +109,8 @@ func clamp(c feed.Cursor) feed.Cursor { return min(max(c, minStamp), maxStamp) }
 type encoder struct {
 	log         *slog.Logger
 	proto, json liveFormat
-	rest        *feed.Format
+	socket      liveFormat
+	rest        *feed.Format // an element of socket
 
 	mu     sync.Mutex
 	seed   maphash.Seed
@@ -130,7 +131,10 @@ func newEncoder(log *slog.Logger) *encoder {
 	e.json = newLiveFormat(`{"items":[`, `],"upToDate":true}`, func(item *feed.Item) ([]byte, error) {
 		return encodeItem(e, item, encodeJSON)
 	})
-	e.rest = feed.NewFormat(func(item *feed.Item) ([]byte, error) { return encodeItem(e, item, encodeREST) })
+	e.socket = newLiveFormat(`{"items": [`, `], "upToDate": true}`, func(item *feed.Item) ([]byte, error) {
+		return encodeItem(e, item, encodeREST)
+	})
+	e.rest = e.socket.element
 	return e
 }
 

@@ -20,10 +20,12 @@ type Database struct {
 }
 
 // The connections of serve, unless the URL has pool_max_conns: as many as the feed reads with concurrently, see
-// [feed.Source], and some for everything else, which then does not wait for reads of the feed.
+// [feed.Source], and some for everything else, which then does not wait for reads of the feed: four for lists and readiness, and
+// four that a [db.Writer] may occupy. With a low pool_max_conns these share four.
 const (
-	feedConnections  = 16
-	otherConnections = 4
+	feedConnections       = 16
+	otherConnections      = 8
+	leastOtherConnections = 4
 )
 
 // open makes a pool with a fixed search path; no statement needs another. Sequential scans are disabled: PostgreSQL keeps a
@@ -46,23 +48,25 @@ func (d Database) open(ctx context.Context, connections int32) (*pgxpool.Pool, e
 
 // openForServing makes the pool for the feed's reads and the one for everything else.
 func (d Database) openForServing(ctx context.Context, log *slog.Logger) (reads, beside *pgxpool.Pool, err error) {
-	most := int32(feedConnections)
+	most, others := int32(feedConnections), int32(otherConnections)
 	if strings.Contains(d.DatabaseURL, "pool_max_conns") {
 		given, err := db.Open(ctx, d.DatabaseURL)
 		if err != nil {
 			return nil, nil, usagef("--database-url: %v", err)
 		}
-		most = max(1, given.Config().MaxConns-otherConnections)
+		all := given.Config().MaxConns
 		given.Close()
+		others = min(max(all-feedConnections, leastOtherConnections), otherConnections)
+		most = max(1, all-others)
 		if most < feedConnections {
 			log.WarnContext(ctx, "pool_max_conns is low: workflows that are slow to read may delay others",
-				"pool_max_conns", most+otherConnections, "enough", feedConnections+otherConnections)
+				"pool_max_conns", all, "enough", feedConnections+leastOtherConnections)
 		}
 	}
 	if reads, err = d.open(ctx, most); err != nil {
 		return nil, nil, err
 	}
-	if beside, err = d.open(ctx, otherConnections); err != nil {
+	if beside, err = d.open(ctx, others); err != nil {
 		reads.Close()
 		return nil, nil, err
 	}

@@ -32,6 +32,7 @@ type Serve struct {
 	Heartbeat         time.Duration `help:"How often an idle stream sends an empty frame." default:"15s"`
 	Sweep             time.Duration `help:"How often to look for items whose notification was lost." default:"5s"`
 	NoChat            bool          `help:"Do not offer ChatService; Temporal is then not needed."`
+	NoRecord          bool          `help:"Do not offer RecordService, which writes items for activities in other languages."`
 	Temporal
 	ChatWorkflow       string `help:"Type of the workflow that SendMessage starts." default:"Chat"`
 	ChatTaskQueue      string `help:"Task queue of that workflow." default:"chatfeed-demo"`
@@ -73,10 +74,13 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer closeChat()
+	recorder, closeRecorder := c.recorder(beside)
+	defer closeRecorder()
 	handler, err := rpc.NewHandler(rpc.Config{ //nolint:contextcheck // logging about an item is not tied to a request
 		Feed:      items,
 		Workflows: db.NewLister(beside),
 		Chat:      chat,
+		Recorder:  recorder,
 		Origins:   c.AllowOrigin,
 		Heartbeat: c.Heartbeat,
 		Log:       log,
@@ -165,6 +169,15 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 		chat = unavailableChat{chat, c.ChatAway}
 	}
 	return chat, client.Close, nil
+}
+
+// recorder returns what RecordService writes with, or nil, and a function that closes it.
+func (c *Serve) recorder(pool *pgxpool.Pool) (rpc.Recorder, func()) {
+	if c.NoRecord {
+		return nil, func() {}
+	}
+	writer := db.NewWriter(pool)
+	return recorder{writer}, writer.Close
 }
 
 func migrateUntilDone(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {

@@ -1,0 +1,1 @@
+"""Stands for Temporal's SDK, with what docs/python.md uses of it."""
