@@ -69,6 +69,7 @@ func (s *shim) request(r *http.Request, name string) *http.Request {
 	to := r.Clone(r.Context())
 	to.URL.Path, to.URL.RawPath = "/v1/stream/workflows/"+strings.ReplaceAll(name, "/", "_"), ""
 	to.URL.RawQuery = strings.TrimPrefix(to.URL.RawQuery+"&types=message", "&")
+	to.Header.Del("Accept-Encoding") // what is sent is put together from what comes
 	return to
 }
 
