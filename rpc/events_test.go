@@ -120,7 +120,7 @@ func request(ctx context.Context, c *http.Client, address string, headers ...str
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	response, err := c.Do(request)
-	if err != nil || response.StatusCode == http.StatusOK {
+	if err != nil || response.StatusCode == http.StatusOK || response.StatusCode == http.StatusNoContent {
 		return response, err
 	}
 	defer func() { _ = response.Body.Close() }()

@@ -1,5 +1,6 @@
 // Package rpc serves a feed to clients: the Connect services of package chatfeed.v1 (over Connect, gRPC and gRPC-Web),
-// server-sent events, the REST endpoint of the polling design, health and reflection, all as one [http.Handler].
+// server-sent events, the REST endpoint of the polling design, the read side of the Durable Streams protocol, health and
+// reflection, all as one [http.Handler].
 //
 // A request passes the gate, which determines its [Viewer], and is parsed into one form for all protocols. Every stream is
 // the same loop over a [feed.Subscription]; a transport only encodes batches. An item is encoded once per format for all
@@ -168,6 +169,7 @@ func (c Config) routes() []route {
 	gated("GET /workflows/{id}/chatData", compressed(http.HandlerFunc(service.chatData)))
 	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
 	gated("GET /events", http.HandlerFunc(service.events))
+	gated("GET /v1/stream/workflows/{id}", durableHandler(service))
 	gated("GET /socket", http.HandlerFunc(service.socket))
 	reflector := grpcreflect.NewStaticReflector(services...)
 	gated(grpcreflect.NewHandlerV1(reflector))
@@ -200,6 +202,7 @@ Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   Lis
                           /chatfeed.v1.RecordService/Record
 REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
+Durable Streams           /v1/stream/workflows/{id}?offset=-1
 WebSocket                 /socket
 Health                    /healthz   /readyz   grpc.health.v1.Health
 `)
@@ -211,10 +214,11 @@ func allowOrigins(next http.Handler, origins []string) http.Handler {
 	}
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
-		AllowedMethods: connectcors.AllowedMethods(),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "Last-Event-ID"),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After", ignoredHeader),
-		MaxAge:         7200, // seconds; the most that browsers accept
+		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodHead),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "Last-Event-ID", "If-None-Match"),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After", ignoredHeader,
+			nextOffsetHeader, upToDateHeader, streamClosedHeader, streamCursorHeader, "ETag"),
+		MaxAge: 7200, // seconds; the most that browsers accept
 	}).Handler(next)
 }
 

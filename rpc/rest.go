@@ -120,6 +120,11 @@ func goneText(gone feed.Gone) []byte {
 	return append(b, `, "_createdAt": `+formatTimestamp(clamp(gone.CreatedAt))+`}`...)
 }
 
+// workflowText names a workflow, with the field name of chatData's items.
+func workflowText(id string) []byte {
+	return append(appendString([]byte(`{"workflowId": `), validText(id)), '}')
+}
+
 // appendString appends a text as JSON.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {

@@ -63,8 +63,10 @@ func Transports() []Transport {
 		{"server-sent events over HTTP/1.1", http1, streams, events},
 		{"server-sent events over h2c", h2c, streams, events},
 		{"WebSocket", http1, streams, socket},
+		{"Durable Streams events over HTTP/1.1", http1, streams, durableEvents},
 		{"GetChatData long poll over h2c", h2c, polls, getChatData()},
 		{"REST long poll over HTTP/1.1", http1, polls, chatData},
+		{"Durable Streams long poll over h2c", h2c, polls, durablePolls},
 	}
 }
 
