@@ -12,9 +12,8 @@ import (
 
 // socket follows by a WebSocket.
 func socket(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
-	conn, response, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(at.server, "http")+"/socket", &websocket.DialOptions{
-		HTTPClient: at.http, Subprotocols: []string{"chatfeed.v1.json"},
-	})
+	conn, response, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(at.server, "http")+"/socket", //nolint:bodyclose // it is the connection's
+		&websocket.DialOptions{HTTPClient: at.http, Subprotocols: []string{"chatfeed.v1.json"}})
 	if err != nil {
 		if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
 			return fmt.Errorf("open a socket: %s: %w", response.Status, err)
