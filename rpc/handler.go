@@ -65,7 +65,7 @@ type Sent struct{ ID, RunID string }
 type Config struct {
 	Feed      *feed.Feed
 	Workflows Workflows
-	// Chat is nil if there is no workflow engine; ChatService is then not served.
+	// Chat is nil if there is no workflow engine; ChatService is then not served, and a run of AG-UI only follows.
 	Chat Chat
 	// Recorder writes what RecordService is given. If it is nil, that is not served.
 	Recorder Recorder
@@ -154,6 +154,7 @@ func (c Config) routes() []route {
 	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
 	gated("GET /events", http.HandlerFunc(service.events))
 	gated("GET /socket", http.HandlerFunc(service.socket))
+	gated("POST /workflows/{id}/ag-ui", http.HandlerFunc(service.agUI))
 	reflector := grpcreflect.NewStaticReflector(services...)
 	gated(grpcreflect.NewHandlerV1(reflector))
 	gated(grpcreflect.NewHandlerV1Alpha(reflector))
@@ -186,6 +187,7 @@ Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   Lis
 REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
 WebSocket                 /socket
+AG-UI                     /workflows/{id}/ag-ui
 Health                    /healthz   /readyz   grpc.health.v1.Health
 `)
 }
