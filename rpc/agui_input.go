@@ -45,7 +45,7 @@ type runResume struct {
 }
 
 type runApproval struct {
-	Approved bool   `json:"approved"`
+	Approved *bool  `json:"approved"`
 	Reason   string `json:"reason"`
 }
 
@@ -83,19 +83,26 @@ func (in *runInput) check() error {
 			return invalid(field, "is %d bytes long; 1 to %d bytes are accepted", len(id), maxRunID)
 		}
 	}
-	for i, entry := range in.Resume {
-		if entry.Status != "resolved" && entry.Status != "cancelled" {
-			return invalid(fmt.Sprintf("resume[%d].status", i), "is %.100q; resolved and cancelled are accepted", entry.Status)
-		}
-		if len(entry.Payload.Reason) > maxReason {
-			return invalid(fmt.Sprintf("resume[%d].payload.reason", i), "is %d bytes long; at most %d bytes are accepted", len(entry.Payload.Reason), maxReason)
-		}
-		if err := checkText(fmt.Sprintf("resume[%d].payload.reason", i), entry.Payload.Reason); err != nil {
+	for i := range in.Resume {
+		if err := in.Resume[i].check(fmt.Sprintf("resume[%d]", i)); err != nil {
 			return err
 		}
 	}
 	_, err := in.asked()
 	return err
+}
+
+func (e *runResume) check(field string) error {
+	reason := e.Payload.Reason
+	switch {
+	case e.Status != "resolved" && e.Status != "cancelled":
+		return invalid(field+".status", "is %.100q; resolved and cancelled are accepted", e.Status)
+	case e.Status == "resolved" && e.Payload.Approved == nil:
+		return invalid(field+".payload.approved", "is missing; true and false are accepted")
+	case len(reason) > maxReason:
+		return invalid(field+".payload.reason", "is %d bytes long; at most %d bytes are accepted", len(reason), maxReason)
+	}
+	return checkText(field+".payload.reason", reason)
 }
 
 // asked returns the messages that the user may have written since the last answer: those at the end.

@@ -42,21 +42,22 @@ func TestARunThatIsInvalidIsRefusedInWords(t *testing.T) {
 		return map[string]any{"messages": []any{map[string]any{"id": "u", "role": "user", "content": parts}}}
 	}
 	for want, input := range map[string]map[string]any{
-		"threadId: is 0 bytes long; 1 to 1000 bytes are accepted":         {"threadId": ""},
-		"runId: is 1001 bytes long":                                       {"runId": strings.Repeat("x", 1001)},
-		"messages[0].content: is 0 bytes long; 1 byte to 1048576":         {"messages": asking("")},
-		"messages[0].content: is 1048577 bytes long":                      {"messages": asking(strings.Repeat("x", 1<<20+1))},
-		"messages[0].content: contains a NUL byte":                        {"messages": asking("a\x00")},
-		"messages[0].content: is neither a text nor a list of parts":      {"messages": []any{map[string]any{"id": "u", "role": "user", "content": 1}}},
-		"messages[0].content[1].type: is \\\"image\\\"; text is accepted": parts(map[string]any{"type": "text", "text": "a"}, map[string]any{"type": "image"}),
-		"messages[0].id: is 0 bytes long; 1 to 200":                       {"messages": []agMessage{{Role: "user", Content: "x"}}},
-		"messages: ends with 11 messages of the user; at most 10":         {"messages": append(make([]agMessage, 0), eleven()...)},
-		"messages: is a JSON string":                                      {"messages": "x"},
-		"resume[0].status: is \\\"maybe\\\"; resolved and cancelled":      {"resume": []any{map[string]any{"interruptId": "c", "status": "maybe"}}},
-		"resume[0].interruptId: \\\"c\\\" is no call of this workflow":    {"resume": []any{map[string]any{"interruptId": "c", "status": "resolved"}}},
-		"resume.payload: is a JSON bool; see RunAgentInput":               {"resume": []any{map[string]any{"interruptId": "c", "status": "resolved", "payload": true}}},
-		"resume[0].payload.reason: is 1001 bytes long; at most 1000":      {"resume": []any{map[string]any{"status": "resolved", "payload": map[string]any{"reason": strings.Repeat("x", 1001)}}}},
-		"body: is too long; at most 8388608 bytes are accepted":           {"context": strings.Repeat("x", 8<<20)},
+		"threadId: is 0 bytes long; 1 to 1000 bytes are accepted":             {"threadId": ""},
+		"runId: is 1001 bytes long":                                           {"runId": strings.Repeat("x", 1001)},
+		"messages[0].content: is 0 bytes long; 1 byte to 1048576":             {"messages": asking("")},
+		"messages[0].content: is 1048577 bytes long":                          {"messages": asking(strings.Repeat("x", 1<<20+1))},
+		"messages[0].content: contains a NUL byte":                            {"messages": asking("a\x00")},
+		"messages[0].content: is neither a text nor a list of parts":          {"messages": []any{map[string]any{"id": "u", "role": "user", "content": 1}}},
+		"messages[0].content[1].type: is \\\"image\\\"; text is accepted":     parts(map[string]any{"type": "text", "text": "a"}, map[string]any{"type": "image"}),
+		"messages[0].id: is 0 bytes long; 1 to 200":                           {"messages": []agMessage{{Role: "user", Content: "x"}}},
+		"messages: ends with 11 messages of the user; at most 10":             {"messages": append(make([]agMessage, 0), eleven()...)},
+		"messages: is a JSON string":                                          {"messages": "x"},
+		"resume[0].status: is \\\"maybe\\\"; resolved and cancelled":          {"resume": []any{map[string]any{"interruptId": "c", "status": "maybe"}}},
+		"resume[0].interruptId: \\\"c\\\" is no call of this workflow":        {"resume": []any{map[string]any{"interruptId": "c", "status": "cancelled"}}},
+		"resume[0].payload.approved: is missing; true and false are accepted": {"resume": []any{map[string]any{"interruptId": "c", "status": "resolved"}}},
+		"resume.payload: is a JSON bool; see RunAgentInput":                   {"resume": []any{map[string]any{"interruptId": "c", "status": "resolved", "payload": true}}},
+		"resume[0].payload.reason: is 1001 bytes long; at most 1000":          {"resume": []any{map[string]any{"status": "cancelled", "payload": map[string]any{"reason": strings.Repeat("x", 1001)}}}},
+		"body: is too long; at most 8388608 bytes are accepted":               {"context": strings.Repeat("x", 8<<20)},
 	} {
 		status, text := s.refuse(t, "wf", nil, input)
 		require.Equal(t, http.StatusBadRequest, status, "%s", text)

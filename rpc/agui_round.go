@@ -57,6 +57,7 @@ func (r *agRun) begin() error {
 		return err
 	}
 	r.live = true
+	r.input.Messages = nil // they may be large
 	started := agEvent{Type: "RUN_STARTED", ThreadID: r.input.ThreadID, RunID: r.input.RunID}
 	r.view.write(started, r.state())
 	r.view.snapshot()
@@ -103,7 +104,7 @@ func (r *agRun) answerInterrupts() error {
 		}
 		approval := Approval{CallID: entry.InterruptID}
 		if entry.Status == "resolved" {
-			approval.Approved, approval.Reason = entry.Payload.Approved, entry.Payload.Reason
+			approval.Approved, approval.Reason = *entry.Payload.Approved, entry.Payload.Reason
 		}
 		if err := r.service.Chat.Approve(r.ctx, r.workflowID, approval); err != nil {
 			return fmt.Errorf("%w: %w", errEngine, err)

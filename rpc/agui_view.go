@@ -84,19 +84,16 @@ func (v *agView) add(item *feed.Item) string {
 	if v.chat.Add(item) != nil {
 		return "" // a body that is no JSON of its type; the other transports deliver and report it
 	}
+	var of struct{ CallID, MessageID string }
+	_ = json.Unmarshal(item.Body, &of) // it was decoded before
 	id := item.ID
 	switch item.Type {
 	case "message":
 	case "delta":
-		for range 3 { // attempt, part and at
-			id = id[:max(0, strings.LastIndexByte(id, ':'))]
-		}
+		id = of.MessageID
 	case "tool":
-		var state struct{ CallID string }
-		_ = json.Unmarshal(item.Body, &state) // it was decoded before
 		tools := v.chat.Tools()
-		at := slices.IndexFunc(tools, func(t *fold.Tool) bool { return t.CallID == state.CallID })
-		id = v.owner(tools[at])
+		id = v.owner(tools[slices.IndexFunc(tools, func(t *fold.Tool) bool { return t.CallID == of.CallID })])
 	default:
 		return ""
 	}
