@@ -80,8 +80,10 @@ func TestAMessageThatTheFeedHasIsNotSentAgain(t *testing.T) {
 	}}}})
 	d.append(t, message("user", "u1", "one"), progress("p", 20, "answering"), piece("a", 1, 0, 0, "text", "I "))
 	c := &agClient{messages: []agMessage{
-		{ID: "old", Role: "user", Content: "not of this workflow"}, {ID: "x", Role: "assistant"},
-		{ID: "u1", Role: "user", Content: "one"}, {ID: "u2", Role: "user", Content: "two"},
+		{ID: "old", Role: "user", Content: "not of this workflow"},
+		{ID: "x", Role: "assistant"},
+		{ID: "u1", Role: "user", Content: "one"},
+		{ID: "u2", Role: "user", Content: "two"},
 	}}
 	run := c.run(t, s, "wf", nil)
 	run.until("MESSAGES_SNAPSHOT")
@@ -91,11 +93,11 @@ func TestAMessageThatTheFeedHasIsNotSentAgain(t *testing.T) {
 	}
 	require.Equal(t, []string{"user u1: one", "assistant a: I ", "user u2: two"}, run.texts())
 
-	d.append(t, progress("done 1", 100, "done")) // of the round before
+	d.append(t, progress("done 1", 100, "done"), message("assistant", "x", "more")) // of the round before
 	d.append(t, message("assistant", "a", "I am"), message("user", "u2", "two"), progress("p2", 0, "reading"))
 	d.append(t, message("assistant", "b", ""), progress("done 2", 100, "done"))
 	require.Equal(t, "RUN_FINISHED", run.finish().Type)
-	require.Equal(t, []string{"user u1: one", "assistant a: I am", "user u2: two", "assistant b: "}, run.texts())
+	require.Equal(t, []string{"user u1: one", "assistant a: I am", "assistant x: more", "user u2: two", "assistant b: "}, run.texts())
 }
 
 func TestAClientThatComesWhileAMessageIsWrittenHasItExactly(t *testing.T) {
