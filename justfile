@@ -59,8 +59,13 @@ python:
 typescript:
     cd cmd/dev/e2e/testdata/typescript && npm ci --silent
 
+# install the client of AG-UI, with which docs/ag-ui.md is tested
+[private]
+agui:
+    cd cmd/dev/e2e/testdata/agui && npm ci --silent
+
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer nginx python typescript durable
+test: postgresql pgbouncer nginx python typescript durable agui
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 

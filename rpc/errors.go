@@ -152,7 +152,7 @@ func unauthenticated(message string) *connect.Error {
 // status is the status of a response over plain HTTP, the same as Connect's.
 func status(code connect.Code) int {
 	switch code {
-	case connect.CodeInvalidArgument:
+	case connect.CodeInvalidArgument, connect.CodeFailedPrecondition:
 		return http.StatusBadRequest
 	case connect.CodeUnauthenticated:
 		return http.StatusUnauthorized

@@ -68,7 +68,7 @@ type Sent struct{ ID, RunID string }
 type Config struct {
 	Feed      *feed.Feed
 	Workflows Workflows
-	// Chat is nil if there is no workflow engine; ChatService is then not served.
+	// Chat is nil if there is no workflow engine; ChatService is then not served, and a run of AG-UI only follows.
 	Chat Chat
 	// Recorder writes what RecordService is given. If it is nil, that is not served.
 	Recorder Recorder
@@ -171,6 +171,7 @@ func (c Config) routes() []route {
 	gated("GET /events", http.HandlerFunc(service.events))
 	gated("GET /v1/stream/workflows/{id}", durableHandler(service))
 	gated("GET /socket", http.HandlerFunc(service.socket))
+	gated("POST /workflows/{id}/ag-ui", http.HandlerFunc(service.agUI))
 	reflector := grpcreflect.NewStaticReflector(services...)
 	gated(grpcreflect.NewHandlerV1(reflector))
 	gated(grpcreflect.NewHandlerV1Alpha(reflector))
@@ -204,6 +205,7 @@ REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
 Durable Streams           /v1/stream/workflows/{id}?offset=-1
 WebSocket                 /socket
+AG-UI                     /workflows/{id}/ag-ui
 Health                    /healthz   /readyz   grpc.health.v1.Health
 `)
 }

@@ -30,7 +30,7 @@ type Chat struct {
 func (c *Chat) Messages() []*Message {
 	shown := []*Message{}
 	for _, m := range c.messages {
-		if !m.hidden && m.Status != "deleted" {
+		if m.Shown() {
 			shown = append(shown, m)
 		}
 	}
@@ -71,6 +71,9 @@ type Part struct {
 	length int     // of the text, in code points
 	ahead  []delta // those that begin after its end, by where they begin
 }
+
+// Shown reports whether the message is to be shown: it was neither deleted nor erased.
+func (m *Message) Shown() bool { return !m.hidden && m.Status != "deleted" }
 
 // Text is what the message says: its parts of kind text.
 func (m *Message) Text() string {
