@@ -97,7 +97,7 @@ func newStreamCursor(now time.Time, seen string) streamCursor {
 	if err != nil || n > maxCursorSeen || n < cursorAt(now) {
 		return streamCursor{}
 	}
-	return streamCursor{n + 1 + rand.Int64N(cursorJitter/cursorInterval)} //nolint:gosec // it only spreads requests
+	return streamCursor{n + 1 + rand.Int64N(cursorJitter/cursorInterval)}
 }
 
 func cursorAt(now time.Time) int64 { return (now.Unix() - cursorEpoch) / cursorInterval }

@@ -2,7 +2,6 @@ package rpc_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -344,7 +343,7 @@ func TestTheEventsOfAStreamAreThoseOfTheProtocol(t *testing.T) {
 			require.Equal(t, "control", e.name)
 			next, cursor := control(e.data)
 			require.Equal(t, at["2"], next)
-			require.GreaterOrEqual(t, cursor, before, fmt.Sprint("a cursor goes back"))
+			require.GreaterOrEqual(t, cursor, before, "a cursor goes back")
 			return
 		}
 		n++

@@ -92,12 +92,12 @@ func runSuite(t *testing.T, folder, url string) []result {
 		names = append(names, rule.names)
 	}
 	output := filepath.Join(t.TempDir(), "results.json")
-	tests := exec.CommandContext(ctx, filepath.Join("node_modules", ".bin", "vitest"), "run", //nolint:gosec // of constants
+	tests := exec.CommandContext(ctx, filepath.Join("node_modules", ".bin", "vitest"), "run",
 		"--reporter=json", "--outputFile="+output, "--testNamePattern=^(?!\\s*("+strings.Join(names, "|")+"))")
 	tests.Dir = folder
 	tests.Env = append(os.Environ(), "CONFORMANCE_TEST_URL="+url)
 	printed, ended := tests.CombinedOutput() // it is an error that a test has failed
-	text, err := os.ReadFile(output)         //nolint:gosec // in a folder of this test
+	text, err := os.ReadFile(output)
 	require.NoError(t, err, "%v: %s", ended, printed)
 	var results struct {
 		TestResults []struct{ AssertionResults []result }
