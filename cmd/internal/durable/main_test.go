@@ -24,19 +24,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dbtest.Goroutines()...) }
 
-// required in the environment makes the tests fail where the packages are missing.
-const required = "CHATFEED_TEST_DURABLE"
-
 // node is the folder of the packages.
 func node(t *testing.T) string {
 	t.Helper()
 	folder, err := filepath.Abs("testdata/node")
 	require.NoError(t, err)
 	_, err = os.Stat(filepath.Join(folder, "node_modules", ".package-lock.json"))
-	if err != nil && os.Getenv(required) == "" {
-		t.Skip("the packages are not installed: just durable, or npm ci in cmd/internal/durable/testdata/node")
-	}
-	require.NoError(t, err, "the packages are not installed")
+	require.NoError(t, err, "the packages are not installed: just durable, or npm ci in cmd/internal/durable/testdata/node")
 	return folder
 }
 
