@@ -38,6 +38,15 @@ nginx:
         { test "$(id -u)" = 0 && apt-get update -q && RUNLEVEL=1 apt-get install -qy nginx; } || \
         { echo "nginx is missing: install it (on Debian, the package nginx); it need not run as a service"; exit 1; }
 
+# install the Durable Streams protocol's own client and conformance tests
+[private]
+durable:
+    cd cmd/internal/durable/testdata/node && npm ci --silent --ignore-scripts
+
+# run the Durable Streams protocol's conformance tests for servers, those for reading, and print the score
+conformance: durable
+    CHATFEED_TEST_DURABLE=1 go test -count=1 -v -run TestTheServerPasses ./cmd/internal/durable
+
 # install Python where it is missing: docs/python.md is tested with it
 [private]
 python:
@@ -56,7 +65,7 @@ agui:
     cd cmd/dev/e2e/testdata/agui && npm ci --silent
 
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer nginx python typescript agui
+test: postgresql pgbouncer nginx python typescript durable agui
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 
@@ -79,7 +88,7 @@ lint:
 format:
     {{ lint }} fmt
 
-# measure every scenario against its baseline and write docs/benchmarks.md; takes a quarter of an hour
+# measure every scenario against its baseline and write docs/benchmarks.md; takes half an hour
 bench *scenarios:
     go run ./cmd/chatfeed bench --out docs {{ scenarios }}
 

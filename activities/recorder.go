@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"chatfeed/db"
+	"chatfeed/internal/host"
 )
 
 const (
@@ -44,6 +45,7 @@ const (
 // records nothing.
 type Recorder struct {
 	ctx     context.Context //nolint:containedctx // the activity's, which the recorder does not outlive
+	host    host.Host
 	info    activity.Info
 	writer  Writer
 	ending  context.CancelFunc // ends the heartbeats
@@ -52,9 +54,10 @@ type Recorder struct {
 	mu      sync.Mutex
 	changed *sync.Cond // waiting, size, urgent, closed or err
 	waiting []db.Item
-	size    int  // bytes of the texts that wait
-	busy    bool // what was waiting is being written
-	urgent  bool // what waits is to be written at once
+	since   time.Time // when the first of them came
+	size    int       // bytes of the texts that wait
+	busy    bool      // what was waiting is being written
+	urgent  bool      // what waits is to be written at once
 	closed  bool
 	err     error
 	counts  map[string]int // of what has been made, by its prefix
@@ -63,7 +66,8 @@ type Recorder struct {
 
 // NewRecorder returns a recorder for the activity that ctx is of. End must be called.
 func NewRecorder(ctx context.Context, w Writer) *Recorder {
-	r := &Recorder{ctx: ctx, info: activity.GetInfo(ctx), writer: w, counts: make(map[string]int)}
+	at := host.Of(ctx)
+	r := &Recorder{ctx: ctx, host: at, info: at.Info, writer: w, counts: make(map[string]int)}
 	r.changed = sync.NewCond(&r.mu)
 	beating, cancel := context.WithCancel(ctx)
 	r.ending = cancel
@@ -195,6 +199,9 @@ func (r *Recorder) add(p *PartWriter, text string) error {
 		}
 	}
 	if piece.MessageID != "" {
+		if len(r.waiting) == 0 {
+			r.since = time.Now()
+		}
 		r.waiting = append(r.waiting, piece)
 	}
 	r.urgent = r.urgent || p.at == 0 || r.size+len(text) >= flushBytes
@@ -212,7 +219,7 @@ func (r *Recorder) beat(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			activity.RecordHeartbeat(ctx)
+			r.host.Heartbeat()
 		case <-ctx.Done():
 			return
 		}
@@ -241,7 +248,7 @@ func (r *Recorder) flush() {
 			}
 			continue
 		}
-		late := time.AfterFunc(flushEvery, wake)
+		late := time.AfterFunc(time.Until(r.since.Add(flushEvery)), wake) // what came during the last write has waited already
 		for !r.urgent && !r.closed {
 			r.changed.Wait()
 		}
@@ -251,7 +258,7 @@ func (r *Recorder) flush() {
 		r.mu.Unlock()
 
 		err := r.write(items)
-		activity.RecordHeartbeat(r.ctx)
+		r.host.Heartbeat()
 		r.mu.Lock()
 		r.busy = false
 		r.size -= size
@@ -279,7 +286,7 @@ func (r *Recorder) write(items []db.Item) error {
 		case r.ctx.Err() != nil:
 			return fmt.Errorf("record %d items: %w", len(items), err)
 		}
-		activity.GetLogger(r.ctx).Warn("the feed cannot be written to; trying again", "items", len(items), "error", err)
+		r.host.Logger.Warn("the feed cannot be written to; trying again", "items", len(items), "error", err)
 		timer := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
 		case <-timer.C:

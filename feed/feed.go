@@ -70,7 +70,8 @@ type Feed struct {
 
 	sweepNow  chan struct{}
 	listening atomic.Bool
-	draining  chan struct{} // closed by Drain
+	draining  context.Context //nolint:containedctx // it ends with Drain; an AfterFunc costs nothing but itself
+	endDrain  context.CancelFunc
 	stopped   chan struct{} // closed when Run has returned
 	drain     sync.Once
 	topics
@@ -101,10 +102,10 @@ func New(reader Reader, waker Waker, cfg Config) (*Feed, error) {
 		log:      cfg.Log,
 		made:     time.Now(),
 		sweepNow: make(chan struct{}, 1),
-		draining: make(chan struct{}),
 		stopped:  make(chan struct{}),
 		topics:   topics{byID: make(map[string]*topic)},
 	}
+	f.draining, f.endDrain = context.WithCancel(context.Background())
 	isolation := newIsolation()
 	always := func(*topic, *topic) bool { return true }
 	f.lanes = lanes{
@@ -149,21 +150,14 @@ func (f *Feed) Run(ctx context.Context) error {
 // Drain ends every current and future subscription with [ErrDraining]. It does not wait for them. Single reads continue.
 func (f *Feed) Drain() {
 	f.drain.Do(func() {
-		close(f.draining)
+		f.endDrain()
 		for _, t := range f.followed() {
 			t.notify()
 		}
 	})
 }
 
-func (f *Feed) drained() bool {
-	select {
-	case <-f.draining:
-		return true
-	default:
-		return false
-	}
-}
+func (f *Feed) drained() bool { return f.draining.Err() != nil }
 
 // forget drops state that has not been used for long.
 func (f *Feed) forget(now time.Time) {

@@ -40,6 +40,7 @@ func (s *Subscription) Drop(workflowID string) bool {
 	}
 	s.forget(f)
 	s.feed.leave(f.topic, s)
+	s.awaitDrain()
 	signal(s.ready) // the others may be up to date without it, or be waiting for its page
 	return true
 }

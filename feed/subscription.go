@@ -48,6 +48,7 @@ type Subscription struct {
 	closed      atomic.Bool
 	interrupted atomic.Bool   // Next has to return
 	stopContext func() bool   // releases the function that runs when ctx ends
+	stopDrain   func() bool   // the same for a drain; nil while a topic wakes the subscription then
 	ready       chan struct{} // a topic has news, a page has arrived, the idle time is over, ctx has ended or the feed drains
 	idle        idleTimer
 
@@ -89,6 +90,7 @@ func (f *Feed) Subscribe(ctx context.Context, options Options) (*Subscription, e
 		s.ended.Store(true)
 		signal(s.ready)
 	})
+	s.awaitDrain()
 	s.idle.start(cmp.Or(options.Idle, defaultIdle), s.ready)
 	return s, nil
 }
@@ -101,11 +103,21 @@ func (s *Subscription) Close() {
 		return
 	}
 	s.stopContext()
+	if s.stopDrain != nil {
+		s.stopDrain()
+	}
 	s.idle.stop()
 	for _, f := range s.follows {
 		s.feed.leave(f.topic, s)
 	}
 	s.feed.stats.subscriptions.Add(-1)
+}
+
+// awaitDrain makes a drain wake a subscription that follows nothing, and so has no topic that does.
+func (s *Subscription) awaitDrain() {
+	if len(s.follows) == 0 && s.stopDrain == nil {
+		s.stopDrain = context.AfterFunc(s.feed.draining, func() { signal(s.ready) })
+	}
 }
 
 // open reports whether the subscription is still in use.

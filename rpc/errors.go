@@ -42,6 +42,9 @@ var errEngine = errors.New("workflow engine")
 // asked to retry with a new token.
 var ErrUnauthenticated = errors.New("unauthenticated")
 
+// errNoItems is the error of a request for a stream of a workflow that has no items.
+var errNoItems = errors.New("the workflow has no items")
+
 // errExpired ends the requests of a viewer that has expired.
 var errExpired = fmt.Errorf("the viewer has expired: %w", ErrUnauthenticated)
 
@@ -77,6 +80,8 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodePermissionDenied, errors.New("you may not write to this workflow"))
 	case errors.Is(err, ErrWorkflowNotFound):
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id is running"))
+	case errors.Is(err, errNoItems):
+		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id has items"))
 	case errors.Is(err, feed.ErrDraining):
 		return connect.NewError(connect.CodeUnavailable, errors.New("the server is stopping; subscribe again from your cursors"))
 	case errors.Is(err, feed.ErrBusy):
@@ -175,6 +180,7 @@ func errorText(err *connect.Error) []byte {
 func writeError(w http.ResponseWriter, err *connect.Error) {
 	maps.Copy(w.Header(), err.Meta())
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status(err.Code()))
 	_, _ = w.Write(append(errorText(err), '\n'))
 }

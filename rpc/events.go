@@ -101,7 +101,7 @@ func (e *eventStream) send(batch feed.Batch) error {
 	}
 	for _, id := range batch.Anew {
 		e.upToDate = false
-		b = appendEvent(b, "anew", e.move(id, 0), fmt.Appendf(nil, `{"workflowId": %s}`, appendString(nil, validText(id))))
+		b = appendEvent(b, "anew", e.move(id, 0), workflowText(id))
 	}
 	for _, item := range batch.Items {
 		data, err := item.Encoded(e.format)

@@ -1,5 +1,6 @@
 // Package rpc serves a feed to clients: the Connect services of package chatfeed.v1 (over Connect, gRPC and gRPC-Web),
-// server-sent events, the REST endpoint of the polling design, health and reflection, all as one [http.Handler].
+// server-sent events, the REST endpoint of the polling design, the read side of the Durable Streams protocol, health and
+// reflection, all as one [http.Handler].
 //
 // A request passes the gate, which determines its [Viewer], and is parsed into one form for all protocols. Every stream is
 // the same loop over a [feed.Subscription]; a transport only encodes batches. An item is encoded once per format for all
@@ -14,6 +15,8 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -115,7 +118,20 @@ func NewHandler(cfg Config) (http.Handler, error) {
 			mux.Handle(r.pattern, cfg.guard(r.handler, errorWriter))
 		}
 	}
-	return limitReads(allowOrigins(limitWrites(mux, cfg.WriteTimeout), cfg.Origins), cfg.ReadTimeout), nil
+	return limitReads(allowOrigins(limitWrites(refuseText(mux), cfg.WriteTimeout), cfg.Origins), cfg.ReadTimeout), nil
+}
+
+// refuseText tells clients of gRPC-Web's text mode, which grpc-web of Google generates unless told otherwise, what to use instead.
+func refuseText(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc-web-text") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/grpc-web-text")
+		w.Header().Set("Grpc-Status", strconv.Itoa(int(connect.CodeUnimplemented)))
+		w.Header().Set("Grpc-Message", "the text mode of gRPC-Web is not served; generate the client with mode=grpcweb, or use Connect")
+	})
 }
 
 // route is a handler and its pattern.
@@ -150,9 +166,10 @@ func (c Config) routes() []route {
 		services = append(services, chatfeedv1connect.RecordServiceName)
 		gated(newRecordHandler(c, options))
 	}
-	gated("GET /workflows/{id}/chatData", http.HandlerFunc(service.chatData))
+	gated("GET /workflows/{id}/chatData", compressed(http.HandlerFunc(service.chatData)))
 	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
 	gated("GET /events", http.HandlerFunc(service.events))
+	gated("GET /v1/stream/workflows/{id}", durableHandler(service))
 	gated("GET /socket", http.HandlerFunc(service.socket))
 	gated("POST /workflows/{id}/ag-ui", http.HandlerFunc(service.agUI))
 	reflector := grpcreflect.NewStaticReflector(services...)
@@ -182,10 +199,11 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprint(w, `chatfeed
 
 Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows
-                          /chatfeed.v1.ChatService/SendMessage   CancelWorkflow
+                          /chatfeed.v1.ChatService/SendMessage   StopAnswer   AnswerApproval   CancelWorkflow
                           /chatfeed.v1.RecordService/Record
 REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b
+Durable Streams           /v1/stream/workflows/{id}?offset=-1
 WebSocket                 /socket
 AG-UI                     /workflows/{id}/ag-ui
 Health                    /healthz   /readyz   grpc.health.v1.Health
@@ -198,10 +216,11 @@ func allowOrigins(next http.Handler, origins []string) http.Handler {
 	}
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
-		AllowedMethods: connectcors.AllowedMethods(),
-		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "Last-Event-ID"),
-		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After", ignoredHeader),
-		MaxAge:         7200, // seconds; the most that browsers accept
+		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodHead),
+		AllowedHeaders: append(connectcors.AllowedHeaders(), "Authorization", "Last-Event-ID", "If-None-Match"),
+		ExposedHeaders: append(connectcors.ExposedHeaders(), "Retry-After", ignoredHeader,
+			nextOffsetHeader, upToDateHeader, streamClosedHeader, streamCursorHeader, "ETag"),
+		MaxAge: 7200, // seconds; the most that browsers accept
 	}).Handler(next)
 }
 

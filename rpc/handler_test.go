@@ -102,6 +102,7 @@ func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
 			{chatfeedv1connect.FeedServiceGetChatDataProcedure, "GET", ""},
 			{"/workflows/a/chatData", "GET", ""},
 			{"/workflows/a/events", "GET", "authorization,last-event-id"},
+			{"/v1/stream/workflows/a", "HEAD", "authorization,if-none-match"},
 			{chatfeedv1connect.FeedServiceSubscribeProcedure, "POST", "authorization,connect-protocol-version,content-type"},
 		} {
 			header := preflight(origin, c[0], c[1], c[2])
@@ -112,7 +113,11 @@ func TestOnlyPagesOfAllowedOriginsMayCall(t *testing.T) {
 		answer, err := get(limited(t), s.h1, s.url+"/workflows/a/chatData", "Origin", origin)
 		require.NoError(t, err)
 		require.Equal(t, origin, answer.header.Get("Access-Control-Allow-Origin"))
-		require.Contains(t, strings.ToLower(answer.header.Get("Access-Control-Expose-Headers")), "grpc-status")
+		exposed := answer.header.Get("Access-Control-Expose-Headers")
+		require.Contains(t, strings.ToLower(exposed), "grpc-status")
+		for _, name := range []string{"Stream-Next-Offset", "Stream-Up-To-Date", "Stream-Closed", "Stream-Cursor", "ETag"} {
+			require.Contains(t, strings.ToLower(exposed), strings.ToLower(name))
+		}
 	}
 	for _, origin := range []string{"https://example.net", "http://example.com", "https://example.com.evil.net", "null"} {
 		header := preflight(origin, chatfeedv1connect.FeedServiceSubscribeProcedure, "POST", "content-type")
@@ -218,4 +223,16 @@ func TestAConnectionServesOnAfterItWasIdleLongerThanTheWriteTimeout(t *testing.T
 			}
 		})
 	}
+}
+
+func TestClientsOfTheTextModeAreToldWhatToUse(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &source{}, config{rpc: rpc.Config{Origins: []string{"https://example.com"}}})
+	got, err := do(limited(t), s.h1, http.MethodPost, s.url+chatfeedv1connect.FeedServiceSubscribeProcedure, "AAAAAAA=",
+		"Content-Type", "application/grpc-web-text", "Origin", "https://example.com")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, got.status, "else the client does not look at what is said")
+	require.Equal(t, "12", got.header.Get("Grpc-Status"))
+	require.Contains(t, got.header.Get("Grpc-Message"), "mode=grpcweb")
+	require.Contains(t, got.header.Get("Access-Control-Expose-Headers"), "Grpc-Message")
 }

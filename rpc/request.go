@@ -68,6 +68,7 @@ var (
 	eventsForm = form{
 		workflows: "workflow", workflowID: "workflow[i]", after: "after", last: "last", types: "types", maxWorkflows: 100,
 	}
+	durableForm = form{workflowID: "workflow id", after: "offset", types: "types", maxWorkflows: 1}
 )
 
 // at returns a part's name for the workflow at index i.

@@ -12,7 +12,7 @@ import (
 
 // chatData serves GET /workflows/{id}/chatData, the endpoint for clients of the polling design. Without a limit it
 // returns everything after the timestamp in one response, read page by page. A timestamp that is invalid, or that no item can
-// have, is ignored, and the answer says so.
+// have, is ignored, and the answer says so. A short answer has an entity tag; who has it already is answered with 304.
 func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	query, ignored, err := chatDataRequest(r.PathValue("id"), r.URL.Query())
 	if err != nil {
@@ -29,7 +29,8 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 		header.Set(ignoredHeader, strings.Join(ignored, ", "))
 	}
 	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "no-store")
+	header.Set("Cache-Control", "private, no-cache") // nobody else may have it, and whoever has it asks whether it has changed
+	header.Add("Vary", "Authorization")
 	buffer := []byte(`{"items": [`)
 	items := 0
 	end, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
@@ -68,7 +69,12 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	if ignored != nil {
 		buffer = append(buffer, ']')
 	}
-	_, _ = w.Write(append(buffer, "}\n"...)) //nolint:gosec // JSON, with its content type
+	buffer = append(buffer, "}\n"...)
+	if bytes.HasPrefix(buffer, []byte("{")) && unchanged(w, r, buffer) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = w.Write(buffer) //nolint:gosec // JSON, with its content type
 }
 
 // ignoredHeader lists the ignored parameters of a request, as the field "ignored" does.
@@ -112,6 +118,11 @@ func goneText(gone feed.Gone) []byte {
 	b = appendString(append(b, `, "type": `...), validText(gone.Type))
 	b = appendString(append(b, `, "id": `...), validText(gone.ID))
 	return append(b, `, "_createdAt": `+formatTimestamp(clamp(gone.CreatedAt))+`}`...)
+}
+
+// workflowText names a workflow, with the field name of chatData's items.
+func workflowText(id string) []byte {
+	return append(appendString([]byte(`{"workflowId": `), validText(id)), '}')
 }
 
 // appendString appends a text as JSON.

@@ -54,13 +54,13 @@ func (c *socketConn) run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		if err := c.send(batch); err != nil {
+		if err := c.send(batch); err != nil { //nolint:contextcheck // see write
 			return err
 		}
 		for more := true; more; {
 			select {
 			case next := <-c.commands:
-				if err := c.write(acknowledgement(ctx, c.service, next.ID, c.do(ctx, next))); err != nil {
+				if err := c.write(acknowledgement(ctx, c.service, next.ID, c.do(ctx, next))); err != nil { //nolint:contextcheck // see write
 					return err
 				}
 			default:
@@ -73,7 +73,7 @@ func (c *socketConn) run(ctx context.Context) error {
 // read reads commands until the client leaves.
 func (c *socketConn) read(ctx context.Context) error {
 	for {
-		kind, message, err := c.conn.Reader(context.Background()) // see write
+		kind, message, err := c.conn.Reader(context.Background()) //nolint:contextcheck // see write
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (c *socketConn) ping(ctx context.Context, cancel context.CancelCauseFunc) (
 	timer = time.AfterFunc(c.service.Heartbeat, func() {
 		waiting, done := context.WithTimeout(context.Background(), c.service.WriteTimeout)
 		defer done()
-		if err := c.conn.Ping(waiting); err != nil {
+		if err := c.conn.Ping(waiting); err != nil { //nolint:contextcheck // see write
 			cancel(errNoPong)
 			return
 		}

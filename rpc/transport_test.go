@@ -28,6 +28,9 @@ type transport struct {
 	open  func(context.Context, *server, follow) iter.Seq2[frame, error]
 	polls bool // it asks again and again, so it has no stream that could end
 	tls   bool
+	// durable is the Durable Streams protocol: it has a stream for each workflow, which exists as soon as there are items, and
+	// no last items.
+	durable bool
 }
 
 // transports are all that there are. Each must keep every promise of TestEveryTransport.
@@ -48,6 +51,10 @@ var transports = []transport{
 	{name: "WebSocket", open: overSocket},
 	{name: "REST long poll over HTTP/1.1", open: poll(h1), polls: true},
 	{name: "REST long poll over h2c", open: poll(h2), polls: true},
+	{name: "Durable Streams long poll over HTTP/1.1", open: durable(h1, "long-poll"), polls: true, durable: true},
+	{name: "Durable Streams long poll over h2c", open: durable(h2, "long-poll"), polls: true, durable: true},
+	{name: "Durable Streams events over HTTP/1.1", open: durable(h1, "sse"), durable: true},
+	{name: "Durable Streams events over h2c", open: durable(h2, "sse"), durable: true},
 }
 
 // streaming is a transport by FeedService.Subscribe.

@@ -6,6 +6,7 @@
 package fold
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -17,14 +18,15 @@ import (
 
 // Chat is the state of one workflow. The zero value is that of one without items. It is not safe for use by several goroutines.
 type Chat struct {
-	messages []*Message // in the order of their first versions, also those that are not shown
+	messages []*Message // also those that are not shown
 	tools    []*Tool    // in the order of their first states
 	progress *Progress
 	versions map[string]*Message // by the id of every version
 }
 
-// Messages returns the messages to show, in the order in which their first versions came. They are the chat's: the next item may
-// change them.
+// Messages returns the messages to show, in the order of their first versions: a message takes the place where it ends, since its
+// deltas are gone for whoever comes later, and one that is still being written the place where it began. They are the chat's: the
+// next item may change them.
 func (c *Chat) Messages() []*Message {
 	shown := []*Message{}
 	for _, m := range c.messages {
@@ -32,6 +34,7 @@ func (c *Chat) Messages() []*Message {
 			shown = append(shown, m)
 		}
 	}
+	slices.SortStableFunc(shown, func(a, b *Message) int { return cmp.Compare(a.place, b.place) })
 	return shown
 }
 
@@ -55,6 +58,7 @@ type Message struct {
 	Parts    []Part `json:"parts"`    // by number; one of kind text where the message is complete
 
 	at     feed.Cursor // of the latest version
+	place  feed.Cursor // of the first version or, before there is one, the first delta
 	hidden bool        // it was erased
 }
 
@@ -128,7 +132,7 @@ func (c *Chat) Add(item *feed.Item) error {
 			})
 		})
 	case "delta":
-		return decode(item, c.delta)
+		return decode(item, func(d delta) { c.delta(d, item.CreatedAt) })
 	case "tool":
 		return decode(item, func(t Tool) {
 			t.id, t.at = item.ID, item.CreatedAt
@@ -172,12 +176,16 @@ func (c *Chat) message(item *feed.Item, replaces string, version Message) {
 		c.messages = slices.DeleteFunc(c.messages, func(m *Message) bool { return m == draft })
 	}
 	c.versions[item.ID] = first
+	if !first.Complete || version.at < first.place {
+		first.place = version.at
+	}
 	if first.Complete && version.at <= first.at { // it was here before
 		return
 	}
 	if version.ID = first.ID; !first.Complete && first == draft {
 		version.ID = id
 	}
+	version.place = first.place
 	*first = version
 }
 
@@ -192,10 +200,11 @@ func (c *Chat) begin(id string) *Message {
 	return m
 }
 
-func (c *Chat) delta(d delta) {
+func (c *Chat) delta(d delta, at feed.Cursor) {
 	m := c.versions[d.MessageID]
 	if m == nil {
 		m = c.begin(d.MessageID)
+		m.place = at
 	}
 	if m.Complete || d.Attempt < m.Attempt {
 		return
@@ -203,11 +212,12 @@ func (c *Chat) delta(d delta) {
 	if d.Attempt > m.Attempt {
 		m.Attempt, m.Parts = d.Attempt, []Part{}
 	}
-	at, found := slices.BinarySearchFunc(m.Parts, d.Part, func(p Part, number int) int { return p.Number - number })
+	m.place = min(m.place, at)
+	part, found := slices.BinarySearchFunc(m.Parts, d.Part, func(p Part, number int) int { return p.Number - number })
 	if !found {
-		m.Parts = slices.Insert(m.Parts, at, Part{Number: d.Part, Kind: d.Kind})
+		m.Parts = slices.Insert(m.Parts, part, Part{Number: d.Part, Kind: d.Kind})
 	}
-	m.Parts[at].add(d)
+	m.Parts[part].add(d)
 }
 
 // add adds the text of a delta that lies behind the end, and of those that have waited for it.

@@ -184,3 +184,28 @@ func TestABodyThatIsNoneChangesNothing(t *testing.T) {
 	require.Empty(t, c.Tools())
 	require.Nil(t, c.Progress())
 }
+
+// The deltas of a message are deleted with its insert, so who comes later is given none of them.
+func TestWhoComesAfterTheDeltasAreGoneIsShownTheSame(t *testing.T) {
+	t.Parallel()
+	for _, e := range examples(t) {
+		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
+			written := map[string]bool{}
+			items := e.items(t)
+			for _, item := range items {
+				written[item.ID] = written[item.ID] || item.Type == "message"
+			}
+			var live, later fold.Chat
+			for _, item := range items {
+				add(t, &live, item)
+				var of struct{ MessageID string }
+				require.NoError(t, json.Unmarshal(item.Body, &of))
+				if item.Type != "delta" || !written[of.MessageID] {
+					add(t, &later, item)
+				}
+			}
+			require.JSONEq(t, shown(t, &live), shown(t, &later))
+		})
+	}
+}

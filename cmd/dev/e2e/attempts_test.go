@@ -78,7 +78,7 @@ func speak(ctx context.Context, writer activities.Writer) (err error) {
 	defer func() { err = recorder.End(err) }()
 	attempt := activity.GetInfo(ctx).Attempt
 	message := recorder.Message("assistant")
-	if _, err := message.Reasoning().WriteString(fmt.Sprintf("The reasons of attempt %d.", attempt)); err != nil {
+	if _, err := fmt.Fprintf(message.Reasoning(), "The reasons of attempt %d.", attempt); err != nil {
 		return err
 	}
 	words := strings.SplitAfter(said(attempt), ";")

@@ -192,8 +192,8 @@ func (c *chat) hold(ctx context.Context, server string, random *rand.Rand) error
 	return nil
 }
 
-// itemsPerRound is how many items of the first four types are recorded.
-const itemsPerRound = 8
+// itemsPerRound is how many items of a round are there in the end.
+const itemsPerRound = 10
 
 // record is what the workflow records of the chat, as [recorded] returns it.
 func (c *chat) record() []string {

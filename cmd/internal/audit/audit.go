@@ -2,13 +2,16 @@
 // table: every lost, repeated or misordered item is a finding, with the cursor where it happened.
 //
 // It is a client and a reader of the table, and shares only the generated messages with the server: it has its own client
-// loop, its own SQL and its own comparison of contents.
+// loop, its own SQL and its own comparison of contents. What clients show it makes as they do, with feed/fold.
 //
 //   - A client keeps its cursor, reconnects with it whenever its stream ends, and remembers the stamp, the name and a hash
 //     of the contents of each item. An item at or below the cursor is repeated or misordered.
 //   - Writers keep the number, workflow and hash of each item that they write; the number is in the item's id.
 //   - At the end each workflow's rows are read once, in order, and compared with every client's items: an item that only the
 //     table has is lost, an item that only a client has is unknown, unless it was erased and the client was notified.
+//   - A delta that only a client has is replaced if the table has its message, with a later stamp, and what the client received
+//     is what was written. A client must not receive a delta of the audit's own after its message, or without the text before it.
+//   - In the end each client that has the table's items must show what they show: both are folded, texts as their hashes.
 //   - An open stream is notified of erasures. A poll is not, and keeps its items: it must only not receive items that were
 //     erased before, which an audit that starts later shows. The same applies to a stream that was broken when an item was
 //     erased. See [Fate].
@@ -47,7 +50,10 @@ type Config struct {
 	// Writers is how many goroutines write to the workflows while they are followed; 0 only watches. An item whose
 	// write has succeeded must be in the table, once.
 	Writers int
-	// Items is how many items the writers write, besides those that they roll back; 0 means until Finish.
+	// Answers is how many more goroutines write messages in pieces, as activities do that are tried again: deltas of one attempt
+	// or more, states of tool calls, then the message that replaces its deltas, and edits of it.
+	Answers int
+	// Items is how many items the writers write, besides those that they roll back; 0 means until Finish. Those of answers count.
 	Items int
 	// Rate is how many items a second all writers write together; 0 means as many as they can.
 	Rate float64
@@ -80,6 +86,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("audit: Config.Streams is %d; it must be positive", c.Streams)
 	case c.Writers < 0:
 		return c, fmt.Errorf("audit: Config.Writers is %d; it must be zero or more", c.Writers)
+	case c.Answers < 0:
+		return c, fmt.Errorf("audit: Config.Answers is %d; it must be zero or more", c.Answers)
 	case c.Items < 0 || c.Items > 0 && c.Writers == 0:
 		return c, fmt.Errorf("audit: Config.Items is %d with %d writers; it must be zero or more, and zero without writers",
 			c.Items, c.Writers)
@@ -237,7 +245,7 @@ func (a *Audit) Finish(ctx context.Context) (*Report, error) {
 		report.Items += items
 		rows[workflow] = items
 	}
-	a.writing.ledger.unwritten(&a.findings)
+	report.Replaced = a.writing.ledger.unwritten(&a.findings)
 	a.cover(report, rows)
 	report.Findings, report.More = a.findings.all()
 	return report, nil

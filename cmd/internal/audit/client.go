@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"chatfeed/feed/fold"
 )
 
 const (
@@ -44,10 +46,17 @@ type client struct {
 	fateCount int   // how many items had a fate when it last reconnected
 	forfeited int64 // stamp of the newest item that it had and the database has lost
 
-	delivered int // items that it has received, with repetitions
+	delivered int  // items that it has received, with repetitions
+	faulty    bool // there is a finding about it
+
+	drafts drafts
+	chat   fold.Chat // of what it shows
 
 	compared int // records that have been compared with the table
 	matched  int // of these, records that are in the table
+	replaced int // deltas that it had, and whose message the table has
+	missing  []missingDelta
+	gaps     []gap
 }
 
 // record is what a client keeps of an item, without pointers, so that millions of them do not slow garbage collection.
@@ -127,11 +136,13 @@ func (c *client) take(ctx context.Context, items []item) {
 		case it.at > cursor:
 			c.had = append(c.had, c.record(it))
 			c.cursor.Store(it.at)
+			c.show(ctx, it, cursor)
 		case c.has(it):
 			c.findNow(ctx, Repeated, it, cursor)
 		default:
 			c.findNow(ctx, Disorder, it, cursor)
 			c.had = slices.Insert(c.had, c.after(it.at), c.record(it))
+			it.fold(&c.chat)
 		}
 	}
 	if n := len(items); n > 0 {
@@ -181,6 +192,7 @@ func (c *client) findNow(ctx context.Context, kind Kind, it item, cursor int64) 
 }
 
 func (c *client) find(kind Kind, it item, cursor int64) {
+	c.faulty = true
 	c.findings.add(Finding{
 		Kind: kind, Transport: c.transport.Name, Client: c.number, Workflow: c.workflow,
 		Type: it.kind, ID: strings.Clone(it.id), CreatedAt: seconds(it.at), Cursor: seconds(cursor),
@@ -223,7 +235,12 @@ func (c *client) passUnknown(until int64) {
 			continue
 		}
 		kind, id := c.nameOf(r)
-		c.find(Unknown, item{kind: string(kind), id: string(id), at: r.at}, c.before())
+		it := item{workflow: c.workflow, kind: string(kind), id: string(id), at: r.at, sum: r.sum}
+		if it.kind == "delta" { // its message may be among the rows that follow
+			c.missing = append(c.missing, missingDelta{it, c.before()})
+			continue
+		}
+		c.find(Unknown, it, c.before())
 	}
 }
 

@@ -49,11 +49,14 @@ func (a *Audit) compare(ctx context.Context, workflow string, head int64, client
 		}
 	}
 	ledger := &a.writing.ledger
+	chat := newTableChat(workflow)
 	var last time.Time // of the rows that were compared; after a failure the rest is read
 	err = a.retry(ctx, func() error {
+		chat.reads++
 		return a.rows(ctx, workflow, last, func(row item, at time.Time, body, metadata []byte) {
 			items++
 			last = at
+			chat.add(row)
 			if ledger.rolledBack(row, &a.findings) {
 				return // clients that have received it have an unknown item
 			}
@@ -66,8 +69,12 @@ func (a *Audit) compare(ctx context.Context, workflow string, head int64, client
 	if err != nil {
 		return items, fmt.Errorf("read the items of workflow %q: %w", workflow, err)
 	}
+	chat.late(ledger, &a.findings)
 	for _, c := range answered {
 		c.passUnknown(math.MaxInt64)
+		c.passReplaced(chat)
+		c.passGaps(chat)
+		c.compareShown(chat)
 	}
 	return items, nil
 }
@@ -87,7 +94,7 @@ func (a *Audit) rows(
 	var body, metadata []byte
 	_, err = pgx.ForEachRow(rows, []any{&row.kind, &row.id, &at, &body, &metadata}, func() error {
 		row.at = at.UnixMicro()
-		if row.sum, err = a.sums.row(row.kind, body, metadata); err != nil {
+		if row.sum, row.shown, err = a.sums.row(row.kind, body, metadata); err != nil {
 			return fmt.Errorf("%s %s: %w", row.kind, row.id, err)
 		}
 		pass(row, at, body, metadata)
@@ -96,21 +103,20 @@ func (a *Audit) rows(
 	return err
 }
 
-// row is the sum of an item in the table.
-func (s sums) row(kind string, body, metadata []byte) (uint64, error) {
+// row is the sum of an item in the table, and what a fold needs of it.
+func (s sums) row(kind string, body, metadata []byte) (sum uint64, shown []byte, err error) {
 	var fields map[string]any
 	if err := decodeJSON(body, &fields); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	var sum uint64
 	if metadata != nil {
 		var value any
 		if err := decodeJSON(metadata, &value); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		sum = s.jsonMetadata(value)
 	}
-	return s.contents(kind, s.object(fields), sum), nil
+	return s.contents(kind, s.object(fields), sum), s.jsonShown(kind, fields), nil
 }
 
 // retry calls read until it succeeds, ctx ends, or it has failed often in a row.

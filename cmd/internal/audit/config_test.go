@@ -20,6 +20,7 @@ func TestAnInvalidConfigNamesItsField(t *testing.T) {
 		"Workflows": func(c *audit.Config) { c.Workflows = nil },
 		"Streams":   func(c *audit.Config) { c.Streams = -1 },
 		"Writers":   func(c *audit.Config) { c.Writers = -1 },
+		"Answers":   func(c *audit.Config) { c.Answers = -1 },
 		"Items":     func(c *audit.Config) { c.Items = 1 },
 		"Rate":      func(c *audit.Config) { c.Rate = math.NaN() },
 		"Silence":   func(c *audit.Config) { c.Silence = -1 },

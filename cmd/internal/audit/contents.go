@@ -17,10 +17,11 @@ type item struct {
 	workflow, kind, id string
 	at                 int64 // microseconds
 	sum                uint64
+	shown              []byte // what a fold needs of it, as JSON; nil if its type is not shown
 }
 
 // sums makes sums (hashes) of contents: equal contents have equal sums, in protobuf or JSON. The hashes of fields are added,
-// so their order does not matter, and fields with their type's zero value are skipped, because protobuf omits them.
+// so their order does not matter, and fields with their type's zero value or null are skipped, because protobuf omits them.
 type sums struct{ seed maphash.Seed }
 
 // The kinds of values, so that values of different kinds have different sums.
@@ -103,6 +104,12 @@ func (s sums) message(m protoreflect.Message) (sum uint64) {
 			v = s.number(float64(value))
 		case bool:
 			v = s.bool(value)
+		case protoreflect.Message:
+			free, ok := value.Interface().(*structpb.Value)
+			if _, null := free.GetKind().(*structpb.Value_NullValue); null || !ok {
+				return true
+			}
+			v = s.protoValue(free)
 		}
 		sum += s.field(field.JSONName(), v)
 		return true
@@ -126,6 +133,8 @@ func (s sums) object(fields map[string]any) (sum uint64) {
 			if !value {
 				continue
 			}
+		case nil:
+			continue
 		}
 		sum += s.field(name, s.json(value))
 	}

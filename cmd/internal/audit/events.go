@@ -13,7 +13,7 @@ import (
 
 // events follows by server-sent events.
 func events(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
-	address := at.server + "/workflows/" + url.PathEscape(workflow) + "/events"
+	address := at.server + "/workflows/" + url.PathEscape(workflow) + "/events?types=" + strings.Join(kinds(), ",")
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
@@ -69,15 +69,8 @@ func (s sums) event(fields map[string]string) (frame, error) {
 	case "end":
 		return frame{}, fmt.Errorf("the stream has ended: %.200s", data)
 	case "gone":
-		var gone struct {
-			WorkflowID, Type, ID string
-			CreatedAt            json.Number `json:"_createdAt"`
-		}
-		if err := json.Unmarshal([]byte(data), &gone); err != nil {
-			return frame{}, err
-		}
-		at, err := micros(gone.CreatedAt.String())
-		return frame{gone: []item{{workflow: gone.WorkflowID, kind: gone.Type, id: gone.ID, at: at}}}, err
+		gone, err := goneItem([]byte(data))
+		return frame{gone: []item{gone}}, err
 	case "anew":
 		var anew struct{ WorkflowID string }
 		err := json.Unmarshal([]byte(data), &anew)
@@ -91,4 +84,17 @@ func (s sums) event(fields map[string]string) (frame, error) {
 		items[0].sum++ // it differs from the row
 	}
 	return frame{items: items}, nil
+}
+
+// goneItem parses an erased item in JSON.
+func goneItem(data []byte) (item, error) {
+	var gone struct {
+		WorkflowID, Type, ID string
+		CreatedAt            json.Number `json:"_createdAt"`
+	}
+	if err := json.Unmarshal(data, &gone); err != nil {
+		return item{}, err
+	}
+	at, err := micros(gone.CreatedAt.String())
+	return item{workflow: gone.WorkflowID, kind: gone.Type, id: gone.ID, at: at}, err
 }

@@ -1,5 +1,10 @@
 package audit
 
+import (
+	"chatfeed/feed"
+	"chatfeed/feed/fold"
+)
+
 // Fate is what a test does to an item, and so what is expected of the table and of clients.
 type Fate uint8
 
@@ -55,15 +60,23 @@ func (l *ledger) mayBeWrittenAgain(it item) bool {
 	return number >= 0 && l.entries[number].uncertain
 }
 
-// fateOf is the fate of an item that the client has.
+// fateOf is the fate of an item that the client has. A delta that its message had replaced is lost with the message.
 func (c *client) fateOf(r record) Fate {
 	kind, id := c.nameOf(r)
-	return c.fates.fate(item{workflow: c.workflow, kind: string(kind), id: string(id)})
+	it := item{workflow: c.workflow, kind: string(kind), id: string(id)}
+	fate := c.fates.fate(it)
+	if fate == 0 && it.kind == "delta" && c.fates.fate(item{workflow: c.workflow, kind: "message", id: messageOf(it.id)}) == Forfeited {
+		return Forfeited
+	}
+	return fate
 }
 
 // forget records what the client was told is gone. An item of the same name that it receives later is new.
 func (c *client) forget(gone []item, anew []string) {
 	for _, it := range gone {
+		if it.workflow == c.workflow {
+			c.chat.Remove(feed.Gone{WorkflowID: it.workflow, Type: it.kind, ID: it.id, CreatedAt: feed.Cursor(it.at)})
+		}
 		for i := range c.had {
 			if it.workflow == c.workflow && !c.had[i].gone && c.had[i].at <= it.at && c.named(c.had[i], it) {
 				c.had[i].gone = true
@@ -74,6 +87,7 @@ func (c *client) forget(gone []item, anew []string) {
 	for _, workflow := range anew {
 		if workflow == c.workflow {
 			c.had, c.names = c.had[:0], c.names[:0]
+			c.chat, c.drafts = fold.Chat{}, nil
 			c.cursor.Store(0)
 			c.counts.anew.Add(1)
 		}
@@ -116,6 +130,21 @@ func (c *client) rewind() {
 func (c *client) hasAll(head int64) bool {
 	newest := c.newest.Load()
 	return c.answered.Load() && c.cursor.Load() >= head && (newest == nil || c.fates.fate(*newest) != Forfeited)
+}
+
+// mayMissAny reports whether there may be a row that the client may miss.
+func (c *client) mayMissAny() bool {
+	if !c.transport.polls {
+		return false
+	}
+	c.fates.mu.Lock()
+	defer c.fates.mu.Unlock()
+	for name, fate := range c.fates.fates {
+		if name.workflow == c.workflow && fate == Forfeited {
+			return true
+		}
+	}
+	return false
 }
 
 // mayMiss reports whether a polling client may miss a row, because the client had a later one that the database has lost.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"strconv"
@@ -9,8 +10,8 @@ import (
 	"sync"
 )
 
-// kinds are the types of items that writers write.
-func kinds() []string { return []string{"message", "log", "stat", "progress"} }
+// kinds are the types of items that writers write and clients ask for.
+func kinds() []string { return []string{"message", "log", "stat", "progress", "delta", "tool"} }
 
 // ledger is the outcome of each item that writers began to write. An item's number is in its id, and its contents contain the
 // id, so that a copy of it is recognised whatever its id.
@@ -19,7 +20,8 @@ type ledger struct {
 	workflows []string
 
 	mu      sync.Mutex
-	entries []entry // by number
+	entries []entry        // by number
+	deltas  map[string]int // numbers of deltas, by id
 	fates   map[key]Fate
 }
 
@@ -31,8 +33,9 @@ type entry struct {
 	workflow  int32
 	kind      uint8
 	outcome   outcome
-	found     bool // the table has it
-	uncertain bool // its outcome was unknown when its fate was set, so it may have been written again since
+	answer    int32 // of a delta, the number of its message
+	found     bool  // the table has it
+	uncertain bool  // its outcome was unknown when its fate was set, so it may have been written again since
 }
 
 type outcome uint8
@@ -56,6 +59,9 @@ func (l *ledger) number(id string) int {
 	digits, ok := strings.CutPrefix(id, l.run)
 	if !ok {
 		return -1
+	}
+	if number, ok := l.deltas[id]; ok {
+		return number
 	}
 	number, err := strconv.Atoi(digits)
 	if err != nil || number < 0 || number >= len(l.entries) {
@@ -85,6 +91,18 @@ func (l *ledger) begin() int {
 	defer l.mu.Unlock()
 	l.entries = append(l.entries, entry{})
 	return len(l.entries) - 1
+}
+
+// beginDelta is begin for an item whose id is not made of its number.
+func (l *ledger) beginDelta(id string) int {
+	number := l.begin()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.deltas == nil {
+		l.deltas = make(map[string]int)
+	}
+	l.deltas[id] = number
+	return number
 }
 
 func (l *ledger) set(number int, e entry) {
@@ -136,14 +154,34 @@ func (l *ledger) pass(row item, body, metadata []byte, found *findings) {
 	}
 }
 
-// unwritten adds findings for written items without a row.
-func (l *ledger) unwritten(found *findings) {
+// wrote reports whether the audit has written a delta with these contents, or it may be another program's. The writers must have
+// ended.
+func (l *ledger) wrote(delta item) bool {
+	if !strings.HasPrefix(delta.id, l.run) {
+		return true
+	}
+	number, exists := l.deltas[delta.id]
+	return exists && l.entries[number].sum == delta.sum
+}
+
+// unwritten adds findings for written items without a row, and returns how many deltas have none because their messages have
+// replaced them.
+func (l *ledger) unwritten(found *findings) (replaced int) {
+	ids := make(map[int]string, len(l.deltas))
+	for id, number := range l.deltas {
+		ids[number] = id
+	}
 	for number, e := range l.entries {
-		name := key{l.workflows[e.workflow], kinds()[e.kind], l.id(number)}
+		name := key{l.workflows[e.workflow], kinds()[e.kind], cmp.Or(ids[number], l.id(number))}
 		if e.outcome == outcomeWritten && !e.found && (l.fates[name] == 0 || l.fates[name] == Changed) {
+			if name.kind == "delta" && (l.entries[e.answer].found || l.fates[key{name.workflow, "message", l.id(int(e.answer))}] != 0) {
+				replaced++
+				continue
+			}
 			found.add(Finding{Kind: Unwritten, Workflow: name.workflow, Type: name.kind, ID: name.id})
 		}
 	}
+	return replaced
 }
 
 func about(kind Kind, row item) Finding {

@@ -199,7 +199,9 @@ func TestStoppedClientsAreComparedUpToTheirCursors(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	a, err := audit.Start(ctx, audit.Config{Server: lab.server, Pool: lab.pool, Workflows: []string{"wf_1"}, Writers: 2})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return a.Progress().Delivered > 100 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return a.Progress().Delivered > 100 && a.Progress().Streams == len(audit.Transports()) // each has been answered
+	}, time.Minute, time.Millisecond)
 	cancel()
 	written(t, a)
 	report := finish(t, a)

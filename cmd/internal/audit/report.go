@@ -22,6 +22,9 @@ const (
 	Unwritten  Kind = "unwritten"  // a write has succeeded, but the table does not have the item
 	Twice      Kind = "twice"      // the table has two copies of an item that was written once
 	Gone       Kind = "gone"       // the client was told that an item is gone, but the table has it
+	Late       Kind = "late"       // the client received a delta after its message, or the table has both
+	Gap        Kind = "gap"        // the client received a delta, but not the text before it
+	Shown      Kind = "shown"      // what the client shows is not what the table's items show, though it has the same items
 )
 
 // Finding is one error. A finding about the table has no transport.
@@ -39,7 +42,8 @@ type Finding struct {
 // Report is the result of an audit, and the work behind it.
 type Report struct {
 	Progress              // when the clients were stopped
-	Items      int        `json:"items"` // in the table, of these workflows
+	Items      int        `json:"items"`              // in the table, of these workflows
+	Replaced   int        `json:"replaced,omitempty"` // deltas that the audit has written, and whose messages have replaced them
 	Clients    int        `json:"clients"`
 	Transports []Coverage `json:"transports"`
 	Findings   []Finding  `json:"findings"`           // by workflow, transport, client and time; at most 10,000
@@ -51,8 +55,9 @@ type Report struct {
 type Coverage struct {
 	Name      string `json:"name"`
 	Clients   int    `json:"clients"`
-	Delivered int    `json:"delivered"` // items that they received
-	Compared  int    `json:"compared"`  // of these, items that were compared with the table
+	Delivered int    `json:"delivered"`          // items that they received
+	Compared  int    `json:"compared"`           // of these, items that were compared with the table
+	Replaced  int    `json:"replaced,omitempty"` // and deltas whose message was found in the table instead
 }
 
 // Clean reports whether there are no findings and something was compared.
@@ -80,6 +85,7 @@ func (a *Audit) cover(report *Report, rows map[string]int) {
 					covered.Clients++
 					covered.Delivered += c.delivered
 					covered.Compared += c.matched
+					covered.Replaced += c.replaced
 				}
 			}
 		}

@@ -62,8 +62,11 @@ func Transports() []Transport {
 		{"gRPC-Web over HTTP/1.1", http1, streams, subscribe(connect.WithGRPCWeb())},
 		{"server-sent events over HTTP/1.1", http1, streams, events},
 		{"server-sent events over h2c", h2c, streams, events},
+		{"WebSocket", http1, streams, socket},
+		{"Durable Streams events over HTTP/1.1", http1, streams, durableEvents},
 		{"GetChatData long poll over h2c", h2c, polls, getChatData()},
 		{"REST long poll over HTTP/1.1", http1, polls, chatData},
+		{"Durable Streams long poll over h2c", h2c, polls, durablePolls},
 	}
 }
 
@@ -89,7 +92,7 @@ func subscribe(options ...connect.ClientOption) follow {
 			cursor.Start = &v1.Cursor_After{After: timestamppb.New(time.UnixMicro(after))}
 		}
 		client := chatfeedv1connect.NewFeedServiceClient(at.http, at.server, options...)
-		stream, err := client.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{cursor}})
+		stream, err := client.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{cursor}, Types: kinds()})
 		if err != nil {
 			return err
 		}
@@ -117,7 +120,7 @@ func goneItems(messages []*v1.Gone) (gone []item) {
 func getChatData(options ...connect.ClientOption) follow {
 	return func(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
 		client := chatfeedv1connect.NewFeedServiceClient(at.http, at.server, options...)
-		request := &v1.GetChatDataRequest{WorkflowId: workflow, Limit: pageLimit}
+		request := &v1.GetChatDataRequest{WorkflowId: workflow, Limit: pageLimit, Types: kinds()}
 		var items []item
 		for {
 			if after > 0 {
@@ -155,6 +158,7 @@ func (s sums) protoItems(items []item, messages []*v1.Item) []item {
 			return true
 		})
 		it.sum = s.contents(it.kind, body, s.protoMetadata(m.GetMetadata()))
+		it.shown = s.protoShown(m)
 		items = append(items, it)
 	}
 	return items
@@ -162,7 +166,7 @@ func (s sums) protoItems(items []item, messages []*v1.Item) []item {
 
 // chatData follows by the REST endpoint of the polling design, as a long poll.
 func chatData(ctx context.Context, at *endpoint, workflow string, after int64, take func(frame)) error {
-	query := url.Values{"limit": {strconv.Itoa(pageLimit)}}
+	query := url.Values{"limit": {strconv.Itoa(pageLimit)}, "types": {strings.Join(kinds(), ",")}}
 	for {
 		query.Set("afterTimestamp", seconds(after))
 		address := at.server + "/workflows/" + url.PathEscape(workflow) + "/chatData?" + query.Encode()
@@ -224,6 +228,7 @@ func (s sums) restItems(body []byte) ([]item, error) {
 		delete(fields, "id")
 		delete(fields, "metadata")
 		it.sum = s.contents(it.kind, s.object(fields), metadata)
+		it.shown = s.jsonShown(it.kind, fields)
 		items[i] = it
 	}
 	return items, nil

@@ -57,7 +57,7 @@ func newWriting(ctx context.Context, cfg *Config, sums sums, counts *counts) *wr
 }
 
 func (w *writing) start() {
-	if w.cfg.Writers == 0 {
+	if w.cfg.Writers+w.cfg.Answers == 0 {
 		close(w.ended)
 		return
 	}
@@ -65,6 +65,9 @@ func (w *writing) start() {
 	var running sync.WaitGroup
 	for range w.cfg.Writers {
 		running.Go(w.run)
+	}
+	for range w.cfg.Answers {
+		running.Go(w.runAnswers)
 	}
 	go func() {
 		running.Wait()

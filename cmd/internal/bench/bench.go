@@ -15,7 +15,7 @@ type Scenario struct {
 
 // Scenarios returns all scenarios, in the order in which they are run and documented.
 func Scenarios() []Scenario {
-	return []Scenario{latency(), fanout(), write(), catchup(), herd()}
+	return []Scenario{latency(), fanout(), write(), catchup(), herd(), stream(), steady()}
 }
 
 // Result is what a scenario has measured.

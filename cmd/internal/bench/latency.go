@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
+
+	v1 "chatfeed/rpc/chatfeedv1"
 )
 
 // latency measures the time from an insert until a client has the item.
@@ -86,7 +88,12 @@ func (l *Lab) compareLatency(ctx context.Context, server string, load latencyLoa
 		return nil, nil, err
 	}
 	defer run.inserts.Close()
-	following, err := openFollower(ctx, server, run.workflowsOf("streams"), run.arrived)
+	following, err := openFollower(ctx, server, nil, run.workflowsOf("streams"), func(_ int, items []*v1.Item) error {
+		for _, item := range items {
+			run.arrived(item.GetMessage().GetMessage())
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, nil, err
 	}

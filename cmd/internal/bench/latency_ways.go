@@ -29,16 +29,20 @@ type follower struct {
 	idle    func()
 }
 
-// openFollower opens the streams, over HTTP/1.1, and returns when each is up to date. The caller must close the follower.
-func openFollower(ctx context.Context, server string, workflows []string, arrived arrivals) (*follower, error) {
+// openFollower opens the streams, over HTTP/1.1, and returns when each is up to date. No types means the server's default. take is
+// called with the items of each frame and the number of the workflow, by the goroutine of that workflow's stream; its error ends
+// the stream. The caller must close the follower.
+func openFollower(
+	ctx context.Context, server string, types, workflows []string, take func(workflow int, items []*v1.Item) error,
+) (*follower, error) {
 	transport := &http.Transport{DisableCompression: true}
 	client := chatfeedv1connect.NewFeedServiceClient(&http.Client{Transport: transport}, server)
 	ctx, end := context.WithCancel(ctx)
 	f := &follower{failed: make(chan error, len(workflows)), end: end, idle: transport.CloseIdleConnections}
 	opened := make(chan error, len(workflows))
-	for _, workflow := range workflows {
+	for i, workflow := range workflows {
 		f.reading.Go(func() {
-			stream, err := client.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: workflow}}})
+			stream, err := client.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: workflow}}, Types: types})
 			if err != nil {
 				opened <- err
 				return
@@ -49,12 +53,10 @@ func openFollower(ctx context.Context, server string, workflows []string, arrive
 				return
 			}
 			opened <- nil
-			for stream.Receive() {
-				for _, item := range stream.Msg().GetItems() {
-					arrived(item.GetMessage().GetMessage())
-				}
+			for err == nil && stream.Receive() {
+				err = take(i, stream.Msg().GetItems())
 			}
-			f.failed <- fmt.Errorf("a stream has ended: %w", errors.Join(stream.Err(), ctx.Err()))
+			f.failed <- fmt.Errorf("a stream has ended: %w", errors.Join(err, stream.Err(), ctx.Err()))
 		})
 	}
 	for range workflows {

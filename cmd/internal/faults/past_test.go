@@ -10,7 +10,9 @@ import (
 )
 
 // tables are those of the types of items.
-var tables = map[string]string{"message": "messages", "log": "logs", "stat": "stats", "progress": "progress"}
+var tables = map[string]string{
+	"message": "messages", "log": "logs", "stat": "stats", "progress": "progress", "delta": "deltas", "tool": "tools",
+}
 
 // name is what an item is called within its workflow.
 type name struct {
@@ -78,13 +80,14 @@ func (w *world) awaitNotified(before audit.Progress, gone, anew int) {
 	})
 }
 
-// eraseItems erases some items of a workflow, the newest among them. Followers were already notified of redacted items.
+// eraseItems erases some items of a workflow, the newest among them. Followers were already notified of redacted items. Deltas
+// are left to pruneDeltas, as their message may come before.
 func eraseItems(w *world) {
 	ctx := w.t.Context()
 	for range rounds(3, 20) {
 		workflow, _ := w.pick()
 		erased := w.had(`with may as (select * from chatfeed.items
-				where workflow_id = $1 and body ->> 'message' is distinct from 'redacted')
+				where workflow_id = $1 and type <> 'delta' and body ->> 'message' is distinct from 'redacted')
 			(select type, id from may order by "_createdAt" desc limit 3) union (select type, id from may order by random() limit 20)`, workflow)
 		before := w.audit.Progress()
 		w.change("items are erased", func(tx pgx.Tx) error {

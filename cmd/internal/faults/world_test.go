@@ -33,7 +33,7 @@ type setup struct {
 	replicas   int               // how many servers: 1
 	nginx      bool              // clients come through nginx, over HTTP/1.1, to one server
 	heartbeat  time.Duration     // of the servers: 300 ms
-	audit      audit.Config      // two workflows, two writers, 100 items a second; a client waits for 20 s
+	audit      audit.Config      // two workflows, two writers, one of answers, 100 items a second; a client waits for 20 s
 }
 
 // world is an environment in which everything can fail, and an audit of its clients.
@@ -78,6 +78,7 @@ func newWorld(t *testing.T, s setup) *world {
 	w.config.Pool = w.connect("&pool_max_conns=8&application_name=audit" + s.writing)
 	w.config.Log = slog.New(slog.NewTextHandler(w.journal, nil))
 	setDefault(&w.config.Writers, 2)
+	setDefault(&w.config.Answers, 1)
 	setDefault(&w.config.Rate, 100)
 	setDefault(&w.config.Streams, 1)
 	setDefault(&w.config.Silence, 20*time.Second)
@@ -178,7 +179,7 @@ func (w *world) catchUp(workflows []string) {
 func (w *world) newcomers(workflow string) {
 	w.t.Helper()
 	newcomers := w.config
-	newcomers.Workflows, newcomers.Writers, newcomers.Rate = []string{workflow}, 0, 0
+	newcomers.Workflows, newcomers.Writers, newcomers.Answers, newcomers.Rate = []string{workflow}, 0, 0, 0
 	a, err := audit.Start(context.WithoutCancel(w.t.Context()), newcomers)
 	require.NoError(w.t, err)
 	w.requireClean(a)
@@ -195,7 +196,8 @@ func (w *world) requireClean(a *audit.Audit) *audit.Report {
 	w.t.Helper()
 	report, err := a.Finish(w.t.Context())
 	require.NoError(w.t, err)
-	w.t.Logf("%d items, %d clients, %d delivered, %d reconnects", report.Items, report.Clients, report.Delivered, report.Reconnects)
+	w.t.Logf("%d items, %d deltas replaced, %d clients, %d delivered, %d reconnects",
+		report.Items, report.Replaced, report.Clients, report.Delivered, report.Reconnects)
 	for _, finding := range report.Findings[:min(20, len(report.Findings))] {
 		w.t.Logf("finding: %+v", finding)
 	}

@@ -42,8 +42,11 @@ func (*Audit) Help() string {
 with the table. Each lost, repeated or misordered item is a finding with the cursor where it happened: use it in
 /workflows/ID/chatData?afterTimestamp=CURSOR to see what follows.
 
-It exits with 0 if every client received every item, 1 if there are findings or there was nothing to compare, and 2 if the
-command line is invalid. The report says how much was compared on each transport. The workflows that it writes to begin
+A delta may be missing if its message is there: it replaces its deltas, which are deleted. No delta may come after
+its message, and in the end each client must show the messages, tool calls and progress that the table's items show.
+
+It exits with 0 if every client received every item of the table, 1 if there are findings or there was nothing to compare, and 2 if
+the command line is invalid. The report says how much was compared on each transport. The workflows that it writes to begin
 with audit_ and stay in the database; delete them from chatfeed.workflows.
 
 Examples:
@@ -54,7 +57,8 @@ Examples:
 }
 
 const (
-	auditWriters = 8
+	auditWriters = 6
+	auditAnswers = 2 // more writers, of messages in pieces
 	// shownFindings is how many findings are printed as text; JSON has all.
 	shownFindings = 100
 )
@@ -139,7 +143,7 @@ func (c *Audit) config(log *slog.Logger) (audit.Config, error) {
 		seen[workflow] = true
 	}
 	if c.Write > 0 {
-		cfg.Writers, cfg.Items, cfg.Rate = auditWriters, c.Write, c.Rate
+		cfg.Writers, cfg.Answers, cfg.Items, cfg.Rate = auditWriters, auditAnswers, c.Write, c.Rate
 		run := rand.Uint64()
 		for n := range c.Workflows {
 			cfg.Workflows = append(cfg.Workflows, fmt.Sprintf("audit_%012x_%d", run>>16, n+1))
@@ -247,13 +251,15 @@ func (c *Audit) print(report *audit.Report, workflows []string) error {
 	_, _ = fmt.Fprintf(&b, "%s received %s and reconnected %s.\n", plural(report.Clients, "client"),
 		plural(report.Delivered, "item"), plural(report.Reconnects, "time"))
 	if c.Write > 0 {
-		_, _ = fmt.Fprintf(&b, "%s were written by the audit.\n", plural(report.Written, "item"))
+		_, _ = fmt.Fprintf(&b, "%s were written by the audit; %s were replaced by their messages.\n",
+			plural(report.Written, "item"), plural(report.Replaced, "delta"))
 	}
 	for _, t := range report.Transports {
-		_, _ = fmt.Fprintf(&b, "%-32s %s, %d delivered, %d compared\n", t.Name, plural(t.Clients, "client"), t.Delivered, t.Compared)
+		_, _ = fmt.Fprintf(&b, "%-32s %s, %d delivered, %d compared, %d replaced\n",
+			t.Name, plural(t.Clients, "client"), t.Delivered, t.Compared, t.Replaced)
 	}
 	if report.Clean() {
-		b.WriteString("Every client received every item, once and in order.\n")
+		b.WriteString("Every client received every item of the table, once and in order, and shows what the table's items show.\n")
 	}
 	for _, unproven := range report.Unproven {
 		_, _ = fmt.Fprintf(&b, "unproven   %s\n", unproven)

@@ -19,7 +19,7 @@ import (
 
 // Bench is the command that measures chatfeed against baselines, all on this machine.
 type Bench struct {
-	Scenarios   []string `arg:"" name:"scenario" optional:"" help:"What to measure: latency, fanout, write, catchup, herd or all, which is the default."`
+	Scenarios   []string `arg:"" name:"scenario" optional:"" help:"What to measure: latency, fanout, write, catchup, herd, stream, steady or all, which is the default."`
 	DatabaseURL string   `help:"PostgreSQL to measure with, as a URL; it is written to and migrated, so it is not taken from the environment. Without it, a temporary one is started." env:"-" placeholder:"URL"`
 	PgBin       string   `help:"Folder with the programs of PostgreSQL; without it, they are searched for." placeholder:"DIR" type:"existingdir"`
 	JSON        bool     `help:"Print one JSON object." name:"json"`

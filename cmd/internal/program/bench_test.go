@@ -34,7 +34,7 @@ func refused(t *testing.T, code int, args ...string) string {
 func TestAnUnknownScenarioIsRefusedWithTheAcceptedOnes(t *testing.T) {
 	t.Parallel()
 	said := refused(t, 2, "bench", "latency", "speed")
-	require.Contains(t, said, `SCENARIO: "speed" is unknown; accepted are latency, fanout, write, catchup, herd and all`)
+	require.Contains(t, said, `SCENARIO: "speed" is unknown; accepted are latency, fanout, write, catchup, herd, stream, steady and all`)
 }
 
 func TestTheHelpOfBenchNamesEveryScenario(t *testing.T) {

@@ -18,7 +18,7 @@ const (
 
 // Analysis is the result of [Analyze]. Addresses and code blocks are not counted as words.
 type Analysis struct {
-	Summary    []string    `json:"summary"`    // sentences of the text in its order, at most 5 of at most 500 characters
+	Summary    []string    `json:"-"`          // sentences of the text in its order, at most 5 of at most 500 characters
 	Sentences  int         `json:"sentences"`  // including headings, list items and table cells
 	Words      int         `json:"words"`      // in scripts without spaces, each ideograph counts
 	Distinct   int         `json:"distinct"`   // distinct words, ignoring case

@@ -39,7 +39,7 @@ type Answers struct {
 // beginning.
 func (a *Answers) Answer(ctx context.Context, q Question) (answered Answered, err error) {
 	recorder := activities.NewRecorder(ctx, a.writer)
-	defer func() { err = recorder.End(err) }()
+	defer func() { err = recorder.End(err) }() //nolint:contextcheck // the recorder has it
 	message := recorder.Message("assistant")
 	if q.Call == nil && len(q.Text) > longText {
 		return a.ask(ctx, message, q.Text)
@@ -126,6 +126,6 @@ func (a *Answers) say(ctx context.Context, w io.StringWriter, text string) error
 // Drop records that an analysis which has waited for approval will not be made.
 func (a *Answers) Drop(ctx context.Context, call db.Tool) (err error) {
 	recorder := activities.NewRecorder(ctx, a.writer)
-	defer func() { err = recorder.End(err) }()
+	defer func() { err = recorder.End(err) }() //nolint:contextcheck // the recorder has it
 	return recorder.Resume(call).Denied("stopped")
 }

@@ -32,10 +32,6 @@ func (r recorder) log(level, text string) error {
 	return r.record(activities.RecordLog, activities.Log{Level: level, Message: text})
 }
 
-func (r recorder) stat(seconds float64, tokens int64) error {
-	return r.record(activities.RecordStat, activities.Stat{ProcessingTime: seconds, TokenCount: tokens})
-}
-
 func (r recorder) progress(percent float64, status, result string) error {
 	return r.record(activities.RecordProgress, activities.Progress{Progress: percent, Status: status, Result: result})
 }
