@@ -250,8 +250,8 @@ func TestAClientThatComesBackAtAnyTimeEndsWithWhatTheDatabaseHas(t *testing.T) {
 			require.Equal(t, "RUN_FINISHED", runs[j].finish().Type)
 		}
 		require.Equal(t, "RUN_FINISHED", c.run(t, s, "wf", nil).finish().Type)
-		require.Equal(t, []string{"user u: edited", "assistant a: aaaaaa", "assistant lone: ", "assistant b: other"}, c.texts(), j)
-		require.Equal(t, []string{"c:result: out", "lone:result: broke"}, c.said("tool"), j)
+		require.Equal(t, []string{"user u: edited", "assistant lone: ", "assistant a: aaaaaa", "assistant b: other"}, c.texts(), j)
+		require.Equal(t, []string{"lone:result: broke", "c:result: out"}, c.said("tool"), j)
 		require.NotContains(t, fmt.Sprint(c.said("reasoning")), "first", j)
 	}
 }

@@ -97,7 +97,7 @@ func TestAMessageThatTheFeedHasIsNotSentAgain(t *testing.T) {
 	d.append(t, message("assistant", "a", "I am"), message("user", "u2", "two"), progress("p2", 0, "reading"))
 	d.append(t, message("assistant", "b", ""), progress("done 2", 100, "done"))
 	require.Equal(t, "RUN_FINISHED", run.finish().Type)
-	require.Equal(t, []string{"user u1: one", "assistant a: I am", "assistant x: more", "user u2: two", "assistant b: "}, run.texts())
+	require.Equal(t, []string{"user u1: one", "assistant x: more", "assistant a: I am", "user u2: two", "assistant b: "}, run.texts())
 }
 
 func TestAClientThatComesWhileAMessageIsWrittenHasItExactly(t *testing.T) {

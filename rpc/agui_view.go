@@ -17,7 +17,7 @@ import (
 // doubled or cut.
 type agView struct {
 	chat   fold.Chat
-	order  []string            // the ids of messages, and of calls without one, in the order in which they came
+	order  []string            // the ids of messages, and of calls without one, in the order of the feed
 	known  map[string]bool     // those in order
 	asking []agMessage         // sent by this run's client, and not in the feed yet
 	shown  map[string]*agShown // the messages that the client has, besides reasoning and results
@@ -81,6 +81,8 @@ func (v *agView) join(id, role string) {
 
 // add adds an item, and returns the id of the message or of the lone call that it changes; it is empty if there is none.
 func (v *agView) add(item *feed.Item) string {
+	before := v.chat.Message(item.ID)
+	begins := item.Type == "message" && (before == nil || !before.Complete)
 	if v.chat.Add(item) != nil {
 		return "" // a body that is no JSON of its type; the other transports deliver and report it
 	}
@@ -98,7 +100,11 @@ func (v *agView) add(item *feed.Item) string {
 		return ""
 	}
 	if m := v.chat.Message(id); m != nil {
+		begins = begins && m.ID == item.ID
 		id = m.ID
+	}
+	if begins { // its place is where it ends, as who comes later has no deltas
+		v.known[id], v.order = false, slices.DeleteFunc(v.order, func(other string) bool { return other == id })
 	}
 	if !v.known[id] {
 		v.known[id] = true
