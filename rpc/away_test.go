@@ -188,7 +188,7 @@ func TestAPartialAnswerIsNotMistakenForACompleteOne(t *testing.T) {
 		requirePublic(t, err.Error())
 
 		s = serve(t, halfway(1<<20), config{})
-		answer, err := get(limited(t), over(s), s.url+"/workflows/wf/chatData")
+		answer, err := do(limited(t), over(s), http.MethodGet, s.url+"/workflows/wf/chatData", "", "Accept-Encoding", "identity")
 		require.Error(t, err)
 		require.False(t, errors.Is(err, io.EOF) && len(answer.body) == 0)
 		_, err = readREST(answer.body)

@@ -163,6 +163,7 @@ func TestAClientThatLeavesTheEndOfAnAnswerUnreadIsDisconnected(t *testing.T) {
 		}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://bubble/workflows/wf/chatData", nil)
 		require.NoError(t, err)
+		request.Header.Set("Accept-Encoding", "identity")
 		response, err := (&http.Client{Transport: transport}).Do(request)
 		require.NoError(t, err)
 		t.Cleanup(func() {

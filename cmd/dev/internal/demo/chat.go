@@ -14,6 +14,9 @@ const (
 	maxRounds  = 50        // of one run, about 50 events each
 	maxSeen    = 500       // ids that are remembered
 	maxCarried = 512 << 10 // bytes of messages that one run passes to the next, well within Temporal's limit
+	// maxWaitingHistory is how many bytes of history a run may have that waits for approval: the server takes no further messages
+	// at twice as many, and so none that could end the waiting.
+	maxWaitingHistory = 5 << 20
 )
 
 // State is passed from one run of [Chat] to the next.
@@ -189,6 +192,9 @@ func (c *chat) approved(ctx, stoppable workflow.Context, q Question, call db.Too
 // the call any more.
 func (c *chat) approval(ctx workflow.Context, callID string) (Approval, error) {
 	for {
+		if workflow.GetInfo(ctx).GetCurrentHistorySize() > maxWaitingHistory {
+			return Approval{Reason: "there is too much to handle"}, nil
+		}
 		err := workflow.Await(ctx, func() bool { return c.approvals.Len()+c.signals.Len()+len(c.Waiting) > 0 })
 		if err != nil {
 			return Approval{}, err
