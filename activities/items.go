@@ -80,22 +80,21 @@ func decodeElement(text []byte) (Item, error) {
 	case json.Unmarshal(text, &e) != nil:
 		return nil, fmt.Errorf(`: is not an item; accepted is {"type": ..., "item": ...}`)
 	}
-	var names []string
-	for _, kind := range db.Kinds() {
-		if kind.Name() != e.Type {
+	kind := db.KindNamed(e.Type)
+	switch {
+	case kind == nil:
+		var names []string
+		for _, kind := range db.Kinds() {
 			names = append(names, kind.Name())
-			continue
 		}
-		switch {
-		case e.Item == nil:
-			return nil, fmt.Errorf(".item: is missing; a JSON object is accepted")
-		case isNull(e.Item):
-			return nil, fmt.Errorf(".item: is null; a JSON object is accepted")
-		}
-		item := kind.New()
-		return other{item, decode(e.Item, item, kind)}, nil
+		return nil, fmt.Errorf(".type: %q is no type of item; accepted are %s", e.Type, strings.Join(names, ", "))
+	case e.Item == nil:
+		return nil, fmt.Errorf(".item: is missing; a JSON object is accepted")
+	case isNull(e.Item):
+		return nil, fmt.Errorf(".item: is null; a JSON object is accepted")
 	}
-	return nil, fmt.Errorf(".type: %q is no type of item; accepted are %s", e.Type, strings.Join(names, ", "))
+	item := kind.New()
+	return other{item, decode(e.Item, item, kind)}, nil
 }
 
 func isNull(text []byte) bool { return string(bytes.TrimSpace(text)) == "null" }

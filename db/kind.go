@@ -49,8 +49,8 @@ func Kinds() []*Kind { return kinds }
 // KindOf returns an item's kind.
 func KindOf(item Item) *Kind { return item.kind() }
 
-// kindNamed returns the kind of a name, or nil for one of a later schema.
-func kindNamed(name string) *Kind {
+// KindNamed returns the kind with a name, such as "message", or nil if this version knows none.
+func KindNamed(name string) *Kind {
 	for _, k := range kinds {
 		if k.name == name {
 			return k

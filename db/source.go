@@ -166,7 +166,7 @@ func pages(at []feed.Position, rows []dbsqlc.AfterRow) []feed.Page {
 		item.WorkflowID = at[row.Position-1].WorkflowID
 		item.ID, item.Type, item.CreatedAt = row.ID, row.Type, cursor(row.CreatedAt)
 		item.Metadata = row.Metadata
-		if k := kindNamed(row.Type); k != nil { // otherwise it is of a later schema
+		if k := KindNamed(row.Type); k != nil { // otherwise it is of a later schema
 			item.Body = k.body(row)
 			item.Final = isFinal(k, row)
 		}

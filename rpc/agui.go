@@ -33,7 +33,7 @@ func (s *feedService) agUI(w http.ResponseWriter, r *http.Request) {
 	}
 	run := &agRun{
 		service: s, ctx: r.Context(), workflowID: q.from[0].workflowID, input: input, view: newAGView(input.Messages),
-		out: agStream{ResponseWriter: w}, waiting: make(map[string]bool),
+		out: eventWriter{ResponseWriter: w}, waiting: make(map[string]bool),
 	}
 	err = s.pump(r.Context(), q, agUIForm, func(func() []start) (func(feed.Batch) error, error) { return run.send, nil })
 	switch {
@@ -59,27 +59,6 @@ func (s *feedService) refuseRun(w http.ResponseWriter, r *http.Request, err erro
 	writeError(w, late)
 }
 
-// agStream writes server-sent events. The headers wait for the first write, so that what is wrong before can be answered with a
-// status.
-type agStream struct {
-	http.ResponseWriter
-	begun bool
-}
-
-func (o *agStream) write(b []byte) error {
-	if !o.begun {
-		o.begun = true
-		o.Header().Set("Content-Type", "text/event-stream")
-		o.Header().Set("Cache-Control", "no-store")
-		disableBuffering(o.Header())
-	}
-	_, err := o.Write(b)
-	if err == nil {
-		o.ResponseWriter.(http.Flusher).Flush() //nolint:forcetypeassert // limitedWriter is one
-	}
-	return err
-}
-
 // errRunOver ends the stream of a run that has said its end.
 var errRunOver = errors.New("the run is over")
 
@@ -91,7 +70,7 @@ type agRun struct {
 	workflowID string
 	input      *runInput
 	view       *agView
-	out        agStream
+	out        eventWriter
 
 	live    bool            // the history has been read
 	waiting map[string]bool // the ids of messages that were sent and are not in the feed yet

@@ -9,6 +9,12 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 )
 
+// mayKeep says that only the client itself may keep an answer, and has to ask each time whether it has changed.
+func mayKeep(header http.Header) {
+	header.Set("Cache-Control", "private, no-cache")
+	header.Add("Vary", "Authorization")
+}
+
 // unchanged gives an answer its entity tag, and reports whether the client has the same already. The tag is weak, as the answer
 // may be sent in several encodings.
 func unchanged(w http.ResponseWriter, r *http.Request, body []byte) bool {

@@ -193,8 +193,7 @@ func (d *durableRead) answer(w http.ResponseWriter, r *http.Request, items []*fe
 	d.describe(w.Header(), to)
 	same := !d.now && unchanged(w, r, fmt.Appendf(body[:len(body):len(body)], "%+v", to))
 	if d.live == "" && !d.now {
-		w.Header().Set("Cache-Control", "private, no-cache")
-		w.Header().Add("Vary", "Authorization")
+		mayKeep(w.Header())
 		if same {
 			w.WriteHeader(http.StatusNotModified)
 			return nil
@@ -207,13 +206,6 @@ func (d *durableRead) answer(w http.ResponseWriter, r *http.Request, items []*fe
 
 // array writes items as a JSON array, on one line.
 func (d *durableRead) array(items []*feed.Item) ([]byte, error) {
-	b := []byte{'['}
-	for i, item := range items {
-		element, err := item.Encoded(d.format)
-		if err != nil {
-			return nil, err
-		}
-		b = append(append(b, separator(i, "", ", ")...), element...)
-	}
-	return append(b, ']'), nil
+	b, err := appendElements([]byte{'['}, items, d.format)
+	return append(b, ']'), err
 }

@@ -10,9 +10,9 @@ import (
 // control, which says where the client goes on. The protocol has no event for an error: a stream that ends before its control
 // event has said that it is closed is opened again by the client, and that request is answered with the error.
 func (s *feedService) durableEvents(w http.ResponseWriter, r *http.Request, d durableRead) {
-	stream := &durableStream{durableRead: d, out: eventStream{ResponseWriter: w}}
+	stream := &durableStream{durableRead: d, out: eventWriter{ResponseWriter: w}}
 	err := s.pump(r.Context(), d.request, durableForm, func(positions func() []start) (func(feed.Batch) error, error) {
-		stream.out.positions = positions
+		stream.positions = positions
 		return stream.send, nil
 	})
 	if err == nil {
@@ -24,12 +24,13 @@ func (s *feedService) durableEvents(w http.ResponseWriter, r *http.Request, d du
 	}
 }
 
-// durableStream writes batches as events. The headers are sent with the first, so that a stream that cannot begin is
-// refused with a status.
+// durableStream writes batches as events.
 type durableStream struct {
 	durableRead
 
-	out eventStream
+	out       eventWriter
+	positions func() []start // the client's, after everything sent so far
+	upToDate  bool           // what the client was last sent
 }
 
 func (e *durableStream) send(batch feed.Batch) error {
@@ -47,14 +48,13 @@ func (e *durableStream) send(batch feed.Batch) error {
 			return err
 		}
 		b = e.control(appendEvent(b, "data", "", array), batch)
-	case batch.UpToDate != e.out.upToDate || batch.Final || len(b) > 0 || !e.out.begun:
+	case batch.UpToDate != e.upToDate || batch.Final || len(b) > 0 || !e.out.begun:
 		b = e.control(b, batch)
 	default:
 		b = append(b, ": heartbeat\n\n"...)
 	}
-	e.out.upToDate = batch.UpToDate
+	e.upToDate = batch.UpToDate
 	if !e.out.begun {
-		e.out.begun = true
 		e.out.headers()
 		e.out.Header().Set("Cache-Control", "no-cache, no-store")
 	}
@@ -63,7 +63,7 @@ func (e *durableStream) send(batch feed.Batch) error {
 
 // control appends the event that says where the client goes on.
 func (e *durableStream) control(b []byte, batch feed.Batch) []byte {
-	text := []byte(`{"streamNextOffset":"` + formatOffset(e.out.positions()[0].cursor()) + `"`)
+	text := []byte(`{"streamNextOffset":"` + formatOffset(e.positions()[0].cursor()) + `"`)
 	if !batch.Final {
 		text = append(text, `,"streamCursor":"`+e.cursor.text()+`"`...)
 	}

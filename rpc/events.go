@@ -17,7 +17,7 @@ import (
 // answered with 204, after which EventSource does not come back.
 func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 	q, err := eventsRequest(r)
-	stream := &eventStream{ResponseWriter: w, format: s.encoder.rest, from: slices.Clone(q.from)}
+	stream := &eventStream{eventWriter: eventWriter{ResponseWriter: w}, format: s.encoder.rest, from: slices.Clone(q.from)}
 	switch {
 	case err == nil && r.Method == http.MethodHead: // which has no body to wait for
 		stream.headers()
@@ -27,7 +27,7 @@ func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 		err = s.pump(r.Context(), q, eventsForm, stream.begin)
 	}
 	switch {
-	case !stream.begun:
+	case stream.positions == nil:
 		writeError(w, public(r.Context(), s.Log, err))
 	case err == nil && stream.resumes: // nothing was sent
 		w.WriteHeader(http.StatusNoContent)
@@ -41,12 +41,12 @@ func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 
 // eventStream writes batches as events.
 type eventStream struct {
-	http.ResponseWriter
+	eventWriter
+
 	format    *feed.Format
 	from      []start        // the client's positions after each event
-	positions func() []start // its positions after everything sent so far, also without items
-	begun     bool
-	upToDate  bool // what the client was last sent
+	positions func() []start // its positions after everything sent so far, also without items; nil before the stream begins
+	upToDate  bool           // what the client was last sent
 
 	mu      sync.Mutex
 	resumes bool        // the client resumes, and the headers have not been sent; guarded by mu
@@ -58,7 +58,7 @@ const resumeTime = time.Second
 
 // begin sends the headers, and how many milliseconds to wait before reconnecting.
 func (e *eventStream) begin(positions func() []start) (send func(feed.Batch) error, err error) {
-	e.begun, e.positions = true, positions
+	e.positions = positions
 	if e.resumes {
 		e.late = time.AfterFunc(resumeTime, e.start)
 		return e.send, nil
@@ -77,14 +77,7 @@ func (e *eventStream) start() {
 }
 
 func (e *eventStream) open() error {
-	e.headers()
 	return e.write(fmt.Appendf(nil, "retry: %d\n\n", retryAfter*1000))
-}
-
-func (e *eventStream) headers() {
-	e.Header().Set("Content-Type", "text/event-stream")
-	e.Header().Set("Cache-Control", "no-store")
-	disableBuffering(e.Header())
 }
 
 func (e *eventStream) send(batch feed.Batch) error {
@@ -140,7 +133,24 @@ func (e *eventStream) settle() string {
 	return formatPositions(e.from)
 }
 
-func (e *eventStream) write(b []byte) error {
+// eventWriter writes server-sent events. The headers are sent with the first, so that a stream which cannot begin is refused with a
+// status.
+type eventWriter struct {
+	http.ResponseWriter
+	begun bool // the headers have been sent
+}
+
+func (e *eventWriter) headers() {
+	e.begun = true
+	e.Header().Set("Content-Type", "text/event-stream")
+	e.Header().Set("Cache-Control", "no-store")
+	disableBuffering(e.Header())
+}
+
+func (e *eventWriter) write(b []byte) error {
+	if !e.begun {
+		e.headers()
+	}
 	_, err := e.Write(b)
 	if err == nil {
 		e.ResponseWriter.(http.Flusher).Flush() //nolint:forcetypeassert // limitedWriter is one

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -100,40 +101,29 @@ func (c Config) refuse(w http.ResponseWriter, r *http.Request, errorWriter *conn
 	writeError(w, refusal)
 }
 
-// hiddenID is the id of a workflow that cannot exist: requests and rows with an empty id are refused.
-const hiddenID = ""
+// hiding comes before the id of a workflow that the viewer may not read. No workflow has so long an id, so everything that follows,
+// including errors and waiting, is the same as for a workflow that does not exist.
+var hiding = strings.Repeat("?", maxWorkflowID+1)
 
-// hide replaces the id of each workflow that the viewer may not read by hiddenID. Everything that follows, including errors
-// and waiting, is then the same as for a workflow that does not exist. It returns the replaced ids at their indexes, or nil
-// if there are none.
-func (q *request) hide(viewer Viewer) (hidden []string) {
-	for i := range q.from {
-		id := q.from[i].workflowID
-		if viewer.CanRead(id) {
-			continue
-		}
-		if hidden == nil {
-			hidden, q.from = make([]string, len(q.from)), slices.Clone(q.from) // the caller's slice is not changed
-		}
-		hidden[i], q.from[i].workflowID = id, hiddenID
+func hide(viewer Viewer, id string) string {
+	if viewer.CanRead(id) {
+		return id
 	}
-	return hidden
+	return hiding + id
 }
 
-// reveal puts the ids that hide replaced back into a batch's Anew. A client with a cursor for a workflow that does not exist
-// is told that its history begins anew.
-func (q *request) reveal(batch *feed.Batch, hidden []string) {
+// hide hides the request's workflows. The slice that the request came with is not changed.
+func (q *request) hide(viewer Viewer) {
+	q.from = slices.Clone(q.from)
+	for i := range q.from {
+		q.from[i].workflowID = hide(viewer, q.from[i].workflowID)
+	}
+}
+
+// reveal names the workflows of a batch as the client does. Of a hidden one nothing comes but that its history begins anew, as of
+// one that does not exist.
+func reveal(batch *feed.Batch) {
 	for i, id := range batch.Anew {
-		if id != hiddenID {
-			continue
-		}
-		anew := append([]string{}, batch.Anew[:i]...)
-		for place, id := range hidden {
-			if id != "" && q.from[place].cursor() > 0 {
-				anew = append(anew, id)
-			}
-		}
-		batch.Anew = append(anew, batch.Anew[i+1:]...)
-		return
+		batch.Anew[i] = strings.TrimPrefix(id, hiding)
 	}
 }

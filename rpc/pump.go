@@ -10,8 +10,7 @@ import (
 
 // pump follows a request's workflows and sends each batch, with empty batches as heartbeats, until the viewer expires, ctx
 // ends, send fails or the feed drains; the error says which. It returns nil when all the workflows are closed and everything
-// has been sent. All streaming transports use it. pump calls begin once the
-// request is valid; begin starts the response and returns the function that sends a batch. Its argument returns the client's
+// has been sent. All streams but sockets use it. pump calls begin once the request is valid; begin starts the response and returns the function that sends a batch. Its argument returns the client's
 // positions after everything sent so far, in the order of the request; it may be called within send.
 func (s *feedService) pump(
 	ctx context.Context, q request, f form, begin func(positions func() []start) (send func(feed.Batch) error, err error),
@@ -21,7 +20,7 @@ func (s *feedService) pump(
 		return err
 	}
 	defer leave()
-	hidden := q.hide(s.viewer(ctx))
+	q.hide(s.viewer(ctx))
 	if err := s.refuseFutureCursors(ctx, q, f); err != nil {
 		return err
 	}
@@ -42,32 +41,18 @@ func (s *feedService) pump(
 		if ctx.Err() != nil { // if there is always a next batch, Next does not check ctx
 			return context.Cause(ctx)
 		}
-		if hidden != nil {
-			q.reveal(&batch, hidden)
-		}
+		reveal(&batch)
 		if err := send(batch); err != nil || batch.Final {
 			return err
 		}
 	}
 }
 
-// options returns the options of the request's subscription. Hidden workflows are followed as one, from the latest of their
-// cursors.
+// options returns the options of the request's subscription.
 func (q *request) options(idle time.Duration) feed.Options {
-	options := feed.Options{From: make([]feed.Start, 0, len(q.from)), Types: q.types, Idle: idle}
-	hidden := -1
-	for _, s := range q.from {
-		switch {
-		case s.workflowID == hiddenID && hidden >= 0:
-			options.From[hidden].Cursor = max(options.From[hidden].Cursor, s.cursor())
-			continue
-		case s.workflowID == hiddenID:
-			hidden = len(options.From)
-		case s.last != nil:
-			options.From = append(options.From, feed.Last(s.workflowID, *s.last))
-			continue
-		}
-		options.From = append(options.From, feed.After(s.workflowID, s.cursor()))
+	options := feed.Options{From: make([]feed.Start, len(q.from)), Types: q.types, Idle: idle}
+	for i := range q.from {
+		options.From[i] = q.from[i].feedStart()
 	}
 	return options
 }

@@ -43,6 +43,14 @@ func (s *start) cursor() feed.Cursor {
 	return *s.after
 }
 
+// feedStart is the start as the feed takes it.
+func (s *start) feedStart() feed.Start {
+	if s.last != nil {
+		return feed.Last(s.workflowID, *s.last)
+	}
+	return feed.After(s.workflowID, s.cursor())
+}
+
 // form has a protocol's names for the parts of a request, and its limits. "[i]" in a name stands for the index of the
 // workflow.
 type form struct {

@@ -29,19 +29,16 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 		header.Set(ignoredHeader, strings.Join(ignored, ", "))
 	}
 	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "private, no-cache") // nobody else may have it, and whoever has it asks whether it has changed
-	header.Add("Vary", "Authorization")
+	mayKeep(header)
 	buffer := []byte(`{"items": [`)
 	items := 0
 	end, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
-		for _, item := range page {
-			element, err := item.Encoded(s.encoder.rest)
-			if err != nil {
-				return err
-			}
-			buffer = append(buffer, separator(items, "", ", ")...)
-			buffer = append(buffer, element...)
-			items++
+		if items > 0 && len(page) > 0 {
+			buffer = append(buffer, ", "...)
+		}
+		items += len(page)
+		if buffer, err = appendElements(buffer, page, s.encoder.rest); err != nil {
+			return err
 		}
 		if len(buffer) < 64<<10 { // so that an early failure can still be answered with an error
 			return nil
@@ -75,6 +72,18 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, _ = w.Write(buffer) //nolint:gosec // JSON, with its content type
+}
+
+// appendElements appends items with commas between them.
+func appendElements(b []byte, items []*feed.Item, format *feed.Format) ([]byte, error) {
+	for i, item := range items {
+		element, err := item.Encoded(format)
+		if err != nil {
+			return b, err
+		}
+		b = append(append(b, separator(i, "", ", ")...), element...)
+	}
+	return b, nil
 }
 
 // ignoredHeader lists the ignored parameters of a request, as the field "ignored" does.

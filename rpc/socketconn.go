@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +53,7 @@ func (c *socketConn) run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
+		reveal(&batch)
 		if err := c.send(batch); err != nil { //nolint:contextcheck // see write
 			return err
 		}
@@ -142,15 +142,12 @@ func (c *socketConn) do(ctx context.Context, next command) error {
 	}
 	for _, id := range next.Unsubscribe {
 		delete(c.follows, id)
-		c.subscription.Drop(c.hide(id))
+		c.subscription.Drop(hide(c.viewer, id))
 	}
-	for _, s := range q.from {
-		c.follows[s.workflowID] = true
-		at := feed.After(c.hide(s.workflowID), s.cursor())
-		if s.last != nil {
-			at = feed.Last(c.hide(s.workflowID), *s.last)
-		}
-		if err := c.subscription.Add(at); err != nil {
+	q.hide(c.viewer)
+	for i := range q.from {
+		c.follows[next.Subscribe[i].Workflow] = true
+		if err := c.subscription.Add(q.from[i].feedStart()); err != nil {
 			return err
 		}
 	}
@@ -185,22 +182,8 @@ func (c *socketConn) check(ctx context.Context, next command, q request) error {
 			return invalid(socketForm.at(socketForm.workflowID, i), "%.100q is subscribed to already", s.workflowID)
 		}
 	}
-	hidden := request{from: slices.Clone(q.from)}
-	for i := range hidden.from {
-		hidden.from[i].workflowID = c.hide(hidden.from[i].workflowID)
-	}
-	return c.service.refuseFutureCursors(ctx, hidden, socketForm)
-}
-
-// hiding comes before the ids of workflows that the viewer may not read. No workflow has so long an id, so they are followed
-// like workflows that do not exist.
-var hiding = strings.Repeat("?", maxWorkflowID+1)
-
-func (c *socketConn) hide(id string) string {
-	if c.viewer.CanRead(id) {
-		return id
-	}
-	return hiding + id
+	q.hide(c.viewer)
+	return c.service.refuseFutureCursors(ctx, q, socketForm)
 }
 
 // send writes a batch. It blocks while the client does not read it, up to the write timeout.
@@ -222,20 +205,16 @@ func (c *socketConn) send(batch feed.Batch) error {
 	}
 	for i, id := range batch.Anew {
 		b = append(b, separator(i, `"anew": [`, `, `)...)
-		b = appendString(b, validText(strings.TrimPrefix(id, hiding)))
+		b = appendString(b, validText(id))
 	}
 	if len(batch.Anew) > 0 {
 		b = append(b, `], `...)
 	}
-	for i, item := range batch.Items {
-		element, err := item.Encoded(c.service.encoder.rest)
-		if err != nil {
+	if len(batch.Items) > 0 {
+		var err error
+		if b, err = appendElements(append(b, `"items": [`...), batch.Items, c.service.encoder.rest); err != nil {
 			return err
 		}
-		b = append(b, separator(i, `"items": [`, `, `)...)
-		b = append(b, element...)
-	}
-	if len(batch.Items) > 0 {
 		b = append(b, `], `...)
 	}
 	b = fmt.Appendf(b, `"upToDate": %t`, batch.UpToDate)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
@@ -37,29 +35,11 @@ const speakerPart = "speaker"
 
 const speakers = "speakers" // the task queue
 
-// runSpeaker serves the activity speak.
-func runSpeaker(ctx context.Context, address, databaseURL string, log *slog.Logger) error {
-	pool, err := pgxpool.New(ctx, databaseURL)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	writer := db.NewWriter(pool)
-	defer writer.Close()
-	c, err := client.DialContext(ctx, client.Options{HostPort: address})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+// newSpeaker makes the worker of the activity speak.
+func newSpeaker(c client.Client, writer *db.Writer) worker.Worker {
 	w := worker.New(c, speakers, worker.Options{})
 	w.RegisterActivityWithOptions(func(ctx context.Context) error { return speak(ctx, writer) }, activity.RegisterOptions{Name: "speak"})
-	if err := w.Start(); err != nil {
-		return err
-	}
-	defer w.Stop()
-	log.InfoContext(ctx, "serving", "address", address)
-	<-ctx.Done()
-	return nil
+	return w
 }
 
 // said is the text of an attempt.

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
 
 	"chatfeed/cmd/dev/internal/demo"
 	"chatfeed/cmd/internal/program"
@@ -39,9 +40,9 @@ func runPart(name string) int {
 	var err error
 	switch args := os.Args[1:]; name {
 	case demoPart:
-		err = runDemo(ctx, args[0], args[1], log)
+		err = runWorker(ctx, args[0], args[1], log, newDemo)
 	case speakerPart:
-		err = runSpeaker(ctx, args[0], args[1], log)
+		err = runWorker(ctx, args[0], args[1], log, newSpeaker)
 	default:
 		err = fmt.Errorf("%s=%s: no such part", partEnv, name)
 	}
@@ -52,8 +53,14 @@ func runPart(name string) int {
 	return 0
 }
 
-// runDemo serves the demo workflow. Temporal may be away at first.
-func runDemo(ctx context.Context, address, databaseURL string, log *slog.Logger) error {
+func newDemo(c client.Client, writer *db.Writer) worker.Worker {
+	return demo.NewWorker(c, writer, 2*time.Millisecond)
+}
+
+// runWorker serves a worker that writes to the database. Temporal may be away at first.
+func runWorker(
+	ctx context.Context, address, databaseURL string, log *slog.Logger, made func(client.Client, *db.Writer) worker.Worker,
+) error {
 	pool, err := pgxpool.New(ctx, databaseURL)
 	if err != nil {
 		return err
@@ -75,7 +82,7 @@ func runDemo(ctx context.Context, address, databaseURL string, log *slog.Logger)
 		}
 	}
 	defer c.Close()
-	w := demo.NewWorker(c, writer, 2*time.Millisecond)
+	w := made(c, writer)
 	if err := w.Start(); err != nil {
 		return err
 	}

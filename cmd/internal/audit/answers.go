@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"chatfeed/db"
@@ -153,7 +154,7 @@ func (a *answer) writeOne(number int, made db.Item, kind string) bool {
 	if a.reserve(1) == 0 || a.limit.Wait(a.stop) != nil {
 		return false
 	}
-	e := entry{sum: a.sums.written(kind, made), workflow: int32(a.workflow), kind: kindIndex(kind), answer: int32(a.number)} //nolint:gosec // bounded
+	e := entry{sum: a.sums.written(kind, made), workflow: int32(a.workflow), kind: uint8(slices.Index(kinds(), kind)), answer: int32(a.number)} //nolint:gosec // bounded
 	a.ledger.set(number, e)
 	way := a.writer.Write
 	if rand.N(4) == 0 {
@@ -161,13 +162,4 @@ func (a *answer) writeOne(number int, made db.Item, kind string) bool {
 	}
 	a.writing.write([]int{number}, []db.Item{made}, way)
 	return a.stop.Err() == nil
-}
-
-func kindIndex(kind string) uint8 {
-	for i, name := range kinds() {
-		if name == kind {
-			return uint8(i)
-		}
-	}
-	return 0
 }

@@ -46,15 +46,11 @@ func (r recorder) Record(ctx context.Context, workflowID string, items []rpc.New
 
 // newRow makes the row of an item, which must have an id: without one, a repeated call would write it twice.
 func newRow(workflowID string, item rpc.NewItem) (db.Item, *rpc.InvalidItemError) {
-	var row db.Item
-	for _, kind := range db.Kinds() {
-		if kind.Name() == item.Type {
-			row = kind.New()
-		}
-	}
-	if row == nil {
+	kind := db.KindNamed(item.Type)
+	if kind == nil {
 		return nil, &rpc.InvalidItemError{Field: "type", Reason: "is not known to the database's schema"}
 	}
+	row := kind.New()
 	common, err := json.Marshal(struct {
 		ID       string          `json:"id,omitempty"`
 		Metadata json.RawMessage `json:"metadata,omitempty"`
