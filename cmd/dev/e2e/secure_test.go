@@ -59,7 +59,7 @@ func startSecured(t *testing.T) secured {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	pass := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: shared.Temporal})
-	pass.Transport, pass.FlushInterval = transport, -1
+	pass.Transport = transport                 // no FlushInterval: it can part the head of an error, which is all there is, from its end
 	pass.ErrorLog = log.New(io.Discard, "", 0) // that clients go away
 	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer "+apiKey {
