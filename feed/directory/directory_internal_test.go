@@ -40,8 +40,10 @@ func TestAChangeComesWithinAQuarterOfASecond(t *testing.T) {
 			require.True(t, u.UpToDate)
 			require.LessOrEqual(t, time.Since(began), pace)
 		}
+		began := time.Now()
 		tab.erase("a", true)
 		require.Equal(t, []string{"a"}, c.next(t).Gone)
+		require.LessOrEqual(t, time.Since(began), pace)
 		c.until(t, tab)
 	})
 }
@@ -97,6 +99,7 @@ func TestReadsGrowNeitherWithChangesNorWithWatches(t *testing.T) {
 			c.Close()
 		}
 		elapse(time.Second)
+		require.Zero(t, len(d.list.byID))
 		tab.reads = 0
 		tab.write("w1", "")
 		elapse(time.Minute)
@@ -225,74 +228,6 @@ func TestAWatchThatBeginsWhileTheTableIsAwayWaits(t *testing.T) {
 	})
 }
 
-// What is held is bounded, and who is too slow to be told of all changes begins anew.
-func TestTheListIsBounded(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		tab := newTable()
-		d := tab.run(t, sizes{page: 10, recent: 5, named: 8, held: 50, frame: 10}, Config{})
-		tab.write("first", "")
-		quick, slow := watch(t, d, Options{Size: 20}), watch(t, d, Options{Size: 20})
-		quick.until(t, tab)
-		slow.until(t, tab)
-		for i := range 300 {
-			id := fmt.Sprint("w", i)
-			tab.write(id, "")
-			quick.next(t)
-			if i%3 == 0 {
-				tab.erase(id, true)
-				quick.next(t)
-			}
-			d.mu.Lock()
-			require.LessOrEqual(t, len(d.list.byID), 55)
-			require.LessOrEqual(t, len(d.list.log), 2*55+65)
-			d.mu.Unlock()
-		}
-		quick.until(t, tab)
-		for _, u := range quick.updates[1:] {
-			require.False(t, u.Anew)
-		}
-		u := slow.next(t)
-		require.True(t, u.Anew)
-		require.Len(t, u.Workflows, 20)
-		require.Equal(t, "w299", u.Workflows[0].ID)
-		require.Equal(t, u.Workflows[19].ID, u.Next.ID)
-
-		// A list that is full is not read on for a client that may read little of it.
-		poor := watch(t, d, Options{Size: 20, Readable: func(id string) bool { return id == "w298" }})
-		tab.reads = 0
-		require.Equal(t, []string{"w298"}, ids(poor.next(t).Workflows))
-		elapse(time.Second)
-		require.LessOrEqual(t, tab.reads, 20)
-	})
-}
-
-// Erased workflows are kept for those who have to be told, but not for ever, nor instead of others, and nothing is read for them.
-func TestErasedWorkflowsDoNotFillTheList(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		tab := newTable()
-		for i := range 100 {
-			tab.write(fmt.Sprint("old", i), "")
-		}
-		d := tab.run(t, sizes{page: 10, recent: 5, named: 8, held: 50, frame: 10}, Config{})
-		c := watch(t, d, Options{Size: 40})
-		c.next(t)
-		for i := range 80 {
-			tab.write(fmt.Sprint("w", i), "")
-			c.next(t)
-			tab.erase(fmt.Sprint("w", i), true)
-			c.next(t)
-		}
-		require.Len(t, c.list, 40)
-		late := watch(t, d, Options{Size: 40, Readable: func(id string) bool { return id == "nothing" }})
-		tab.reads = 0
-		require.Empty(t, late.next(t).Workflows)
-		elapse(4 * time.Second)
-		require.LessOrEqual(t, tab.reads, 30, "reading does not go on and on")
-	})
-}
-
 func TestAHiddenWorkflowLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -344,4 +279,40 @@ func TestAWatchEnds(t *testing.T) {
 	})
 	_, err := New(newTable(), Config{Sweep: -1})
 	require.ErrorContains(t, err, "Config.Sweep is -1ns; it must be positive")
+}
+
+// A watch is up to date on the strength of a read that began after it.
+func TestAWatchIsUpToDateOnlyAfterALaterRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		tab.write("a", "")
+		d := tab.run(t, usual(), Config{Sweep: time.Hour})
+		watch(t, d, Options{Size: 10}).until(t, tab)
+		elapse(time.Second)
+		tab.delay = func() time.Duration { return time.Second }
+		c := watch(t, d, Options{Size: 10})
+		u := c.next(t)
+		require.True(t, u.Anew)
+		require.False(t, u.UpToDate)
+		began := time.Now()
+		require.Equal(t, Update{UpToDate: true}, c.next(t))
+		require.Equal(t, 2*time.Second, time.Since(began))
+	})
+}
+
+// Which of the workflows of one time come first is PostgreSQL's to say, so the place where the list goes on is before all of them.
+func TestAPageThatEndsAmongWorkflowsOfOneTimeGoesOnBeforeThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		for i := range 5 {
+			tab.rows[fmt.Sprint("w", i)] = feed.Workflow{ID: fmt.Sprint("w", i), Active: feed.Cursor(1000 - i/2), Head: 1000}
+		}
+		d := tab.run(t, usual(), Config{})
+		require.Equal(t, feed.Workflow{Active: 1001}, watch(t, d, Options{Size: 1}).next(t).Next)
+		require.Equal(t, feed.Workflow{Active: 1000, ID: "w0"}, watch(t, d, Options{Size: 2}).next(t).Next)
+		require.Equal(t, feed.Workflow{Active: 1000}, watch(t, d, Options{Size: 3}).next(t).Next)
+		require.Zero(t, watch(t, d, Options{Size: 5}).next(t).Next)
+	})
 }

@@ -72,7 +72,7 @@ func (l *list) set(w feed.Workflow) {
 	l.changed(e)
 }
 
-// load records a workflow that nobody has to be told of, because it is below the depth.
+// load records a workflow that nobody has to be told of, because it is below the depth, which is then extended.
 func (l *list) load(w feed.Workflow) {
 	if l.byID[w.ID] != nil {
 		l.set(w)
@@ -80,7 +80,6 @@ func (l *list) load(w feed.Workflow) {
 	}
 	l.byID[w.ID] = &entry{state: w}
 	l.note(w)
-	l.cached = nil
 }
 
 // extend records that everything down to a new depth is held.

@@ -28,6 +28,10 @@ func (d *Directory) read(ctx context.Context) {
 		case <-d.work:
 		}
 		d.mu.Lock()
+		if len(d.watches) == 0 {
+			d.mu.Unlock()
+			continue
+		}
 		d.rounds++
 		r := &round{Directory: d, number: d.rounds, todo: d.todo, of: d.list, turnAt: turn}
 		d.todo = todo{}
