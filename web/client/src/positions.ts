@@ -7,23 +7,23 @@ const remembered = 1000;
 export class Positions {
   workflows: readonly string[];
   cursors: Cursors = {};
-  private readonly store: CursorStore | undefined;
-  private readonly seen = new Map<string, Cursor>();
+  readonly #store: CursorStore | undefined;
+  readonly #seen = new Map<string, Cursor>();
 
   constructor(options: Options) {
     const { workflows, after } = options;
     this.workflows = [...new Set(workflows)];
-    if (typeof after === "object" && typeof after.get === "function") this.store = after as CursorStore;
+    if (typeof after === "object" && typeof after.get === "function") this.#store = after as CursorStore;
     else if (typeof after === "number") for (const id of workflows) this.cursors[id] = after;
-    else this.keep(after as Cursors | undefined);
+    else this.#keep(after as Cursors | undefined);
   }
 
   /** Reads the cursors from where they are kept. */
   async load(): Promise<void> {
-    this.keep(await this.store?.get());
+    this.#keep(await this.#store?.get());
   }
 
-  private keep(cursors: Cursors | undefined): void {
+  #keep(cursors: Cursors | undefined): void {
     for (const id of this.workflows) {
       const at = cursors?.[id];
       if (typeof at === "number") this.cursors[id] = at;
@@ -52,10 +52,10 @@ export class Positions {
   fresh(items: readonly Item[]): readonly Item[] {
     return items.filter(({ type, createdAt, item }) => {
       const key = JSON.stringify([item.workflowId, type, item.id]);
-      if (this.seen.get(key) === createdAt) return false;
-      this.seen.delete(key); // so that it is the newest
-      this.seen.set(key, createdAt);
-      if (this.seen.size > remembered) this.seen.delete(this.seen.keys().next().value!);
+      if (this.#seen.get(key) === createdAt) return false;
+      this.#seen.delete(key); // so that it is the newest
+      this.#seen.set(key, createdAt);
+      if (this.#seen.size > remembered) this.#seen.delete(this.#seen.keys().next().value!);
       return this.workflows.includes(item.workflowId);
     });
   }
@@ -69,7 +69,7 @@ export class Positions {
     if (upToDate) for (const id of this.workflows) at[id] ??= 0;
     this.cursors = {};
     for (const id of this.workflows) if (at[id] !== undefined) this.cursors[id] = at[id];
-    if (anew.length || items.length) this.store?.set(this.cursors);
+    if (anew.length || items.length) this.#store?.set(this.cursors);
   }
 }
 

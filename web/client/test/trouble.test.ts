@@ -282,7 +282,7 @@ test("workflows are added and dropped", async () => {
 test("options that make no sense are refused by name", () => {
   for (const [options, message] of [
     [{ workflows: [] }, "workflows is empty"],
-    [{ transport: "carrier pigeon" as Transport }, "accepted are auto, connect"],
+    [{ transport: "carrier pigeon" as Transport }, "auto, connect"],
     [{ last: 0 }, "1 to 1000"],
     [{ transport: "socket", token: () => "t" }, "cannot send a token"],
   ] as [Partial<Options>, string][]) {

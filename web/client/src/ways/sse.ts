@@ -1,6 +1,6 @@
-import { FeedError, parse, refusal } from "../errors.js";
+import { FeedError, parse } from "../errors.js";
 import type { Batch, Gone, Item } from "../types.js";
-import { batch, chunks, type Request } from "./way.js";
+import { ask, batch, chunks, type Request } from "./way.js";
 
 /** Server-sent events, read with fetch, which can send headers. What comes at once is one batch. */
 export async function* sse(request: Request): AsyncGenerator<Batch> {
@@ -9,12 +9,7 @@ export async function* sse(request: Request): AsyncGenerator<Batch> {
   for (const id of workflows) query.append("after", String(cursors[id] ?? "")); // in the order of the workflows
   if (last) query.set("last", String(last));
   if (types) query.set("types", types.join());
-  const response = await fetch(`${request.url}/events?${query}`, {
-    headers: { ...request.headers, Accept: "text/event-stream" },
-    cache: "no-store",
-    signal: request.signal,
-  });
-  if (!response.ok || !response.headers.get("Content-Type")?.startsWith("text/event-stream")) throw await refusal(response);
+  const response = await ask(request, `/events?${query}`, "text/event-stream");
   let upToDate = false;
   let retry = 0; // seconds
   let rest = "";
