@@ -1,5 +1,5 @@
-/** Codes after which another attempt cannot succeed. The codes are those of Connect. */
-const fatal = ["invalid_argument", "not_found", "permission_denied", "failed_precondition", "unimplemented", "out_of_range"];
+/** The beginnings of the codes after which another attempt cannot succeed: invalid_argument and so on, of the codes of Connect. */
+const fatal = /^(inv|not|perm|fail|unim|out)/;
 
 /** What the server or the way to it has answered instead of items. */
 export class FeedError extends Error {
@@ -19,7 +19,7 @@ export class FeedError extends Error {
 
   /** Whether another attempt cannot succeed. */
   get fatal(): boolean {
-    return fatal.includes(this.code);
+    return fatal.test(this.code);
   }
 }
 

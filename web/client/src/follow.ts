@@ -43,11 +43,9 @@ class Follower implements Feed {
   constructor(url: string, options: Options) {
     this.url = url;
     this.#options = options;
-    const { workflows, transport = "auto", last, signal } = options;
-    if (!workflows?.length) throw new TypeError("workflows is empty; at least one is accepted");
-    if (transport !== "auto" && !ways[transport]) throw new TypeError(`transport is "${transport}"; auto, ${Object.keys(ways).join(", ")} are accepted`);
-    if (transport === "socket" && options.token) throw new TypeError("transport is socket, which cannot send a token; use a cookie or another transport");
-    if (last !== undefined && !(last >= 1 && last <= 1000)) throw new TypeError(`last is ${last}; 1 to 1000 are accepted`);
+    const { workflows, transport = "auto", signal } = options; // the server says what is wrong with the others
+    if (transport !== "auto" && !ways[transport]) throw new TypeError(`transport: auto, ${Object.keys(ways).join(", ")} are accepted`);
+    if (transport === "socket" && options.token) throw new TypeError("transport: a socket cannot send a token");
     this.#positions = new Positions(options);
     this.#auto = new Auto(transport, workflows.length);
     this.#iterator = this.#run();
@@ -79,11 +77,13 @@ class Follower implements Feed {
   }
 
   add(workflow: string, after?: number): void {
-    if (this.#positions.add(workflow, after)) this.retry();
+    this.#positions.add(workflow, after);
+    this.retry();
   }
 
   drop(workflow: string): void {
-    if (this.#positions.drop(workflow)) this.retry();
+    this.#positions.drop(workflow);
+    this.retry();
   }
 
   retry(): void {
@@ -212,16 +212,13 @@ class Follower implements Feed {
     const ended = new AbortController();
     const end = () => ended.abort(again);
     const leave = onAbort(attempt.signal, end);
-    const timer = setTimeout(end, 5_000);
+    const limit = sleep(5, ended.signal);
+    const answer = this.#request().then((request) => read({ ...request, last: 1, signal: ended.signal }, request.workflows[0]!));
     try {
-      const request = await this.#request();
-      await read({ ...request, cursors: {}, last: 1, signal: ended.signal }, request.workflows[0]!, undefined);
-      return true;
-    } catch {
-      return false;
+      return await Promise.race([limit.then(() => false), answer.then(() => true)]).catch(() => false);
     } finally {
-      clearTimeout(timer);
       leave();
+      end();
     }
   }
 

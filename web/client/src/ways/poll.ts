@@ -18,7 +18,7 @@ interface Answer {
 }
 
 /** Reads a page of a workflow once. */
-export async function read(request: Request, workflow: string, after: Cursor | undefined, waiting?: string): Promise<Answer> {
+export async function read(request: Request, workflow: string, after?: Cursor, waiting?: string): Promise<Answer> {
   const query = new URLSearchParams({ limit: "1000" });
   if (after !== undefined) query.set("afterTimestamp", String(after));
   else if (request.last) query.set("last", String(request.last));
