@@ -1,0 +1,57 @@
+/** Codes after which another attempt cannot succeed. The codes are those of Connect. */
+const fatal = ["invalid_argument", "not_found", "permission_denied", "failed_precondition", "unimplemented", "out_of_range"];
+
+/** What the server or the way to it has answered instead of items. */
+export class FeedError extends Error {
+  override readonly name = "FeedError";
+
+  constructor(
+    /** A code of Connect, such as "invalid_argument" or "unavailable". */
+    readonly code: string,
+    message: string,
+    /** Seconds to wait before the next attempt, as the server has asked. */
+    readonly retryAfter = 0,
+    /** Whether something else than a chatfeed server has answered, perhaps because this way does not lead to one. */
+    readonly foreign = false,
+  ) {
+    super(message);
+  }
+
+  /** Whether another attempt cannot succeed. */
+  get fatal(): boolean {
+    return fatal.includes(this.code);
+  }
+}
+
+/** The code for a status of HTTP that came without one. */
+function codeOf(status: number): string {
+  if (status === 401) return "unauthenticated";
+  if (status === 403) return "permission_denied";
+  if (status === 429) return "resource_exhausted";
+  return status < 500 && status !== 408 ? "unimplemented" : "unavailable";
+}
+
+/** Returns the error of an answer that is no success or not of the type that was asked for. */
+export async function refusal(response: Response): Promise<FeedError> {
+  const after = Number(response.headers.get("Retry-After")) || 0;
+  try {
+    const { code, message } = JSON.parse(await response.text());
+    if (code) return new FeedError(code, String(message), after);
+  } catch {} // not ours
+  const what = `the answer is not from a chatfeed server (HTTP ${response.status})`;
+  return new FeedError(response.ok ? "unknown" : codeOf(response.status), what, after, true);
+}
+
+/** Returns an error as a FeedError. fetch throws a TypeError where there is no connection or it breaks. */
+export function feedError(error: unknown): FeedError {
+  return error instanceof FeedError ? error : new FeedError("unavailable", "the server cannot be reached");
+}
+
+/** Returns the parsed text, which has come from the server. */
+export function parse(text: string): any {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new FeedError("unknown", "the answer is garbled", 0, true);
+  }
+}

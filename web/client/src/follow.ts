@@ -1,0 +1,243 @@
+import { again } from "./again.js";
+import { Auto } from "./auto.js";
+import { FeedError, feedError, parse, refusal } from "./errors.js";
+import { whenBack } from "./page.js";
+import { Positions } from "./positions.js";
+import { Timing } from "./timing.js";
+import type { Batch, Feed, Options, State, Transport } from "./types.js";
+import { connect } from "./ways/connect.js";
+import { longPoll, poll, read } from "./ways/poll.js";
+import { socket } from "./ways/socket.js";
+import { sse } from "./ways/sse.js";
+import type { Request, Way } from "./ways/way.js";
+
+const ways: Record<Transport, Way> = { connect, sse, socket, "long-poll": longPoll, poll };
+
+/**
+ * Follows workflows of the server at `url`, which may be "" for the page's own. Nothing is sent before the feed is iterated.
+ *
+ * Each item is delivered once and in order, across broken connections, restarts and changes of the transport. A batch counts as
+ * rendered, and moves the cursors, when the next one is asked for: the body of a `for await` has run. While it runs, no more is
+ * read. The iteration ends when all workflows are closed for good or the feed is closed, and throws a FeedError if the server
+ * refuses what was asked for.
+ */
+export function follow(url: string, options: Options): Feed {
+  return new Follower(url.replace(/\/+$/, ""), options);
+}
+
+class Follower implements Feed {
+  state: State = { status: "idle" };
+
+  private readonly positions: Positions;
+  private readonly auto: Auto;
+  private readonly timing = new Timing();
+  private readonly listeners = new Set<() => void>();
+  private readonly iterator: AsyncGenerator<Batch>;
+  private closed = false;
+  /** The connection that is open, or the pause before the next. */
+  private attempt = new AbortController();
+
+  constructor(
+    private readonly url: string,
+    private readonly options: Options,
+  ) {
+    const { workflows, transport = "auto", last, signal } = options;
+    if (!workflows?.length) throw new TypeError("workflows is empty; the ids of workflows are accepted");
+    if (transport !== "auto" && !ways[transport]) throw new TypeError(`transport is "${transport}"; accepted are auto, ${Object.keys(ways).join(", ")}`);
+    if (transport === "socket" && options.token) throw new TypeError("transport: a WebSocket of a browser cannot send a token; use a cookie or another transport");
+    if (last !== undefined && !(last >= 1 && last <= 1000)) throw new TypeError(`last is ${last}; 1 to 1000 are accepted`);
+    this.positions = new Positions(options);
+    this.auto = new Auto(transport, workflows.length);
+    this.iterator = this.run();
+    signal?.addEventListener("abort", () => this.close());
+    if (signal?.aborted) this.close();
+  }
+
+  get workflows(): readonly string[] {
+    return this.positions.workflows;
+  }
+
+  get cursors() {
+    return this.positions.cursors;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Batch> {
+    return {
+      next: () => this.iterator.next(),
+      return: () => {
+        this.close(); // so that a batch that is being waited for does not hold it up
+        return this.iterator.return(undefined);
+      },
+    };
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  add(workflow: string, after?: number): void {
+    if (this.positions.add(workflow, after)) this.retry();
+  }
+
+  drop(workflow: string): void {
+    if (this.positions.drop(workflow)) this.retry();
+  }
+
+  retry(): void {
+    this.attempt.abort(again);
+  }
+
+  close(): void {
+    if (this.state.status === "ended" || this.state.status === "failed") return;
+    this.closed = true;
+    this.attempt.abort(again);
+    this.set({ status: "ended", reason: "closed" });
+  }
+
+  async call(method: string, request: object): Promise<Record<string, unknown>> {
+    const headers = { ...(await this.headers()), "Content-Type": "application/json", "Connect-Protocol-Version": "1" };
+    const init = { method: "POST", headers, body: JSON.stringify(request) };
+    const response = await fetch(`${this.url}/chatfeed.v1.${method}`, init).catch((error) => {
+      throw feedError(error);
+    });
+    if (!response.ok) throw await refusal(response);
+    return parse(await response.text());
+  }
+
+  private async headers(): Promise<Record<string, string>> {
+    return this.options.token ? { Authorization: `Bearer ${await this.options.token()}` } : {};
+  }
+
+  private set(state: State): void {
+    this.state = state;
+    for (const listener of [...this.listeners]) listener();
+  }
+
+  private async *run(): AsyncGenerator<Batch> {
+    if (this.closed) return;
+    const leave = whenBack((checked) => {
+      // What has been silent for as long as a heartbeat may be broken; a connection from before a pause of the page is.
+      if (!checked || this.state.status === "waiting" || this.timing.silent()) this.retry();
+      if (!checked) this.auto.reset();
+    });
+    try {
+      await this.positions.load();
+      let refused = false; // the last token was
+      let pauses = 0; // since the last batch
+      while (!this.closed) {
+        this.attempt = new AbortController();
+        let error: FeedError;
+        try {
+          for await (const batch of this.connection()) {
+            refused = false;
+            pauses = 0;
+            yield batch;
+            this.positions.rendered(batch);
+            if (batch.final) {
+              this.set({ status: "ended", reason: "final" });
+              return;
+            }
+          }
+          error = new FeedError("unavailable", "the connection has ended");
+        } catch (reason) {
+          if (this.closed) return;
+          if (reason === again) continue;
+          error = feedError(reason);
+        }
+        if (error.code === "unauthenticated" && this.options.token && !refused) {
+          refused = true; // the next connection asks for another token
+          continue;
+        }
+        if (error.code === "unauthenticated" || (error.fatal && !(error.foreign && this.auto.more))) {
+          this.set({ status: "failed", code: error.code, reason: error.message });
+          throw error;
+        }
+        if (await this.auto.failed(error, () => this.probe())) continue;
+        if (this.closed) return;
+        await this.pause(pauses++, error);
+      }
+    } finally {
+      leave();
+      this.attempt.abort(again);
+      if (this.state.status !== "failed" && this.state.status !== "ended") this.close();
+    }
+  }
+
+  /** Opens a connection and returns the batches that have something new. */
+  private async *connection(): AsyncGenerator<Batch> {
+    const { attempt, timing, auto } = this;
+    const transport = auto.begin();
+    this.set({ status: "connecting", transport });
+    const request: Request = { ...(await this.request()), heard: () => timing.heard() };
+    if (attempt.signal.aborted) throw again;
+    auto.watch(attempt, () => this.probe());
+    try {
+      let was: boolean | undefined; // up to date
+      timing.watch(attempt);
+      for await (const batch of ways[transport](request)) {
+        timing.stop();
+        auto.delivered();
+        const items = this.positions.fresh(batch.items);
+        const empty = !items.length && !batch.gone.length && !batch.anew.length;
+        if (batch.upToDate) {
+          if (this.state.status !== "live") this.set({ status: "live", transport });
+        } else {
+          const away = empty && was === true;
+          if (this.state.status !== "catching-up" || (empty && away !== this.state.away && away)) this.set({ status: "catching-up", transport, away });
+        }
+        if (!empty || batch.final || batch.upToDate !== was) yield { ...batch, items };
+        was = batch.upToDate;
+        timing.watch(attempt);
+      }
+    } catch (error) {
+      throw attempt.signal.aborted ? attempt.signal.reason : error; // a stream that is aborted may say so in other words
+    } finally {
+      timing.stop();
+      auto.unwatch();
+      attempt.abort(again);
+    }
+  }
+
+  private async request(): Promise<Request> {
+    let headers: Record<string, string>;
+    try {
+      headers = await this.headers();
+    } catch (error) {
+      throw new FeedError("unavailable", `there is no token: ${error instanceof Error ? error.message : error}`);
+    }
+    const { url, workflows, cursors, options, attempt } = this;
+    return { url, headers, workflows, cursors: { ...cursors }, last: options.last, types: options.types, signal: attempt.signal, heard() {} };
+  }
+
+  /** Reports whether a plain request gets through. */
+  private async probe(): Promise<boolean> {
+    if (this.attempt.signal.aborted) this.attempt = new AbortController();
+    const { attempt } = this;
+    const ended = new AbortController();
+    const end = () => ended.abort(again);
+    const timer = setTimeout(end, 5_000);
+    attempt.signal.addEventListener("abort", end);
+    try {
+      const request = await this.request();
+      await read({ ...request, cursors: {}, last: 1, signal: ended.signal }, request.workflows[0]!, undefined);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      clearTimeout(timer);
+      attempt.signal.removeEventListener("abort", end);
+    }
+  }
+
+  private async pause(pauses: number, error: FeedError): Promise<void> {
+    const most = Math.min(20, 0.3 * 2 ** (pauses + 1));
+    const ms = Math.max(0.3 + Math.random() * (most - 0.3), error.retryAfter * (1 + Math.random() / 4)) * 1000;
+    this.attempt = new AbortController();
+    this.set({ status: "waiting", reason: error.message, retryAt: Date.now() + ms });
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.attempt.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()));
+    });
+  }
+}

@@ -1,0 +1,4 @@
+export { follow } from "./follow.js";
+export { sessionCursor } from "./positions.js";
+export { FeedError } from "./errors.js";
+export type * from "./types.js";

@@ -1,0 +1,93 @@
+import { FeedError, parse, refusal } from "../errors.js";
+import type { Batch, Gone, Item } from "../types.js";
+import { cursorOf, timeOf } from "../time.js";
+import { batch, chunks, type Request } from "./way.js";
+
+const contentType = "application/connect+json";
+/** Longer than any message of the server: a page, or one item of at most a few MiB. */
+const longest = 1 << 26;
+
+/** `FeedService.Subscribe` of the Connect protocol: messages in JSON, each after a byte of flags and its length in four bytes. */
+export async function* connect(request: Request): AsyncGenerator<Batch> {
+  const { last, types } = request;
+  const cursors = request.workflows.map((workflowId) => {
+    const at = request.cursors[workflowId];
+    return at !== undefined ? { workflowId, after: timeOf(at) } : last ? { workflowId, last } : { workflowId };
+  });
+  const response = await fetch(request.url + "/chatfeed.v1.FeedService/Subscribe", {
+    method: "POST",
+    headers: { ...request.headers, "Content-Type": contentType, "Connect-Protocol-Version": "1" },
+    body: envelope(JSON.stringify({ cursors, types })),
+    signal: request.signal,
+  });
+  if (!response.ok || !response.headers.get("Content-Type")?.startsWith(contentType)) throw await refusal(response);
+  for await (const [flags, text] of envelopes(chunks(response, request))) {
+    const message = parse(text);
+    if (flags === 2) {
+      if (message.error) throw new FeedError(message.error.code, message.error.message, Number(message.metadata?.["retry-after"]?.[0]) || 0);
+      return;
+    }
+    yield batch({ ...message, items: message.items?.map(item), gone: message.gone?.map(gone) });
+  }
+}
+
+function envelope(text: string): Uint8Array<ArrayBuffer> {
+  const message = new TextEncoder().encode(text);
+  const bytes = new Uint8Array(message.length + 5);
+  new DataView(bytes.buffer).setUint32(1, message.length);
+  bytes.set(message, 5);
+  return bytes;
+}
+
+/** Returns the flags and the message of each envelope. One that is cut off is dropped. */
+async function* envelopes(source: AsyncIterable<Uint8Array>): AsyncGenerator<[number, string]> {
+  let bytes = new Uint8Array(0);
+  for await (const chunk of source) {
+    const joined = new Uint8Array(bytes.length + chunk.length);
+    joined.set(bytes);
+    joined.set(chunk, bytes.length);
+    let at = 0;
+    while (joined.length - at >= 5) {
+      const length = new DataView(joined.buffer, at).getUint32(1);
+      const flags = joined[at]!;
+      if ((flags & ~2) !== 0 || length > longest) throw new FeedError("unknown", "the answer is garbled", 0, true);
+      if (joined.length - at < length + 5) break;
+      yield [flags, new TextDecoder().decode(joined.subarray(at + 5, at + 5 + length))];
+      at += 5 + length;
+    }
+    bytes = joined.subarray(at);
+  }
+}
+
+/** Fields that JSON of protobuf leaves out where they are empty; the database's JSON, which the other transports have, does not. */
+const empty: Record<string, object> = {
+  message: { message: "", role: "", status: "" },
+  log: { level: "", message: "" },
+  stat: { processingTime: 0, tokenCount: 0 },
+  progress: { progress: 0, status: "", result: "" },
+  delta: { messageId: "", attempt: 0, part: 0, kind: "", at: 0, delta: "" },
+  tool: { callId: "", messageId: "", name: "", state: "", input: null, output: null, error: "" },
+};
+
+/** Returns an item of protobuf's JSON as an element of chatData's items. */
+function item({ id, workflowId, _createdAt, metadata, omitted, ...body }: any): Item {
+  const createdAt = cursorOf(_createdAt);
+  const type = Object.keys(body)[0] ?? omitted?.find((part: string) => empty[part]) ?? "";
+  return {
+    type,
+    createdAt,
+    item: {
+      id,
+      workflowId,
+      ...(type in body && empty[type]),
+      ...body[type],
+      ...(metadata !== undefined && { metadata }),
+      ...(omitted && { omitted }),
+      _createdAt: createdAt,
+    },
+  } as Item;
+}
+
+function gone(one: any): Gone {
+  return { ...one, _createdAt: cursorOf(one._createdAt) };
+}

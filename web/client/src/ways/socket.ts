@@ -1,0 +1,62 @@
+import { FeedError, parse } from "../errors.js";
+import type { Batch } from "../types.js";
+import { batch, type Request } from "./way.js";
+
+/** How many characters may wait to be rendered. A socket cannot be read slower, so beyond this it is closed, and opened again from the cursors. */
+const most = 4 << 20;
+
+/** A WebSocket. Its server keeps it open after the end, so the iteration ends with `final`. */
+export async function* socket(request: Request): AsyncGenerator<Batch> {
+  const address = new URL(request.url + "/socket", globalThis.location?.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  const conn = new WebSocket(address, "chatfeed.v1.json");
+  let waiting: string[] = [];
+  let size = 0;
+  let end: unknown;
+  let wake = () => {};
+
+  conn.onopen = () => {
+    const subscribe = request.workflows.map((workflow) => {
+      const after = request.cursors[workflow];
+      return after !== undefined ? { workflow, after } : request.last ? { workflow, last: request.last } : { workflow };
+    });
+    conn.send(JSON.stringify({ id: "1", types: request.types, subscribe }));
+  };
+  conn.onmessage = ({ data }) => {
+    if (end) return;
+    request.heard();
+    waiting.push(data);
+    size += data.length;
+    if (size > most) stop(new FeedError("unavailable", "the items come faster than they are rendered"));
+    wake();
+  };
+  conn.onclose = ({ code, reason }) => stop(new FeedError(code === 3000 ? "unauthenticated" : "unavailable", reason || "the server cannot be reached"));
+  const stop = (reason: unknown) => {
+    end ??= reason;
+    conn.close();
+    wake();
+  };
+  const abort = () => ((waiting = []), stop(request.signal.reason));
+  request.signal.addEventListener("abort", abort);
+  try {
+    let begun = false;
+    for (;;) {
+      const text = waiting.shift();
+      if (text !== undefined) {
+        size -= text.length;
+        const message = parse(text);
+        if (message.error) throw new FeedError(message.error.code, message.error.message);
+        if (begun) yield batch(message);
+        begun ||= message.ack !== undefined; // what comes before the answer is not of what was asked for
+      } else if (end) {
+        throw end;
+      } else {
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    }
+  } finally {
+    request.signal.removeEventListener("abort", abort);
+    end = true;
+    conn.close();
+  }
+}

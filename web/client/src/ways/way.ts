@@ -1,0 +1,43 @@
+import type { Batch, Cursors } from "../types.js";
+
+/** What one connection is to deliver. */
+export interface Request {
+  /** The server, without a slash at the end. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly workflows: readonly string[];
+  /** Where to begin. A workflow without a cursor begins with its last items, or with the first. */
+  readonly cursors: Readonly<Cursors>;
+  readonly last: number | undefined;
+  readonly types: readonly string[] | undefined;
+  /** Ends the connection; the iteration then throws. */
+  readonly signal: AbortSignal;
+  /** To be called whenever something has come, even if it is no whole batch. */
+  heard(): void;
+}
+
+/**
+ * Opens one connection and returns what it delivers. A batch without anything in it is a heartbeat. Nothing is read from the
+ * network before the next batch is asked for, as far as the transport allows. It ends or throws when the connection does.
+ */
+export type Way = (request: Request) => AsyncIterable<Batch>;
+
+/** Makes a batch of what has come. */
+export function batch(of: { gone?: Batch["gone"]; anew?: Batch["anew"]; items?: Batch["items"]; upToDate?: boolean; final?: boolean }): Batch {
+  return { gone: of.gone ?? [], anew: of.anew ?? [], items: of.items ?? [], upToDate: !!of.upToDate, final: !!of.final };
+}
+
+/** Returns the chunks of a body. */
+export async function* chunks(response: Response, request: Request): AsyncGenerator<Uint8Array> {
+  const reader = response.body!.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      request.heard();
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // it may have failed
+  }
+}
