@@ -42,15 +42,18 @@ func (*noSource) Cancel(context.Context, string) error {
 	return errors.New("a workflow was cancelled")
 }
 
-// outside is all that may be reached without the gate.
-var outside = []string{"/grpc.health.v1.Health/", "GET /healthz", "GET /readyz"}
+// outside is all that may be reached without the gate: none of it says anything about a workflow.
+var outside = []string{"/grpc.health.v1.Health/", "GET /healthz", "GET /readyz", "GET /{$}", "GET /assets/"}
 
 func gatedConfig(t *testing.T, gate Gate) Config {
 	t.Helper()
 	source := &noSource{}
 	f, err := feed.New(source, source, feed.Config{})
 	require.NoError(t, err)
-	return Config{Feed: f, Workflows: source, Chat: source, Recorder: source, LegacyEndpoints: true, Gate: gate, Log: slog.New(slog.DiscardHandler)}
+	return Config{
+		Feed: f, Workflows: source, Chat: source, Recorder: source, Page: http.NotFoundHandler(), LegacyEndpoints: true, Gate: gate,
+		Log: slog.New(slog.DiscardHandler),
+	}
 }
 
 // procedures returns the path of each method of this package's services, whether it is served or not.
