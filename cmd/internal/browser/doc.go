@@ -1,0 +1,2 @@
+// Package browser tests the page with the real server, in Chromium.
+package browser
