@@ -35,7 +35,7 @@ export function Viewer() {
       <p class="quiet">
         {item.type}, {exact(item.createdAt)}, {bytes(json.length)}
       </p>
-      {long.length > 8192 && <pre class="code long" dir="auto">{long}</pre>}
+      {long.length > 8192 && <pre class="code long" dir="auto" tabIndex={0} aria-label="The whole text">{long}</pre>}
       {long.length > 8192 ? (
         <Copy code={JSON.stringify({ ...item, item: { ...item.item, message: `${long.slice(0, 200)}… (${bytes(long.length)}, above)` } }, null, 2)} />
       ) : (

@@ -32,7 +32,7 @@ class Drawn extends Component<Props> {
     switch (block.kind) {
       case 'heading':
         return (
-          <p class={`heading level-${Math.min(block.level, 3)}`} role="heading" aria-level={Math.min(6, block.level + 2)}>
+          <p class={`heading level-${Math.min(block.level, 3)}`} role="heading" aria-level={2}>
             {spans(block.text)}
             {end}
           </p>

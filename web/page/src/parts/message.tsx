@@ -85,4 +85,4 @@ export function Opening(props: { open: boolean; toggle: () => void; title: preac
 }
 
 const side = (role: string) => (role === 'user' ? 'user' : role === 'assistant' ? 'assistant' : 'other')
-const name = (role: string) => (role === 'user' ? 'You' : role || 'unknown')
+const name = (role: string) => ({ user: 'You', assistant: 'Assistant' })[role] ?? (role || 'unknown')

@@ -26,7 +26,7 @@ export function ToolRow({ tool, session, open }: { tool: Tool; session: Session;
   const took = tool.at > tool.began && tool.state.startsWith('output') ? duration(tool.at - tool.began) : ''
   const asks = tool.state === 'approval-requested'
   return (
-    <section class="tool" data-item={key} aria-label={`Tool ${tool.name}, ${word}`}>
+    <div class="tool" role="group" data-item={key} aria-label={`Tool ${tool.name}, ${word}`}>
       <div class="head">
         <button class="opener" aria-expanded={open || asks} onClick={() => session.toggle(key)}>
           <span class="turn" aria-hidden="true">▸</span>
@@ -44,7 +44,7 @@ export function ToolRow({ tool, session, open }: { tool: Tool; session: Session;
       {open && tool.output !== undefined && <Value name="Output" value={tool.output} />}
       {tool.error && <p class="error">{tool.error}</p>}
       {asks && <Approval tool={tool} session={session} />}
-    </section>
+    </div>
   )
 }
 

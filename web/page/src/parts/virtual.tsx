@@ -41,7 +41,7 @@ export function Virtual<Row extends { key: string }>(props: Props<Row>) {
     space.current!.style.height = `${s.total}px`
     window.current!.style.transform = `translateY(${s.offsets[from] ?? 0}px)`
     const head = space.current!.offsetTop
-    const top = s.stuck ? head + s.total - s.height : s.anchored()
+    const top = s.stuck ? at.scrollHeight - s.height : s.anchored()
     if (top !== undefined && Math.abs(top - at.scrollTop) > 0.5) at.scrollTop = top
     s.top = at.scrollTop
     s.head = head
