@@ -48,7 +48,7 @@ export function Conversation({ session }: { session: Session }) {
           {newer > 0 ? `${count(newer)} new ↓` : 'To the end ↓'}
         </button>
       )}
-      <Composer session={session} />
+      {session.state.value.kind !== 'failed' && <Composer session={session} />}
     </div>
   )
 }

@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { stop } from '../api'
 import { actions, toggleWire } from '../keys'
 import type { Session, State } from '../session'
-import { listState, now, pane, server, theme, type Theme } from '../store'
+import { listState, now, pane, server } from '../store'
 import { standing } from './sidebar'
 
 // Header says which workflow is shown, how far it is, and stops its answer.
@@ -15,7 +15,6 @@ export function Header({ session }: { session: Session | undefined }) {
       </button>
       {session ? <Title session={session} /> : <h1 class="id">chatfeed</h1>}
       <span class="fill" />
-      <ThemeButton />
       <button class="icon" onClick={toggleWire} title="The wire (.)" aria-label="Show or hide the wire">◨</button>
     </header>
   )
@@ -32,7 +31,8 @@ function Title({ session }: { session: Session }) {
       <h1 class="id" title={session.id}>{session.id}</h1>
       {progress && (
         <span class="progressing">
-          <span class={`mark ${tone}`} aria-hidden="true">{mark}</span> {word}
+          <span class={`mark ${tone}`} aria-hidden="true">{mark}</span>
+          <span class="word">{word}</span>
           {working && <b class="percent">{Math.round(progress.percent)} %</b>}
         </span>
       )}
@@ -43,22 +43,6 @@ function Title({ session }: { session: Session }) {
       )}
       {error && <span class="error" role="alert">{error}</span>}
     </>
-  )
-}
-
-const themes: [Theme, string, string][] = [
-  ['system', '◐', 'as the system'],
-  ['light', '○', 'light'],
-  ['dark', '●', 'dark'],
-]
-
-function ThemeButton() {
-  const at = themes.findIndex(([name]) => name === theme.value)
-  const [, mark, word] = themes[at]!
-  return (
-    <button class="icon" aria-label={`Colours: ${word}`} title={`Colours: ${word}`} onClick={() => (theme.value = themes[(at + 1) % themes.length]![0])}>
-      {mark}
-    </button>
   )
 }
 

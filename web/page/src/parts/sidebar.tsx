@@ -1,9 +1,10 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { linkTo } from '../address'
+import { actions } from '../keys'
 import { ago, count, exact } from '../model/format'
 import { found, type Listed, listState, now, pane, search, seen, session, workflows } from '../store'
-import { actions } from '../keys'
+import { ThemeButton } from './theme'
 
 // The height of a row, as in the styles.
 const height = 44
@@ -42,9 +43,11 @@ export function Sidebar() {
           ))}
         </ul>
       </div>
-      <p class="foot" role="status">
-        {note(all.length)}
-      </p>
+      <div class="foot">
+        <p role="status">{note(all.length)}</p>
+        <span class="fill" />
+        <ThemeButton />
+      </div>
     </nav>
   )
 }
