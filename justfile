@@ -64,6 +64,11 @@ typescript:
 agui:
     cd cmd/dev/e2e/testdata/agui && npm ci --silent
 
+# install what the client for browsers is made and tested with, and compile it
+[private]
+client:
+    cd web/client && npm ci --silent --ignore-scripts && npm run --silent build
+
 # install the packages that the page is built of and tested with
 [private]
 page:
@@ -77,7 +82,8 @@ chromium:
         { echo "chromium is missing: install it (on Debian, the package chromium)"; exit 1; }
 
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer nginx python typescript durable agui page chromium
+test: postgresql pgbouncer nginx python typescript durable agui client page chromium
+    cd web/client && npm test
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 

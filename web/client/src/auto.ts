@@ -19,102 +19,103 @@ const longestClimb = 16 * climb;
  * request gets through while it delivers nothing, twice breaks before it has delivered anything, or twice falls silent.
  */
 export class Auto {
-  private readonly order: readonly Transport[];
-  private level = 0;
+  readonly #order: readonly Transport[];
+  #level = 0;
   /** Where to return when a better transport, which is being tried, does not deliver. */
-  private from: number | undefined;
-  private has = false; // delivered something
-  private begun = 0;
-  private misses = 0;
-  private silences = 0;
-  private climbs = 0;
-  private climbAt = Infinity;
-  private attempt: AbortController | undefined;
-  private timers: ReturnType<typeof setTimeout>[] = [];
+  #from: number | undefined;
+  #has = false; // delivered something
+  #begun = 0;
+  #misses = 0;
+  #silences = 0;
+  #climbs = 0;
+  #climbAt = Infinity;
+  #attempt: AbortController | undefined;
+  #timers: ReturnType<typeof setTimeout>[] = [];
 
   constructor(transport: Transport | "auto", workflows: number) {
-    this.order = transport !== "auto" ? [transport] : order.filter((way) => way !== "long-poll" || workflows <= longPolls);
+    this.#order = transport !== "auto" ? [transport] : order.filter((way) => way !== "long-poll" || workflows <= longPolls);
   }
 
   /** Whether there is another transport to try. */
   get more(): boolean {
-    return this.level < this.order.length - 1;
+    return this.#level < this.#order.length - 1;
   }
 
   /** Begins with the best again: the network is another one. */
   reset(): void {
-    this.level = this.misses = this.silences = this.climbs = 0;
-    this.from = undefined;
-    this.climbAt = Infinity;
+    this.#level = this.#misses = this.#silences = this.#climbs = 0;
+    this.#from = undefined;
+    this.#climbAt = Infinity;
   }
 
   /** Returns the transport of the next connection. */
   begin(): Transport {
-    this.has = false;
-    this.begun = Date.now();
-    if (this.level > 0 && this.begun >= this.climbAt) {
-      this.from = this.level--;
-      this.climbAt = Infinity;
+    this.#has = false;
+    this.#begun = Date.now();
+    if (this.#level > 0 && this.#begun >= this.#climbAt) {
+      this.#from = this.#level--;
+      this.#climbAt = Infinity;
     }
-    return this.order[this.level]!;
+    return this.#order[this.#level]!;
   }
 
   /** Watches a connection: whether it delivers, and whether it is time to try a better transport. */
   watch(attempt: AbortController, probe: () => Promise<boolean>): void {
     const check = async () => {
-      if (this.has || !(await probe()) || this.has) return;
+      if (this.#has || !(await probe()) || this.#has) return;
       attempt.abort(new FeedError("unknown", "the connection delivers nothing", 0, true));
     };
-    if (this.more) this.timers.push(setTimeout(check, this.from === undefined ? patience : climbing));
-    this.attempt = attempt;
-    this.plan();
+    if (this.more) this.#timers.push(setTimeout(check, this.#from === undefined ? patience : climbing));
+    this.#attempt = attempt;
+    this.#plan();
   }
 
   /** Plans to try a better transport. */
-  private plan(): void {
-    const { attempt, climbAt } = this;
-    if (attempt && climbAt < Infinity) this.timers.push(setTimeout(() => attempt.abort(again), climbAt - Date.now()));
+  #plan(): void {
+    const attempt = this.#attempt;
+    const climbAt = this.#climbAt;
+    if (attempt && climbAt < Infinity) this.#timers.push(setTimeout(() => attempt.abort(again), climbAt - Date.now()));
   }
 
   unwatch(): void {
-    this.attempt = undefined;
-    this.timers.forEach(clearTimeout);
-    this.timers = [];
+    this.#attempt = undefined;
+    this.#timers.forEach(clearTimeout);
+    this.#timers = [];
   }
 
   /** The connection has delivered something. */
   delivered(): void {
-    this.has = true;
-    this.misses = 0;
-    if (this.from !== undefined) {
-      this.from = undefined;
-      if (this.level > 0) this.later();
+    this.#has = true;
+    this.#misses = 0;
+    if (this.#from !== undefined) {
+      this.#from = undefined;
+      if (this.#level > 0) this.#later();
     }
-    if (Date.now() - this.begun > heartbeat / 2) this.silences = this.climbs = 0;
+    if (Date.now() - this.#begun > heartbeat / 2) this.#silences = this.#climbs = 0;
   }
 
   /** The connection has failed. Reports whether to go on at once, with another transport. */
   async failed(error: FeedError, probe: () => Promise<boolean>): Promise<boolean> {
-    if (this.from !== undefined) {
-      this.level = this.from;
-      this.from = undefined;
-      this.climbs++;
-      this.later();
+    if (this.#from !== undefined) {
+      this.#level = this.#from;
+      this.#from = undefined;
+      this.#climbs++;
+      this.#later();
       return true;
     }
     if (!this.more) return false;
-    if (!this.has) this.misses++;
-    else if (error.code === "deadline_exceeded") this.silences++;
-    const wrong = error.foreign && !this.has && error.code !== "unavailable" && error.code !== "resource_exhausted";
-    if (!wrong && !((this.misses >= 2 || this.silences >= 2) && (await probe()))) return false;
-    this.level++;
-    this.misses = this.silences = 0;
-    this.later();
+    if (!this.#has) this.#misses++;
+    else if (error.code === "deadline_exceeded") this.#silences++;
+    const wrong = error.foreign && !this.#has && error.code !== "unavailable" && error.code !== "resource_exhausted";
+    if (!wrong && !((this.#misses >= 2 || this.#silences >= 2) && (await probe()))) return false;
+    this.#level++;
+    this.#misses = this.#silences = 0;
+    this.#later();
     return true;
   }
 
-  private later(): void {
-    this.climbAt = Date.now() + Math.min(longestClimb, climb * 2 ** this.climbs);
-    this.plan();
+  #later(): void {
+    this.#climbAt = Date.now() + Math.min(longestClimb, climb * 2 ** this.#climbs);
+    this.#plan();
   }
 }

@@ -1,5 +1,5 @@
-/** Codes after which another attempt cannot succeed. The codes are those of Connect. */
-const fatal = ["invalid_argument", "not_found", "permission_denied", "failed_precondition", "unimplemented", "out_of_range"];
+/** The beginnings of the codes after which another attempt cannot succeed: invalid_argument and so on, of the codes of Connect. */
+const fatal = /^(inv|not|perm|fail|unim|out)/;
 
 /** What the server or the way to it has answered instead of items. */
 export class FeedError extends Error {
@@ -19,7 +19,7 @@ export class FeedError extends Error {
 
   /** Whether another attempt cannot succeed. */
   get fatal(): boolean {
-    return fatal.includes(this.code);
+    return fatal.test(this.code);
   }
 }
 
@@ -42,9 +42,11 @@ export async function refusal(response: Response): Promise<FeedError> {
   return new FeedError(response.ok ? "unknown" : codeOf(response.status), what, after, true);
 }
 
+export const unreachable = "the server cannot be reached";
+
 /** Returns an error as a FeedError. fetch throws a TypeError where there is no connection or it breaks. */
 export function feedError(error: unknown): FeedError {
-  return error instanceof FeedError ? error : new FeedError("unavailable", "the server cannot be reached");
+  return error instanceof FeedError ? error : new FeedError("unavailable", unreachable);
 }
 
 /** Returns the parsed text, which has come from the server. */
@@ -52,6 +54,9 @@ export function parse(text: string): any {
   try {
     return JSON.parse(text);
   } catch {
-    throw new FeedError("unknown", "the answer is garbled", 0, true);
+    throw garbled();
   }
 }
+
+/** Returns the error of an answer that cannot be read. */
+export const garbled = () => new FeedError("unknown", "the answer is garbled", 0, true);

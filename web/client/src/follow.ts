@@ -1,8 +1,9 @@
 import { again } from "./again.js";
 import { Auto } from "./auto.js";
-import { FeedError, feedError, parse, refusal } from "./errors.js";
+import { FeedError, feedError } from "./errors.js";
 import { whenBack } from "./page.js";
 import { Positions } from "./positions.js";
+import { onAbort, sleep } from "./sleep.js";
 import { Timing } from "./timing.js";
 import type { Batch, Feed, Options, State, Transport } from "./types.js";
 import { connect } from "./ways/connect.js";
@@ -26,165 +27,159 @@ export function follow(url: string, options: Options): Feed {
 }
 
 class Follower implements Feed {
+  readonly url: string;
   state: State = { status: "idle" };
 
-  private readonly positions: Positions;
-  private readonly auto: Auto;
-  private readonly timing = new Timing();
-  private readonly listeners = new Set<() => void>();
-  private readonly iterator: AsyncGenerator<Batch>;
-  private closed = false;
+  readonly #options: Options;
+  readonly #positions: Positions;
+  readonly #auto: Auto;
+  readonly #timing = new Timing();
+  readonly #listeners = new Set<() => void>();
+  readonly #iterator: AsyncGenerator<Batch>;
+  #closed = false;
   /** The connection that is open, or the pause before the next. */
-  private attempt = new AbortController();
+  #attempt = new AbortController();
 
-  constructor(
-    private readonly url: string,
-    private readonly options: Options,
-  ) {
-    const { workflows, transport = "auto", last, signal } = options;
-    if (!workflows?.length) throw new TypeError("workflows is empty; the ids of workflows are accepted");
-    if (transport !== "auto" && !ways[transport]) throw new TypeError(`transport is "${transport}"; accepted are auto, ${Object.keys(ways).join(", ")}`);
-    if (transport === "socket" && options.token) throw new TypeError("transport: a WebSocket of a browser cannot send a token; use a cookie or another transport");
-    if (last !== undefined && !(last >= 1 && last <= 1000)) throw new TypeError(`last is ${last}; 1 to 1000 are accepted`);
-    this.positions = new Positions(options);
-    this.auto = new Auto(transport, workflows.length);
-    this.iterator = this.run();
+  constructor(url: string, options: Options) {
+    this.url = url;
+    this.#options = options;
+    const { workflows, transport = "auto", signal } = options; // the server says what is wrong with the others
+    if (transport !== "auto" && !ways[transport]) throw new TypeError(`transport: auto, ${Object.keys(ways).join(", ")} are accepted`);
+    if (transport === "socket" && options.token) throw new TypeError("transport: a socket cannot send a token");
+    this.#positions = new Positions(options);
+    this.#auto = new Auto(transport, workflows.length);
+    this.#iterator = this.#run();
     signal?.addEventListener("abort", () => this.close());
     if (signal?.aborted) this.close();
   }
 
   get workflows(): readonly string[] {
-    return this.positions.workflows;
+    return this.#positions.workflows;
   }
 
   get cursors() {
-    return this.positions.cursors;
+    return this.#positions.cursors;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Batch> {
     return {
-      next: () => this.iterator.next(),
+      next: () => this.#iterator.next(),
       return: () => {
         this.close(); // so that a batch that is being waited for does not hold it up
-        return this.iterator.return(undefined);
+        return this.#iterator.return(undefined);
       },
     };
   }
 
   subscribe(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   add(workflow: string, after?: number): void {
-    if (this.positions.add(workflow, after)) this.retry();
+    this.#positions.add(workflow, after);
+    this.retry();
   }
 
   drop(workflow: string): void {
-    if (this.positions.drop(workflow)) this.retry();
+    this.#positions.drop(workflow);
+    this.retry();
   }
 
   retry(): void {
-    this.attempt.abort(again);
+    this.#attempt.abort(again);
   }
 
   close(): void {
     if (this.state.status === "ended" || this.state.status === "failed") return;
-    this.closed = true;
-    this.attempt.abort(again);
-    this.set({ status: "ended", reason: "closed" });
+    this.#closed = true;
+    this.#attempt.abort(again);
+    this.#set({ status: "ended", reason: "closed" });
   }
 
-  async call(method: string, request: object): Promise<Record<string, unknown>> {
-    const headers = { ...(await this.headers()), "Content-Type": "application/json", "Connect-Protocol-Version": "1" };
-    const init = { method: "POST", headers, body: JSON.stringify(request) };
-    const response = await fetch(`${this.url}/chatfeed.v1.${method}`, init).catch((error) => {
-      throw feedError(error);
-    });
-    if (!response.ok) throw await refusal(response);
-    return parse(await response.text());
+  async headers(): Promise<Record<string, string>> {
+    const { token } = this.#options;
+    return token ? { Authorization: `Bearer ${await token()}` } : {};
   }
 
-  private async headers(): Promise<Record<string, string>> {
-    return this.options.token ? { Authorization: `Bearer ${await this.options.token()}` } : {};
-  }
-
-  private set(state: State): void {
+  #set(state: State): void {
     this.state = state;
-    for (const listener of [...this.listeners]) listener();
+    for (const listener of [...this.#listeners]) listener();
   }
 
-  private async *run(): AsyncGenerator<Batch> {
-    if (this.closed) return;
+  async *#run(): AsyncGenerator<Batch> {
+    if (this.#closed) return;
     const leave = whenBack((checked) => {
       // What has been silent for as long as a heartbeat may be broken; a connection from before a pause of the page is.
-      if (!checked || this.state.status === "waiting" || this.timing.silent()) this.retry();
-      if (!checked) this.auto.reset();
+      if (!checked || this.state.status === "waiting" || this.#timing.silent()) this.retry();
+      if (!checked) this.#auto.reset();
     });
     try {
-      await this.positions.load();
+      await this.#positions.load();
       let refused = false; // the last token was
       let pauses = 0; // since the last batch
-      while (!this.closed) {
-        this.attempt = new AbortController();
+      while (!this.#closed) {
+        this.#attempt = new AbortController();
         let error: FeedError;
         try {
-          for await (const batch of this.connection()) {
+          for await (const batch of this.#connection()) {
             refused = false;
             pauses = 0;
             yield batch;
-            this.positions.rendered(batch);
+            this.#positions.rendered(batch);
             if (batch.final) {
-              this.set({ status: "ended", reason: "final" });
+              this.#set({ status: "ended", reason: "final" });
               return;
             }
           }
           error = new FeedError("unavailable", "the connection has ended");
         } catch (reason) {
-          if (this.closed) return;
+          if (this.#closed) return;
           if (reason === again) continue;
           error = feedError(reason);
         }
-        if (error.code === "unauthenticated" && this.options.token && !refused) {
+        if (error.code === "unauthenticated" && this.#options.token && !refused) {
           refused = true; // the next connection asks for another token
           continue;
         }
-        if (error.code === "unauthenticated" || (error.fatal && !(error.foreign && this.auto.more))) {
-          this.set({ status: "failed", code: error.code, reason: error.message });
+        if (error.code === "unauthenticated" || (error.fatal && !(error.foreign && this.#auto.more))) {
+          this.#set({ status: "failed", code: error.code, reason: error.message });
           throw error;
         }
-        if (await this.auto.failed(error, () => this.probe())) continue;
-        if (this.closed) return;
-        await this.pause(pauses++, error);
+        if (await this.#auto.failed(error, () => this.#probe())) continue;
+        if (this.#closed) return;
+        await this.#pause(pauses++, error);
       }
     } finally {
       leave();
-      this.attempt.abort(again);
+      this.#attempt.abort(again);
       if (this.state.status !== "failed" && this.state.status !== "ended") this.close();
     }
   }
 
   /** Opens a connection and returns the batches that have something new. */
-  private async *connection(): AsyncGenerator<Batch> {
-    const { attempt, timing, auto } = this;
+  async *#connection(): AsyncGenerator<Batch> {
+    const attempt = this.#attempt;
+    const timing = this.#timing;
+    const auto = this.#auto;
     const transport = auto.begin();
-    this.set({ status: "connecting", transport });
-    const request: Request = { ...(await this.request()), heard: () => timing.heard() };
+    this.#set({ status: "connecting", transport });
+    const request: Request = { ...(await this.#request()), heard: () => timing.heard() };
     if (attempt.signal.aborted) throw again;
-    auto.watch(attempt, () => this.probe());
+    auto.watch(attempt, () => this.#probe());
     try {
       let was: boolean | undefined; // up to date
       timing.watch(attempt);
       for await (const batch of ways[transport](request)) {
         timing.stop();
         auto.delivered();
-        const items = this.positions.fresh(batch.items);
+        const items = this.#positions.fresh(batch.items);
         const empty = !items.length && !batch.gone.length && !batch.anew.length;
         if (batch.upToDate) {
-          if (this.state.status !== "live") this.set({ status: "live", transport });
+          if (this.state.status !== "live") this.#set({ status: "live", transport });
         } else {
           const away = empty && was === true;
-          if (this.state.status !== "catching-up" || (empty && away !== this.state.away && away)) this.set({ status: "catching-up", transport, away });
+          if (this.state.status !== "catching-up" || (empty && away !== this.state.away && away)) this.#set({ status: "catching-up", transport, away });
         }
         if (!empty || batch.final || batch.upToDate !== was) yield { ...batch, items };
         was = batch.upToDate;
@@ -199,45 +194,39 @@ class Follower implements Feed {
     }
   }
 
-  private async request(): Promise<Request> {
+  async #request(): Promise<Request> {
     let headers: Record<string, string>;
     try {
       headers = await this.headers();
     } catch (error) {
       throw new FeedError("unavailable", `there is no token: ${error instanceof Error ? error.message : error}`);
     }
-    const { url, workflows, cursors, options, attempt } = this;
-    return { url, headers, workflows, cursors: { ...cursors }, last: options.last, types: options.types, signal: attempt.signal, heard() {} };
+    const { last, types } = this.#options;
+    return { url: this.url, headers, workflows: this.workflows, cursors: { ...this.cursors }, last, types, signal: this.#attempt.signal, heard() {} };
   }
 
   /** Reports whether a plain request gets through. */
-  private async probe(): Promise<boolean> {
-    if (this.attempt.signal.aborted) this.attempt = new AbortController();
-    const { attempt } = this;
+  async #probe(): Promise<boolean> {
+    if (this.#attempt.signal.aborted) this.#attempt = new AbortController();
+    const attempt = this.#attempt;
     const ended = new AbortController();
     const end = () => ended.abort(again);
-    const timer = setTimeout(end, 5_000);
-    attempt.signal.addEventListener("abort", end);
+    const leave = onAbort(attempt.signal, end);
+    const limit = sleep(5, ended.signal);
+    const answer = this.#request().then((request) => read({ ...request, last: 1, signal: ended.signal }, request.workflows[0]!));
     try {
-      const request = await this.request();
-      await read({ ...request, cursors: {}, last: 1, signal: ended.signal }, request.workflows[0]!, undefined);
-      return true;
-    } catch {
-      return false;
+      return await Promise.race([limit.then(() => false), answer.then(() => true)]).catch(() => false);
     } finally {
-      clearTimeout(timer);
-      attempt.signal.removeEventListener("abort", end);
+      leave();
+      end();
     }
   }
 
-  private async pause(pauses: number, error: FeedError): Promise<void> {
+  async #pause(pauses: number, error: FeedError): Promise<void> {
     const most = Math.min(20, 0.3 * 2 ** (pauses + 1));
-    const ms = Math.max(0.3 + Math.random() * (most - 0.3), error.retryAfter * (1 + Math.random() / 4)) * 1000;
-    this.attempt = new AbortController();
-    this.set({ status: "waiting", reason: error.message, retryAt: Date.now() + ms });
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.attempt.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()));
-    });
+    const seconds = Math.max(0.3 + Math.random() * (most - 0.3), error.retryAfter * (1 + Math.random() / 4));
+    this.#attempt = new AbortController();
+    this.#set({ status: "waiting", reason: error.message, retryAt: Date.now() + seconds * 1000 });
+    await sleep(seconds, this.#attempt.signal).catch(() => {}); // retry ends it
   }
 }

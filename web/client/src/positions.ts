@@ -7,42 +7,38 @@ const remembered = 1000;
 export class Positions {
   workflows: readonly string[];
   cursors: Cursors = {};
-  private readonly store: CursorStore | undefined;
-  private readonly seen = new Map<string, Cursor>();
+  readonly #store: CursorStore | undefined;
+  readonly #seen = new Map<string, Cursor>();
 
   constructor(options: Options) {
     const { workflows, after } = options;
     this.workflows = [...new Set(workflows)];
-    if (typeof after === "object" && typeof after.get === "function") this.store = after as CursorStore;
-    else if (typeof after === "number") for (const id of workflows) this.cursors[id] = after;
-    else this.keep(after as Cursors | undefined);
+    if (typeof after === "object" && typeof after.get === "function") this.#store = after as CursorStore;
+    else this.#keep((id) => (typeof after === "object" ? (after as Cursors)[id] : after));
   }
 
   /** Reads the cursors from where they are kept. */
   async load(): Promise<void> {
-    this.keep(await this.store?.get());
+    const kept = await this.#store?.get();
+    if (kept) this.#keep((id) => kept[id]);
   }
 
-  private keep(cursors: Cursors | undefined): void {
+  #keep(cursor: (workflow: string) => Cursor | undefined): void {
     for (const id of this.workflows) {
-      const at = cursors?.[id];
-      if (typeof at === "number") this.cursors[id] = at;
+      const at = cursor(id);
+      if (at !== undefined) this.cursors[id] = at;
     }
   }
 
-  add(workflow: string, after: Cursor | undefined): boolean {
-    if (this.workflows.includes(workflow)) return false;
+  add(workflow: string, after: Cursor = 0): void {
+    if (this.workflows.includes(workflow)) return;
     this.workflows = [...this.workflows, workflow];
-    this.cursors[workflow] = after ?? 0;
-    return true;
+    this.cursors[workflow] = after;
   }
 
-  drop(workflow: string): boolean {
-    if (!this.workflows.includes(workflow)) return false;
-    if (this.workflows.length === 1) throw new TypeError(`"${workflow}" is the last workflow of the feed; close the feed instead`);
+  drop(workflow: string): void {
     this.workflows = this.workflows.filter((id) => id !== workflow);
     delete this.cursors[workflow];
-    return true;
   }
 
   /**
@@ -52,24 +48,25 @@ export class Positions {
   fresh(items: readonly Item[]): readonly Item[] {
     return items.filter(({ type, createdAt, item }) => {
       const key = JSON.stringify([item.workflowId, type, item.id]);
-      if (this.seen.get(key) === createdAt) return false;
-      this.seen.delete(key); // so that it is the newest
-      this.seen.set(key, createdAt);
-      if (this.seen.size > remembered) this.seen.delete(this.seen.keys().next().value!);
+      if (this.#seen.get(key) === createdAt) return false;
+      this.#seen.delete(key); // so that it is the newest
+      this.#seen.set(key, createdAt);
+      if (this.#seen.size > remembered) this.#seen.delete(this.#seen.keys().next().value!);
       return this.workflows.includes(item.workflowId);
     });
   }
 
   /** Moves the cursors: a batch was rendered. */
   rendered({ anew, items, upToDate }: Batch): void {
-    const at: Cursors = { ...this.cursors };
-    for (const id of anew) at[id] = 0;
-    for (const { item, createdAt } of items) at[item.workflowId] = createdAt;
+    this.cursors = { ...this.cursors };
+    const move = (id: string, to: Cursor) => {
+      if (this.workflows.includes(id)) this.cursors[id] = to; // it may have been dropped
+    };
+    for (const id of anew) move(id, 0);
+    for (const { item, createdAt } of items) move(item.workflowId, createdAt);
     // Who is up to date without an item has not to ask for the last ones again: all that follows is new.
-    if (upToDate) for (const id of this.workflows) at[id] ??= 0;
-    this.cursors = {};
-    for (const id of this.workflows) if (at[id] !== undefined) this.cursors[id] = at[id];
-    if (anew.length || items.length) this.store?.set(this.cursors);
+    if (upToDate) for (const id of this.workflows) this.cursors[id] ??= 0;
+    if (anew.length || items.length) this.#store?.set(this.cursors);
   }
 }
 

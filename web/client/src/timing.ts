@@ -6,25 +6,25 @@ const limit = 2.5 * heartbeat;
 
 /** The watchdog of a connection: one on which nothing comes for two and a half heartbeats is broken, whatever TCP says. */
 export class Timing {
-  private last = 0;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  #last = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Something has come. */
   heard(): void {
-    this.last = Date.now();
+    this.#last = Date.now();
   }
 
   /** Whether a heartbeat is missing. A timer may be late, as those of a page in the background are. */
   silent(): boolean {
-    return this.timer !== undefined && Date.now() - this.last > 1.2 * heartbeat;
+    return this.#timer !== undefined && Date.now() - this.#last > 1.2 * heartbeat;
   }
 
   /** Aborts an attempt when nothing comes from now on. */
   watch(attempt: AbortController): void {
     this.heard();
     const check = () => {
-      const left = this.last + limit - Date.now();
-      if (left > 0) this.timer = setTimeout(check, left);
+      const left = this.#last + limit - Date.now();
+      if (left > 0) this.#timer = setTimeout(check, left);
       else attempt.abort(new FeedError("deadline_exceeded", "the connection is silent"));
     };
     check();
@@ -32,7 +32,7 @@ export class Timing {
 
   /** Nothing is being waited for. */
   stop(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }

@@ -147,6 +147,8 @@ export interface Options {
 
 /** Items of workflows as they are committed. It can be iterated once. */
 export interface Feed extends AsyncIterable<Batch> {
+  /** The server, without a slash at the end. */
+  readonly url: string;
   readonly workflows: readonly string[];
   readonly state: State;
   /** The cursors of what was rendered. */
@@ -161,6 +163,6 @@ export interface Feed extends AsyncIterable<Batch> {
   retry(): void;
   /** Ends the iteration. */
   close(): void;
-  /** Sends a call such as `ChatService/SendMessage` to the server, with the feed's token, and returns the answer. */
-  call(method: string, request: object): Promise<Record<string, unknown>>;
+  /** The headers of a request to the server: the token. */
+  headers(): Promise<Record<string, string>>;
 }

@@ -1,7 +1,7 @@
-import { FeedError, parse, refusal } from "../errors.js";
+import { FeedError, garbled, parse } from "../errors.js";
 import type { Batch, Gone, Item } from "../types.js";
 import { cursorOf, timeOf } from "../time.js";
-import { batch, chunks, type Request } from "./way.js";
+import { ask, batch, chunks, start, type Request } from "./way.js";
 
 const contentType = "application/connect+json";
 /** Longer than any message of the server: a page, or one item of at most a few MiB. */
@@ -9,18 +9,16 @@ const longest = 1 << 26;
 
 /** `FeedService.Subscribe` of the Connect protocol: messages in JSON, each after a byte of flags and its length in four bytes. */
 export async function* connect(request: Request): AsyncGenerator<Batch> {
-  const { last, types } = request;
-  const cursors = request.workflows.map((workflowId) => {
-    const at = request.cursors[workflowId];
-    return at !== undefined ? { workflowId, after: timeOf(at) } : last ? { workflowId, last } : { workflowId };
+  const { workflows, types } = request;
+  const cursors = workflows.map((workflowId) => {
+    const { after, last } = start(request, workflowId);
+    return { workflowId, after: after !== undefined ? timeOf(after) : after, last };
   });
-  const response = await fetch(request.url + "/chatfeed.v1.FeedService/Subscribe", {
+  const response = await ask(request, "/chatfeed.v1.FeedService/Subscribe", contentType, {
     method: "POST",
-    headers: { ...request.headers, "Content-Type": contentType, "Connect-Protocol-Version": "1" },
+    headers: { "Content-Type": contentType, "Connect-Protocol-Version": "1" },
     body: envelope(JSON.stringify({ cursors, types })),
-    signal: request.signal,
   });
-  if (!response.ok || !response.headers.get("Content-Type")?.startsWith(contentType)) throw await refusal(response);
   for await (const [flags, text] of envelopes(chunks(response, request))) {
     const message = parse(text);
     if (flags === 2) {
@@ -50,7 +48,7 @@ async function* envelopes(source: AsyncIterable<Uint8Array>): AsyncGenerator<[nu
     while (joined.length - at >= 5) {
       const length = new DataView(joined.buffer, at).getUint32(1);
       const flags = joined[at]!;
-      if ((flags & ~2) !== 0 || length > longest) throw new FeedError("unknown", "the answer is garbled", 0, true);
+      if ((flags & ~2) !== 0 || length > longest) throw garbled();
       if (joined.length - at < length + 5) break;
       yield [flags, new TextDecoder().decode(joined.subarray(at + 5, at + 5 + length))];
       at += 5 + length;
@@ -59,33 +57,18 @@ async function* envelopes(source: AsyncIterable<Uint8Array>): AsyncGenerator<[nu
   }
 }
 
-/** Fields that JSON of protobuf leaves out where they are empty; the database's JSON, which the other transports have, does not. */
+/** What JSON of protobuf leaves out where it is empty, of those items that are not copied from the database's JSON as they are. */
 const empty: Record<string, object> = {
-  message: { message: "", role: "", status: "" },
-  log: { level: "", message: "" },
-  stat: { processingTime: 0, tokenCount: 0 },
   progress: { progress: 0, status: "", result: "" },
-  delta: { messageId: "", attempt: 0, part: 0, kind: "", at: 0, delta: "" },
   tool: { callId: "", messageId: "", name: "", state: "", input: null, output: null, error: "" },
 };
 
 /** Returns an item of protobuf's JSON as an element of chatData's items. */
-function item({ id, workflowId, _createdAt, metadata, omitted, ...body }: any): Item {
-  const createdAt = cursorOf(_createdAt);
-  const type = Object.keys(body)[0] ?? omitted?.find((part: string) => empty[part]) ?? "";
-  return {
-    type,
-    createdAt,
-    item: {
-      id,
-      workflowId,
-      ...(type in body && empty[type]),
-      ...body[type],
-      ...(metadata !== undefined && { metadata }),
-      ...(omitted && { omitted }),
-      _createdAt: createdAt,
-    },
-  } as Item;
+function item({ id, workflowId, _createdAt: time, metadata, omitted, ...body }: any): Item {
+  const createdAt = cursorOf(time);
+  const type = Object.keys(body)[0] ?? omitted?.find((part: string) => !/^_|^id|d(ata|Id)$/.test(part));
+  const rest = { ...(metadata !== undefined && { metadata }), ...(omitted && { omitted }), _createdAt: createdAt };
+  return { type, createdAt, item: { id, workflowId, ...(body[type] && empty[type]), ...body[type], ...rest } } as Item;
 }
 
 function gone(one: any): Gone {

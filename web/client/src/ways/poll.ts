@@ -1,6 +1,7 @@
-import { parse, refusal } from "../errors.js";
+import { parse } from "../errors.js";
 import type { Batch, Cursor, Item } from "../types.js";
-import { batch, type Request } from "./way.js";
+import { sleep } from "../sleep.js";
+import { ask as send, batch, type Request } from "./way.js";
 
 /** The pause between two polls in seconds: the least after something has come, longer by `growth` after each answer without. */
 const least = 0.1;
@@ -17,17 +18,13 @@ interface Answer {
 }
 
 /** Reads a page of a workflow once. */
-export async function read(request: Request, workflow: string, after: Cursor | undefined, waiting?: string): Promise<Answer> {
+export async function read(request: Request, workflow: string, after?: Cursor, waiting?: string): Promise<Answer> {
   const query = new URLSearchParams({ limit: "1000" });
   if (after !== undefined) query.set("afterTimestamp", String(after));
   else if (request.last) query.set("last", String(request.last));
   if (request.types) query.set("types", request.types.join());
   if (waiting && !query.has("last")) query.set("wait", waiting);
-  const response = await fetch(`${request.url}/workflows/${encodeURIComponent(workflow)}/chatData?${query}`, {
-    headers: request.headers,
-    signal: request.signal,
-  });
-  if (!response.ok || !response.headers.get("Content-Type")?.startsWith("application/json")) throw await refusal(response);
+  const response = await send(request, `/workflows/${encodeURIComponent(workflow)}/chatData?${query}`, "application/json");
   const answer = parse(await response.text());
   request.heard();
   return answer;
@@ -75,18 +72,4 @@ async function* polls(request: Request, long: boolean): AsyncGenerator<Batch> {
     if (!final || backwards) next(id);
     yield batch({ anew: ignored?.length ? [id] : [], items, upToDate: behind.size === 0, final: open.size === 0 });
   }
-}
-
-function sleep(seconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", abort);
-      resolve();
-    }, seconds * 1000);
-    signal.addEventListener("abort", abort);
-  });
 }

@@ -1,6 +1,7 @@
-import { FeedError, parse } from "../errors.js";
+import { FeedError, parse, unreachable } from "../errors.js";
 import type { Batch } from "../types.js";
-import { batch, type Request } from "./way.js";
+import { onAbort } from "../sleep.js";
+import { batch, start, type Request } from "./way.js";
 
 /** How many characters may wait to be rendered. A socket cannot be read slower, so beyond this it is closed, and opened again from the cursors. */
 const most = 4 << 20;
@@ -16,10 +17,7 @@ export async function* socket(request: Request): AsyncGenerator<Batch> {
   let wake = () => {};
 
   conn.onopen = () => {
-    const subscribe = request.workflows.map((workflow) => {
-      const after = request.cursors[workflow];
-      return after !== undefined ? { workflow, after } : request.last ? { workflow, last: request.last } : { workflow };
-    });
+    const subscribe = request.workflows.map((workflow) => ({ workflow, ...start(request, workflow) }));
     conn.send(JSON.stringify({ id: "1", types: request.types, subscribe }));
   };
   conn.onmessage = ({ data }) => {
@@ -30,14 +28,16 @@ export async function* socket(request: Request): AsyncGenerator<Batch> {
     if (size > most) stop(new FeedError("unavailable", "the items come faster than they are rendered"));
     wake();
   };
-  conn.onclose = ({ code, reason }) => stop(new FeedError(code === 3000 ? "unauthenticated" : "unavailable", reason || "the server cannot be reached"));
+  conn.onclose = ({ code, reason }) => stop(new FeedError(code === 3000 ? "unauthenticated" : "unavailable", reason || unreachable));
   const stop = (reason: unknown) => {
     end ??= reason;
     conn.close();
     wake();
   };
-  const abort = () => ((waiting = []), stop(request.signal.reason));
-  request.signal.addEventListener("abort", abort);
+  const leave = onAbort(request.signal, () => {
+    waiting = [];
+    stop(request.signal.reason);
+  });
   try {
     let begun = false;
     for (;;) {
@@ -55,7 +55,7 @@ export async function* socket(request: Request): AsyncGenerator<Batch> {
       }
     }
   } finally {
-    request.signal.removeEventListener("abort", abort);
+    leave();
     end = true;
     conn.close();
   }

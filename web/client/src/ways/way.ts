@@ -1,4 +1,5 @@
-import type { Batch, Cursors } from "../types.js";
+import { refusal } from "../errors.js";
+import type { Batch, Cursor, Cursors } from "../types.js";
 
 /** What one connection is to deliver. */
 export interface Request {
@@ -25,6 +26,20 @@ export type Way = (request: Request) => AsyncIterable<Batch>;
 /** Makes a batch of what has come. */
 export function batch(of: { gone?: Batch["gone"]; anew?: Batch["anew"]; items?: Batch["items"]; upToDate?: boolean; final?: boolean }): Batch {
   return { gone: of.gone ?? [], anew: of.anew ?? [], items: of.items ?? [], upToDate: !!of.upToDate, final: !!of.final };
+}
+
+/** Sends a request and returns the answer, or throws what it is instead of one of the content type. */
+export async function ask(request: Request, path: string, contentType: string, init?: { method: string; headers: object; body: Uint8Array<ArrayBuffer> }): Promise<Response> {
+  const { url, headers, signal } = request;
+  const response = await fetch(url + path, { ...init, headers: { ...headers, ...init?.headers }, signal });
+  if (!response.ok || !response.headers.get("Content-Type")?.startsWith(contentType)) throw await refusal(response);
+  return response;
+}
+
+/** Returns where to begin in a workflow. */
+export function start({ cursors, last }: Request, workflow: string): { after?: Cursor; last?: number } {
+  const after = cursors[workflow];
+  return after !== undefined ? { after } : last ? { last } : {};
 }
 
 /** Returns the chunks of a body. */
