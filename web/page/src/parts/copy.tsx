@@ -2,8 +2,8 @@ import { useState } from 'preact/hooks'
 
 import { announcement } from '../store'
 
-// Copy shows code with a button that copies it.
-export function Copy({ code }: { code: string }) {
+// Copy shows code, or a part of it, with a button that copies all of it.
+export function Copy({ code, shown = code }: { code: string; shown?: string }) {
   const [copied, setCopied] = useState('')
   const copy = async () => {
     try {
@@ -17,7 +17,7 @@ export function Copy({ code }: { code: string }) {
   }
   return (
     <div class="copy">
-      <pre class="code" tabIndex={0} aria-label="Code to copy" dir="ltr">{code}</pre>
+      <pre class="code" tabIndex={0} aria-label="Code to copy" dir="ltr">{shown}</pre>
       <button onClick={copy}>{copied || 'Copy'}</button>
     </div>
   )

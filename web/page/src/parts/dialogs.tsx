@@ -6,6 +6,10 @@ import { text } from '../model/item'
 import { help, session, viewing } from '../store'
 import { Copy } from './copy'
 
+// A longer text is folded, and shown in pieces of the second length.
+const most = 8192
+const piece = 2048
+
 // Dialog is modal: the browser keeps the focus in it and gives it back.
 function Dialog({ title, close, children }: { title: string; close: () => void; children: preact.ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null)
@@ -35,13 +39,25 @@ export function Viewer() {
       <p class="quiet">
         {item.type}, {exact(item.createdAt)}, {bytes(json.length)}
       </p>
-      {long.length > 8192 && <pre class="code long" dir="auto" tabIndex={0} aria-label="The whole text">{long}</pre>}
-      {long.length > 8192 ? (
-        <Copy code={JSON.stringify({ ...item, item: { ...item.item, message: `${long.slice(0, 200)}… (${bytes(long.length)}, above)` } }, null, 2)} />
-      ) : (
-        <Copy code={json} />
-      )}
+      {long.length > most && <Long text={long} />}
+      <Copy code={json} shown={json.length > 2 * most ? `${json.slice(0, most)}…` : json} />
     </Dialog>
+  )
+}
+
+// Long shows a text in pieces, of which the browser lays out those in sight only: a line of 1 MiB takes it a minute.
+function Long({ text }: { text: string }) {
+  const pieces = []
+  for (let at = 0; at < text.length; ) {
+    const cut = text.lastIndexOf(' ', at + piece)
+    const end = at + piece >= text.length ? text.length : cut > at ? cut + 1 : at + piece
+    pieces.push(<p key={at}>{text.slice(at, end)}</p>)
+    at = end
+  }
+  return (
+    <div class="code long" dir="auto" tabIndex={0} role="group" aria-label="The whole text">
+      {pieces}
+    </div>
   )
 }
 

@@ -1,3 +1,5 @@
+import { linkTo } from '../address'
+import { actions } from '../keys'
 import { psql } from '../model/snippets'
 import { listState, server } from '../store'
 import { Copy } from './copy'
@@ -22,6 +24,11 @@ export function NoWorkflow() {
       <h1>No workflow yet</h1>
       <p>Send a message to one. It appears here while the answer is written.</p>
       <Copy code="go run ./cmd/chatfeed send wf_1 &quot;The quick brown fox jumps over the lazy dog.&quot;" />
+      {server.value.chat && (
+        <p>
+          Or <a href={linkTo('wf_1')} onClick={(e) => (e.preventDefault(), actions.open('wf_1'))}>write it here</a>.
+        </p>
+      )}
       <p>Or insert a row. It is here before the prompt returns.</p>
       <Copy code={psql('wf_1')} />
     </div>

@@ -6,8 +6,9 @@ import type { Session } from '../session'
 import { viewing } from '../store'
 import { Caret, Markdown } from './markdown'
 
-// A longer text is folded here, and opens whole in the viewer.
+// A longer text is folded, and opens whole in the viewer. What the page has seen grow stays as it is up to the second length.
 const foldAt = 8 << 10
+const foldGrown = 64 << 10
 
 interface Props {
   message: Message
@@ -61,7 +62,15 @@ function PartOf({ part, message, session, opened, last }: Props & { part: Part; 
       </Opening>
     )
   }
-  if (part.text.length <= foldAt || message.grown) return <Markdown text={part.text} caret={growing} />
+  if (part.text.length <= (message.grown ? foldGrown : foldAt)) return <Markdown text={part.text} caret={growing} />
+  if (growing) {
+    return (
+      <>
+        <p class="quiet">{bytes(part.text.length - foldAt)} before this</p>
+        <Markdown text={part.text.slice(-foldAt)} caret />
+      </>
+    )
+  }
   return (
     <>
       <Markdown text={part.text.slice(0, foldAt)} />
