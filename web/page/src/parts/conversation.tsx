@@ -1,4 +1,4 @@
-import { useRef, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 
 import { actions } from '../keys'
 import { count } from '../model/format'
@@ -12,6 +12,10 @@ import { MessageRow } from './message'
 import { ToolRow } from './tool'
 import { Virtual } from './virtual'
 
+// With fewer rows than this, older items are read without being asked for, so many times.
+const few = 20
+const most = 4
+
 // Conversation shows a workflow's items as people read them.
 export function Conversation({ session }: { session: Session }) {
   session.version.value
@@ -20,6 +24,11 @@ export function Conversation({ session }: { session: Session }) {
   const all = rows(timeline.entries, opened)
   const toEnd = useRef(() => {})
   const [left, setLeft] = useState<number | undefined>() // how many items there were when the reader left the end
+  const fills = useRef(0)
+  useEffect(() => {
+    // What has been read is mostly folded, and leaves the screen empty.
+    if (all.length < few && session.older.value === 'more' && fills.current++ < most) actions.older()
+  }, [all.length, session.older.value])
   const newer = left === undefined ? 0 : timeline.count - left
   const empty = all.length === 0 && session.sending.value.length === 0
 
