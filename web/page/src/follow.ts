@@ -36,6 +36,7 @@ export function connect(current: Session): () => void {
 }
 
 async function run(current: Session, mine: Feed) {
+  const painter = new Painter(current)
   let live = false
   try {
     for await (const batch of mine) {
@@ -43,14 +44,7 @@ async function run(current: Session, mine: Feed) {
       const fresh = current.first === 0
       current.apply(batch as unknown as Batch)
       if (fresh && batch.items.length > 0) current.older.value = batch.items.length >= first || !batch.upToDate ? 'more' : 'none'
-      await painted()
-      const newest = batch.items[batch.items.length - 1]
-      current.meter.painted(live && newest ? batch.items[0]!.createdAt : 0, batch.items.length, Date.now() / 1000)
-      current.measured.value++
-      if (newest) {
-        current.cursor.value = newest.createdAt
-        tell(batch.items as unknown as Item[], live)
-      }
+      await painter.add(batch.items as unknown as Item[], live)
       live = batch.upToDate
     }
   } catch {
@@ -58,9 +52,45 @@ async function run(current: Session, mine: Feed) {
   }
 }
 
-// painted resolves when what was changed is on the screen, or at once where nothing is painted. The feed then reads on, so a page that
-// cannot keep up gets more items at once and not a queue of batches.
-const painted = () => new Promise<void>((resolve) => (document.hidden ? resolve() : requestAnimationFrame(() => resolve())))
+// The most items that may wait to be painted. A page that cannot keep up reads no further, and the server keeps its place.
+const most = 2000
+
+// Painter draws what has come with the next frame, whatever the number of batches, as each live item is a batch of its own. It measures
+// how long that took from the commit, and moves the cursor to what is on the screen.
+class Painter {
+  private waiting: Item[] = []
+  private oldest = 0 // created_at of the first live one
+  private frame: Promise<void> | undefined
+
+  constructor(private readonly session: Session) {}
+
+  // add returns when more may be added.
+  add(items: Item[], live: boolean): Promise<void> | undefined {
+    this.waiting.push(...items)
+    if (live && items[0]) this.oldest ||= items[0].createdAt
+    this.frame ??= nextFrame().then(() => this.paint())
+    return this.waiting.length > most ? this.frame : undefined
+  }
+
+  private async paint() {
+    const { session, waiting, oldest } = this
+    this.frame = undefined
+    this.waiting = []
+    this.oldest = 0
+    session.version.value++
+    await drawn()
+    const newest = waiting[waiting.length - 1]
+    session.meter.painted(oldest, waiting.length, Date.now() / 1000)
+    if (!newest) return
+    session.cursor.value = newest.createdAt
+    tell(waiting, oldest > 0)
+  }
+}
+
+const nextFrame = () => new Promise<void>((resolve) => (document.hidden ? setTimeout(resolve, 100) : requestAnimationFrame(() => resolve())))
+
+// drawn resolves when Preact has changed the document, which it does before the frame is painted.
+const drawn = () => new Promise<void>((resolve) => queueMicrotask(() => queueMicrotask(resolve)))
 
 function tell(items: Item[], live: boolean) {
   const message = items.findLast((i) => i.type === 'message' && i.item.role !== 'user')

@@ -52,11 +52,18 @@ setInterval(() => {
   look()
   const at = Date.now() / 1000
   now.value = at
-  const current = session.peek()
-  if (!current) return
-  current.meter.tick(at)
-  current.measured.value++
+  session.peek()?.meter.tick(at)
 }, 1000)
+
+// The figures change at most four times a second, so that they can be read.
+let shown: unknown
+setInterval(() => {
+  const current = session.peek()
+  const figures = current && `${current.id} ${current.cursor.peek()} ${current.meter.total} ${current.meter.perSecond}`
+  if (!current || figures === shown) return
+  shown = figures
+  current.measured.value++
+}, 250)
 
 listen()
 new Watch().start()

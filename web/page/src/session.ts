@@ -39,7 +39,7 @@ export class Session {
 
   constructor(readonly id: string) {}
 
-  // apply takes a batch in the order gone, anew, items.
+  // apply takes a batch in the order gone, anew, items. It is drawn when the version grows.
   apply(batch: Batch) {
     for (const gone of batch.gone) {
       this.timeline.remove(gone)
@@ -55,7 +55,6 @@ export class Session {
     }
     this.take(batch.items)
     if (batch.items.length > 0) this.erased.value = false
-    this.version.value++
   }
 
   // prepend takes items from before the oldest one.

@@ -55,7 +55,7 @@ export function describe(state: State): [mark: string, word: string, tone: strin
 function Details({ session }: { session: Session }) {
   session.measured.value
   const { meter } = session
-  const cursor = session.cursor.value
+  const cursor = session.cursor.peek()
   const used = session.way.value as Way
   return (
     <>
@@ -101,8 +101,9 @@ function Details({ session }: { session: Session }) {
 }
 
 function Snippets({ session }: { session: Session }) {
+  session.measured.value
   const [chosen, choose] = useState(0)
-  const all = snippets(session.id, location.origin, session.cursor.value)
+  const all = snippets(session.id, location.origin, session.cursor.peek())
   const move = (e: KeyboardEvent) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[e.key]
     if (!by) return
