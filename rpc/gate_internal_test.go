@@ -160,3 +160,24 @@ func TestEveryServedServiceIsTested(t *testing.T) {
 		}
 	}
 }
+
+// The page is for browsers; who asks for anything else is told the endpoints, with a page and without one.
+func TestThePageIsGivenToBrowsersOnly(t *testing.T) {
+	t.Parallel()
+	cfg := gatedConfig(t, nil)
+	cfg.Page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("the page")) })
+	handler, err := NewHandler(cfg)
+	require.NoError(t, err)
+	for accepted, page := range map[string]bool{
+		"": false, "*/*": false, "application/json": false,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true,
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		request.Header.Set("Accept", accepted)
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		require.Equal(t, page, recorder.Body.String() == "the page", accepted)
+		require.Equal(t, !page, strings.Contains(recorder.Body.String(), "/workflows/{id}/events"), accepted)
+		require.Contains(t, recorder.Header().Values("Vary"), "Accept")
+	}
+}
