@@ -171,7 +171,8 @@ func (w *world) awaitHealthy() {
 // catchUp waits until every client of workflows has received what is in the table now.
 func (w *world) catchUp(workflows []string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), timeout)
+	// In the long form it may be a gigabyte for each client.
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Duration(rounds(1, 4))*timeout)
 	defer cancel()
 	require.NoError(w.t, w.audit.CatchUp(ctx, workflows...), "clients are not given what the table holds")
 }
