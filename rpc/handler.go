@@ -80,6 +80,9 @@ type Config struct {
 	Gate Gate
 	// LegacyEndpoints serves /workflows/{id}/messages, /logs and /stats, as the polling design had them.
 	LegacyEndpoints bool
+	// Page serves "/" to browsers, and "/assets/". It is not gated, and so must hold no data. Without one, or to other clients, "/"
+	// lists the endpoints.
+	Page http.Handler
 	// Ready returns why the server cannot serve now, or nil; clients see the text of an [AwayError]. A nil Ready means
 	// always ready.
 	Ready func(context.Context) error
@@ -187,7 +190,12 @@ func (c Config) routes() []route {
 	reflector := grpcreflect.NewStaticReflector(services...)
 	gated(grpcreflect.NewHandlerV1(reflector))
 	gated(grpcreflect.NewHandlerV1Alpha(reflector))
-	gated("GET /{$}", http.HandlerFunc(index))
+	if c.Page != nil {
+		open("GET /{$}", forBrowsers(c.Page, http.HandlerFunc(index)))
+		open("GET /assets/", c.Page)
+	} else {
+		gated("GET /{$}", http.HandlerFunc(index))
+	}
 
 	health := &health{c, services}
 	open(grpchealth.NewHandler(health))
@@ -203,6 +211,18 @@ func noStore(next http.Handler) http.Handler {
 			w.Header().Set("Cache-Control", "no-store")
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// forBrowsers gives the page to whoever asks for HTML by name, which browsers do and curl does not.
+func forBrowsers(page, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Accept")
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			page.ServeHTTP(w, r)
+		} else {
+			others.ServeHTTP(w, r)
+		}
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"chatfeed/feed/directory"
 	"chatfeed/migrations"
 	"chatfeed/rpc"
+	"chatfeed/web/page"
 )
 
 // Serve is the command that serves the feed. It starts even if the database is unavailable, and is ready when the database is.
@@ -94,6 +95,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		Chat:      chat,
 		Recorder:  recorder,
 		About:     about,
+		Page:      page.Handler(),
 
 		LegacyEndpoints: c.LegacyEndpoints,
 
