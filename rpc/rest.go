@@ -71,7 +71,7 @@ func (s *feedService) writeItems(w http.ResponseWriter, r *http.Request, paramet
 		if len(buffer) < 64<<10 { // so that an early failure can still be answered with an error
 			return nil
 		}
-		_, err := w.Write(buffer) //nolint:gosec // JSON, with its content type
+		_, err := w.Write(buffer)
 		buffer, sent = buffer[:0], true
 		return err
 	})
@@ -88,7 +88,7 @@ func (s *feedService) writeItems(w http.ResponseWriter, r *http.Request, paramet
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	_, _ = w.Write(buffer) //nolint:gosec // JSON, with its content type
+	_, _ = w.Write(buffer)
 }
 
 // appendElements appends items with commas between them.

@@ -19,13 +19,13 @@ import (
 const socketPath = "/socket"
 
 // item is a frame with one item, with the bytes that a feed server sends.
-func (f format) item(workflow, id, text string) ([]byte, error) {
+func (f format) item(workflow, text string) ([]byte, error) {
 	if f == protobuf || f == asJSON {
-		return f.frame(&v1.SubscribeResponse{Items: []*v1.Item{message(workflow, id, text)}, UpToDate: true})
+		return f.frame(&v1.SubscribeResponse{Items: []*v1.Item{message(workflow, sampleID, text)}, UpToDate: true})
 	}
 	at := fmt.Sprintf("%.6f", float64(time.Now().UnixMicro())/1e6)
 	element := fmt.Sprintf(`{"type": "message", "createdAt": %s, "item": {"id": %q, "workflowId": %q, "message": %q, "role": "assistant", `+
-		`"status": "", "_createdAt": %s}}`, at, id, workflow, text, at)
+		`"status": "", "_createdAt": %s}}`, at, sampleID, workflow, text, at)
 	if f == asEvents {
 		return fmt.Appendf(nil, "event: message\nid: %s\ndata: %s\n\n", at, element), nil
 	}
@@ -68,7 +68,8 @@ func askToFollow(conn net.Conn, workflow string) error {
 		return errors.New("the name of the workflow is too long for a short message")
 	}
 	const final, asText, masked = 0x80, 0x1, 0x80
-	_, err := conn.Write(append([]byte{final | asText, masked | byte(len(text)), 0, 0, 0, 0}, text...)) // a mask of zeros changes nothing
+	head := []byte{final | asText, masked | byte(len(text)), 0, 0, 0, 0} //nolint:gosec // the length is checked; a mask of zeros changes nothing
+	_, err := conn.Write(append(head, text...))
 	return err
 }
 

@@ -51,7 +51,7 @@ func baselineTarget(ctx context.Context, lab *Lab, began time.Time, format forma
 	s.publish = func(ctx context.Context, workflows []string) error {
 		var frames []byte
 		for _, workflow := range workflows {
-			frame, err := format.item(workflow, sampleID, stampedNow(began))
+			frame, err := format.item(workflow, stampedNow(began))
 			if err != nil {
 				return err
 			}

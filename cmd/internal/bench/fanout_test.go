@@ -25,9 +25,9 @@ func TestAStampIsFoundInEveryFormat(t *testing.T) {
 	t.Parallel()
 	for _, format := range []format{protobuf, asJSON, asEvents, asMessages} {
 		var found []int64
-		first, err := format.item("w", sampleID, stamped(0))
+		first, err := format.item("w", stamped(0))
 		require.NoError(t, err)
-		second, err := format.item("w", sampleID, stamped(1_234_567_890))
+		second, err := format.item("w", stamped(1_234_567_890))
 		require.NoError(t, err)
 		stamps(append(first, second...), func(n int64) { found = append(found, n) })
 		require.Equal(t, []int64{0, 1_234_567_890}, found, format)
@@ -77,7 +77,7 @@ func TestTheBaselineSendsWhatTheServerSends(t *testing.T) {
 			frame, err = format.next(stream, frame)
 			require.NoError(t, err)
 		}
-		want, err := format.item(workflow, sampleID, stamped(5))
+		want, err := format.item(workflow, stamped(5))
 		require.NoError(t, err)
 		require.Equal(t, digits.ReplaceAllString(string(want), "x"), digits.ReplaceAllString(string(frame), "x"))
 	}
