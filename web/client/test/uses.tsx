@@ -2,6 +2,7 @@
 import { chat, FeedError, follow, sessionCursor, type Chat, type Item, type State } from "@chatfeed/client";
 import { cursorOf, FeedService, feedTransport, timestampOf } from "@chatfeed/client/connect";
 import { useSnapshot, useWorkflow } from "@chatfeed/client/react";
+import { share } from "@chatfeed/client/tabs";
 import { scripted } from "@chatfeed/client/testing";
 import { createClient } from "@connectrpc/connect";
 
@@ -19,6 +20,8 @@ function show(item: Item): string {
 }
 
 export const view: Chat = chat(scripted([{ items: [{ type: "log", item: { message: "one" } }] }, { drop: "gone" }, { end: new FeedError("unknown", "no") }]));
+
+export const shared: Chat = chat(share("", { name: "user-1", workflows: ["order-7"], types: ["message", "delta", "tool", "progress"] }));
 
 export async function* typed(url: string): AsyncGenerator<number> {
   const client = createClient(FeedService, feedTransport(url));
