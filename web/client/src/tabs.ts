@@ -293,7 +293,7 @@ class Tab implements Feed {
   /** Returns what is new to this tab, or nothing if something before it is missing. */
   #fresh({ from, batch }: News): Batch | undefined {
     const here = (id: string) => this.cursors[id] ?? 0;
-    const contiguous = batch.items.every(({ item: { workflowId: id } }) => batch.anew.includes(id) || (from[id] ?? 0) <= here(id));
+    const contiguous = batch.items.every(({ item: { workflowId: id } }) => (from[id] ?? 0) <= here(id));
     if (!contiguous) return;
     // What this tab has has been told before. After a failover that lost commits, what is new may be older.
     const isNew = (id: string, at: number) => batch.anew.includes(id) || (from[id] ?? 0) === here(id) || at > here(id);

@@ -37,7 +37,7 @@ test("the package needs no other", async () => {
   expect(JSON.parse(await readFile(join(folder, "package-lock.json"), "utf8")).packages).toSatisfy((all: object) => Object.keys(all).length === 2);
 });
 
-test("with its peers, every subpath can be imported, and has types", async () => {
+test("with its peers, every subpath can be imported, and has types, with which the code of the docs compiles", async () => {
   const peers = ["react", "@types", "@bufbuild", "@connectrpc", "csstype"];
   await mkdir(join(folder, "node_modules"), { recursive: true });
   for (const peer of peers) await symlink(join(client, "node_modules", peer), join(folder, "node_modules", peer));
@@ -47,7 +47,9 @@ test("with its peers, every subpath can be imported, and has types", async () =>
   expect(found).toBe(paths.map((path) => `${path} true\n`).join(""));
 
   const strict = { target: "ES2022", lib: ["ES2022", "DOM", "DOM.Iterable"], jsx: "react-jsx", strict: true, exactOptionalPropertyTypes: true, noEmit: true, types: [] };
-  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...strict, module: "ESNext", moduleResolution: "bundler" }, files: ["uses.tsx"] }));
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...strict, module: "ESNext", moduleResolution: "bundler" }, include: ["*.tsx"] }));
+  const docs = await readFile(join(client, "../../docs/browser.md"), "utf8");
+  for (const [n, [, code]] of [...docs.matchAll(/^```tsx?\n(.*?)^```$/gms)].entries()) await writeFile(join(folder, `docs${n}.tsx`), code!);
   await cp(join(client, "test/uses.tsx"), join(folder, "uses.tsx"));
   for (const path of paths) expect(await readFile(join(folder, "uses.tsx"), "utf8")).toContain(`"${path}"`);
   await run(join(client, "node_modules/.bin/tsc"), ["-p", "."], { cwd: folder }).catch(({ stdout }) => expect.fail(stdout));

@@ -171,6 +171,18 @@ test("what the server refuses ends each tab with the reason", async () => {
   for (const tab of both) expect([tab.error, tab.feed.state]).toMatchObject([{ code: "permission_denied" }, { status: "failed", reason: "not yours" }]);
 });
 
+test("a server that refuses is not asked again while the tab still renders what came before", async () => {
+  const tab = open();
+  await pass(100);
+  tab.hold = new Promise(() => {});
+  server.log("a", "0");
+  await pass(100);
+  server.fault = () => ({ answer: () => Response.json({ code: "permission_denied", message: "not yours" }, { status: 403 }) });
+  server.cut();
+  await pass(30_000);
+  expect(server.asked).toHaveLength(2);
+});
+
 test("while the server is away, all tabs say so, and each can end the pause", async () => {
   const both = [open(), open()];
   await pass(100);
