@@ -1,4 +1,4 @@
-import { FeedError, parse, unreachable } from "../errors.js";
+import { FeedError, parse, told, unreachable } from "../errors.js";
 import type { Batch } from "../types.js";
 import { onAbort } from "../sleep.js";
 import { batch, start, type Request } from "./way.js";
@@ -28,7 +28,7 @@ export async function* socket(request: Request): AsyncGenerator<Batch> {
     request.heard();
     waiting.push(data);
     size += data.length;
-    if (size > most && size - data.length <= most) stop(new FeedError("unavailable", "the items come faster than they are rendered"));
+    if (size > most && size - data.length <= most) stop(new FeedError("unavailable", "rendering is too slow"));
     wake();
   };
   conn.onclose = ({ code, reason }) => stop(new FeedError(code === 3000 ? "unauthenticated" : "unavailable", reason || unreachable));
@@ -43,7 +43,7 @@ export async function* socket(request: Request): AsyncGenerator<Batch> {
       if (typeof next === "string") {
         size -= next.length;
         const message = parse(next);
-        if (message.error) throw new FeedError(message.error.code, message.error.message);
+        if (message.error) throw told(message.error);
         if (begun) yield batch(message);
         begun ||= message.ack !== undefined; // what comes before the answer is not of what was asked for
       } else if (next) {
