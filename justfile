@@ -89,8 +89,8 @@ test: postgresql pgbouncer nginx python typescript durable agui client page chro
 
 # fail if generated code is stale, code is not formatted, or the linter finds something
 check: generate lint
-    git diff --exit-code -- db/internal rpc/chatfeedv1 web/page/dist
-    test -z "$(git status --porcelain --untracked-files=all -- db/internal rpc/chatfeedv1 web/page/dist)"
+    git diff --exit-code -- db/internal rpc/chatfeedv1 web/client/src/gen web/page/dist
+    test -z "$(git status --porcelain --untracked-files=all -- db/internal rpc/chatfeedv1 web/client/src/gen web/page/dist)"
 
 # generate code from the SQL and the proto files, and the page from its source
 generate:

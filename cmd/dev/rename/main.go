@@ -75,11 +75,11 @@ func rename(from, to string) error {
 func mentions(file, path string) *regexp.Regexp {
 	switch name := filepath.Base(file); {
 	case strings.HasSuffix(name, ".go"):
-		return regexp.MustCompile(`((?m:^|[^\\])")` + path + `(/(?:activities|cmd|db|feed|internal|migrations|rpc)\b)`)
+		return regexp.MustCompile(`((?m:^|[^\\])")` + path + `(/(?:activities|cmd|db|feed|internal|migrations|rpc|web)\b)`)
 	case name == "go.mod":
 		return regexp.MustCompile(`(?m)(^(?:module |replace |require )?\t?)` + path + `((?:/\S+)?(?: |$))`)
 	case name == ".golangci.yml":
-		return regexp.MustCompile(`(pkg: |module-path: |prefix\()` + path + `([/,)\s])`)
+		return regexp.MustCompile(`(pkg: |, |module-path: |prefix\()` + path + `([/,)\s])`)
 	case name == "buf.gen.yaml":
 		return regexp.MustCompile(`(module=|value: )` + path + `(/)`)
 	}

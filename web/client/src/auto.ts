@@ -9,113 +9,107 @@ const longPolls = 3;
 /** How long a transport may deliver nothing, in milliseconds, before a plain request is sent to see whether one gets through. */
 const patience = 3_000;
 /** The same where a better transport is tried while another works. */
-const climbing = 1_000;
+const climbPatience = 1_000;
 /** After which time a better transport is tried, the first time. */
 const climb = 60_000;
 const longestClimb = 16 * climb;
+/** The beginnings of the codes that say nothing about a transport: unavailable and resource_exhausted. */
+const passing = /^(una|res)/;
 
 /**
  * Chooses the transport. One is left for the next only on evidence: it leads to something else than the server, or a plain
- * request gets through while it delivers nothing, twice breaks before it has delivered anything, or twice falls silent.
+ * request gets through while it delivers nothing, twice breaks before it has delivered anything, or twice falls silent. `probe` reports
+ * whether a plain request gets through.
  */
-export class Auto {
-  readonly #order: readonly Transport[];
-  #level = 0;
-  /** Where to return when a better transport, which is being tried, does not deliver. */
-  #from: number | undefined;
-  #has = false; // delivered something
-  #begun = 0;
-  #misses = 0;
-  #silences = 0;
-  #climbs = 0;
-  #climbAt = Infinity;
-  #attempt: AbortController | undefined;
-  #timers: ReturnType<typeof setTimeout>[] = [];
-
-  constructor(transport: Transport | "auto", workflows: number) {
-    this.#order = transport !== "auto" ? [transport] : order.filter((way) => way !== "long-poll" || workflows <= longPolls);
-  }
+export function choose(transport: Transport | "auto", workflows: number, probe: () => Promise<boolean>) {
+  const ways: readonly Transport[] = transport !== "auto" ? [transport] : order.filter((way) => way !== "long-poll" || workflows <= longPolls);
+  let level = 0;
+  /** Whether a better transport is being tried, while the next one is known to deliver. */
+  let climbing = false;
+  let has = false; // delivered something
+  let begun = 0;
+  let misses = 0;
+  let silences = 0;
+  let climbs = 0;
+  let climbAt = Infinity;
+  let attempt: AbortController | undefined;
+  let timers: ReturnType<typeof setTimeout>[] = [];
 
   /** Whether there is another transport to try. */
-  get more(): boolean {
-    return this.#level < this.#order.length - 1;
-  }
-
-  /** Begins with the best again: the network is another one. */
-  reset(): void {
-    this.#level = this.#misses = this.#silences = this.#climbs = 0;
-    this.#from = undefined;
-    this.#climbAt = Infinity;
-  }
-
-  /** Returns the transport of the next connection. */
-  begin(): Transport {
-    this.#has = false;
-    this.#begun = Date.now();
-    if (this.#level > 0 && this.#begun >= this.#climbAt) {
-      this.#from = this.#level--;
-      this.#climbAt = Infinity;
-    }
-    return this.#order[this.#level]!;
-  }
-
-  /** Watches a connection: whether it delivers, and whether it is time to try a better transport. */
-  watch(attempt: AbortController, probe: () => Promise<boolean>): void {
-    const check = async () => {
-      if (this.#has || !(await probe()) || this.#has) return;
-      attempt.abort(new FeedError("unknown", "the connection delivers nothing", 0, true));
-    };
-    if (this.more) this.#timers.push(setTimeout(check, this.#from === undefined ? patience : climbing));
-    this.#attempt = attempt;
-    this.#plan();
-  }
-
+  const more = () => level < ways.length - 1;
   /** Plans to try a better transport. */
-  #plan(): void {
-    const attempt = this.#attempt;
-    const climbAt = this.#climbAt;
-    if (attempt && climbAt < Infinity) this.#timers.push(setTimeout(() => attempt.abort(again), climbAt - Date.now()));
-  }
+  const plan = () => {
+    if (attempt && climbAt < Infinity) timers.push(setTimeout((current: AbortController) => current.abort(again), climbAt - Date.now(), attempt));
+  };
+  const later = () => {
+    climbAt = Date.now() + Math.min(longestClimb, climb * 2 ** climbs);
+    plan();
+  };
 
-  unwatch(): void {
-    this.#attempt = undefined;
-    this.#timers.forEach(clearTimeout);
-    this.#timers = [];
-  }
+  return {
+    more,
 
-  /** The connection has delivered something. */
-  delivered(): void {
-    this.#has = true;
-    this.#misses = 0;
-    if (this.#from !== undefined) {
-      this.#from = undefined;
-      if (this.#level > 0) this.#later();
-    }
-    if (Date.now() - this.#begun > heartbeat / 2) this.#silences = this.#climbs = 0;
-  }
+    /** Begins with the best again: the network is another one. */
+    reset(): void {
+      level = misses = silences = climbs = 0;
+      climbing = false;
+      climbAt = Infinity;
+    },
 
-  /** The connection has failed. Reports whether to go on at once, with another transport. */
-  async failed(error: FeedError, probe: () => Promise<boolean>): Promise<boolean> {
-    if (this.#from !== undefined) {
-      this.#level = this.#from;
-      this.#from = undefined;
-      this.#climbs++;
-      this.#later();
+    /** Returns the transport of the next connection. */
+    begin(): Transport {
+      has = false;
+      begun = Date.now();
+      if (level > 0 && begun >= climbAt) {
+        level--;
+        climbing = true;
+        climbAt = Infinity;
+      }
+      return ways[level]!;
+    },
+
+    /** Watches a connection: whether it delivers, and whether it is time to try a better transport. */
+    watch(current: AbortController): void {
+      const check = async () => {
+        if (has || !(await probe()) || has) return;
+        current.abort(new FeedError("unknown", "the connection delivers nothing", 0, true));
+      };
+      if (more()) timers.push(setTimeout(check, climbing ? climbPatience : patience));
+      attempt = current;
+      plan();
+    },
+
+    unwatch(): void {
+      attempt = undefined;
+      timers.forEach(clearTimeout);
+      timers = [];
+    },
+
+    /** The connection has delivered something. */
+    delivered(): void {
+      has = true;
+      misses = 0;
+      if (climbing && level > 0) later();
+      climbing = false;
+      if (Date.now() - begun > heartbeat / 2) silences = climbs = 0;
+    },
+
+    /** The connection has failed. Reports whether to go on at once, with another transport. */
+    async failed(error: FeedError): Promise<boolean> {
+      if (climbing) {
+        climbs++;
+      } else {
+        if (!more()) return false;
+        if (!has) misses++;
+        else if (error.code === "deadline_exceeded") silences++;
+        const wrong = error.foreign && !has && !passing.test(error.code);
+        if (!wrong && !((misses > 1 || silences > 1) && (await probe()))) return false;
+      }
+      climbing = false;
+      misses = silences = 0;
+      level++;
+      later();
       return true;
-    }
-    if (!this.more) return false;
-    if (!this.#has) this.#misses++;
-    else if (error.code === "deadline_exceeded") this.#silences++;
-    const wrong = error.foreign && !this.#has && error.code !== "unavailable" && error.code !== "resource_exhausted";
-    if (!wrong && !((this.#misses >= 2 || this.#silences >= 2) && (await probe()))) return false;
-    this.#level++;
-    this.#misses = this.#silences = 0;
-    this.#later();
-    return true;
-  }
-
-  #later(): void {
-    this.#climbAt = Date.now() + Math.min(longestClimb, climb * 2 ** this.#climbs);
-    this.#plan();
-  }
+    },
+  };
 }

@@ -35,12 +35,15 @@ function codeOf(status: number): string {
 export async function refusal(response: Response): Promise<FeedError> {
   const after = Number(response.headers.get("Retry-After")) || 0;
   try {
-    const { code, message } = JSON.parse(await response.text());
-    if (code) return new FeedError(code, String(message), after);
+    const error = JSON.parse(await response.text());
+    if (error.code) return told(error, after);
   } catch {} // not ours
   const what = `the answer is not from a chatfeed server (HTTP ${response.status})`;
   return new FeedError(response.ok ? "unknown" : codeOf(response.status), what, after, true);
 }
+
+/** Returns the error that the server has sent. */
+export const told = ({ code, message }: any, retryAfter = 0) => new FeedError(code, message, retryAfter);
 
 export const unreachable = "the server cannot be reached";
 

@@ -1,10 +1,10 @@
 import { again } from "./again.js";
-import { Auto } from "./auto.js";
+import { choose } from "./auto.js";
 import { FeedError, feedError } from "./errors.js";
 import { whenBack } from "./page.js";
 import { Positions } from "./positions.js";
 import { onAbort, sleep } from "./sleep.js";
-import { Timing } from "./timing.js";
+import { watchdog } from "./timing.js";
 import type { Batch, Feed, Options, State, Transport } from "./types.js";
 import { connect } from "./ways/connect.js";
 import { longPoll, poll, read } from "./ways/poll.js";
@@ -22,211 +22,190 @@ const ways: Record<Transport, Way> = { connect, sse, socket, "long-poll": longPo
  * read. The iteration ends when all workflows are closed for good or the feed is closed, and throws a FeedError if the server
  * refuses what was asked for.
  */
-export function follow(url: string, options: Options): Feed {
-  return new Follower(url.replace(/\/+$/, ""), options);
-}
-
-class Follower implements Feed {
-  readonly url: string;
-  state: State = { status: "idle" };
-
-  readonly #options: Options;
-  readonly #positions: Positions;
-  readonly #auto: Auto;
-  readonly #timing = new Timing();
-  readonly #listeners = new Set<() => void>();
-  readonly #iterator: AsyncGenerator<Batch>;
-  #closed = false;
+export function follow(server: string, options: Options): Feed {
+  const { workflows, transport: wanted = "auto", last, types, token, signal } = options; // the server says what is wrong with the others
+  if (wanted !== "auto" && !ways[wanted]) throw new TypeError(`transport: auto, ${Object.keys(ways).join(", ")} are accepted`);
+  if (wanted === "socket" && token) throw new TypeError("transport: a socket cannot send a token");
+  const url = server.replace(/\/+$/, "");
+  const positions = new Positions(options);
+  const auto = choose(wanted, workflows.length, probe);
+  const timing = watchdog();
+  const listeners = new Set<() => void>();
+  const iterator = run();
+  let state: State = { status: "idle" };
+  let closed = false;
   /** The connection that is open, or the pause before the next. */
-  #attempt = new AbortController();
+  let attempt = new AbortController();
 
-  constructor(url: string, options: Options) {
-    this.url = url;
-    this.#options = options;
-    const { workflows, transport = "auto", signal } = options; // the server says what is wrong with the others
-    if (transport !== "auto" && !ways[transport]) throw new TypeError(`transport: auto, ${Object.keys(ways).join(", ")} are accepted`);
-    if (transport === "socket" && options.token) throw new TypeError("transport: a socket cannot send a token");
-    this.#positions = new Positions(options);
-    this.#auto = new Auto(transport, workflows.length);
-    this.#iterator = this.#run();
-    signal?.addEventListener("abort", () => this.close());
-    if (signal?.aborted) this.close();
+  function set(next: State): void {
+    state = next;
+    for (const listener of [...listeners]) listener();
   }
 
-  get workflows(): readonly string[] {
-    return this.#positions.workflows;
+  const retry = () => attempt.abort(again);
+
+  function close(): void {
+    if (state.status === "ended" || state.status === "failed") return;
+    closed = true;
+    attempt.abort(again);
+    set({ status: "ended", reason: "closed" });
   }
 
-  get cursors() {
-    return this.#positions.cursors;
-  }
+  const headers = async (): Promise<Record<string, string>> => (token ? { Authorization: `Bearer ${await token()}` } : {});
 
-  [Symbol.asyncIterator](): AsyncIterator<Batch> {
-    return {
-      next: () => this.#iterator.next(),
-      return: () => {
-        this.close(); // so that a batch that is being waited for does not hold it up
-        return this.#iterator.return(undefined);
-      },
-    };
-  }
-
-  subscribe(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  add(workflow: string, after?: number): void {
-    this.#positions.add(workflow, after);
-    this.retry();
-  }
-
-  drop(workflow: string): void {
-    this.#positions.drop(workflow);
-    this.retry();
-  }
-
-  retry(): void {
-    this.#attempt.abort(again);
-  }
-
-  close(): void {
-    if (this.state.status === "ended" || this.state.status === "failed") return;
-    this.#closed = true;
-    this.#attempt.abort(again);
-    this.#set({ status: "ended", reason: "closed" });
-  }
-
-  async headers(): Promise<Record<string, string>> {
-    const { token } = this.#options;
-    return token ? { Authorization: `Bearer ${await token()}` } : {};
-  }
-
-  #set(state: State): void {
-    this.state = state;
-    for (const listener of [...this.#listeners]) listener();
-  }
-
-  async *#run(): AsyncGenerator<Batch> {
-    if (this.#closed) return;
+  async function* run(): AsyncGenerator<Batch> {
+    if (closed) return;
     const leave = whenBack((checked) => {
       // What has been silent for as long as a heartbeat may be broken; a connection from before a pause of the page is.
-      if (!checked || this.state.status === "waiting" || this.#timing.silent()) this.retry();
-      if (!checked) this.#auto.reset();
+      if (!checked || state.status === "waiting" || timing.silent()) retry();
+      if (!checked) auto.reset();
     });
     try {
-      await this.#positions.load();
+      await positions.load();
       let refused = false; // the last token was
       let pauses = 0; // since the last batch
-      while (!this.#closed) {
-        this.#attempt = new AbortController();
+      while (!closed) {
+        attempt = new AbortController();
         let error: FeedError;
         try {
-          for await (const batch of this.#connection()) {
+          for await (const batch of connection()) {
             refused = false;
             pauses = 0;
             yield batch;
-            this.#positions.rendered(batch);
+            positions.rendered(batch);
             if (batch.final) {
-              this.#set({ status: "ended", reason: "final" });
+              set({ status: "ended", reason: "final" });
               return;
             }
           }
           error = new FeedError("unavailable", "the connection has ended");
         } catch (reason) {
-          if (this.#closed) return;
+          if (closed) return;
           if (reason === again) continue;
           error = feedError(reason);
         }
-        if (error.code === "unauthenticated" && this.#options.token && !refused) {
+        const denied = error.code === "unauthenticated";
+        if (denied && token && !refused) {
           refused = true; // the next connection asks for another token
           continue;
         }
-        if (error.code === "unauthenticated" || (error.fatal && !(error.foreign && this.#auto.more))) {
-          this.#set({ status: "failed", code: error.code, reason: error.message });
+        if (denied || (error.fatal && !(error.foreign && auto.more()))) {
+          set({ status: "failed", code: error.code, reason: error.message });
           throw error;
         }
-        if (await this.#auto.failed(error, () => this.#probe())) continue;
-        if (this.#closed) return;
-        await this.#pause(pauses++, error);
+        if (await auto.failed(error)) continue;
+        if (closed) return;
+        await pause(pauses++, error);
       }
     } finally {
       leave();
-      this.#attempt.abort(again);
-      if (this.state.status !== "failed" && this.state.status !== "ended") this.close();
+      close();
     }
   }
 
   /** Opens a connection and returns the batches that have something new. */
-  async *#connection(): AsyncGenerator<Batch> {
-    const attempt = this.#attempt;
-    const timing = this.#timing;
-    const auto = this.#auto;
+  async function* connection(): AsyncGenerator<Batch> {
+    const current = attempt;
     const transport = auto.begin();
-    this.#set({ status: "connecting", transport });
-    const request: Request = { ...(await this.#request()), heard: () => timing.heard() };
-    if (attempt.signal.aborted) throw again;
-    auto.watch(attempt, () => this.#probe());
+    set({ status: "connecting", transport });
+    const asked = await request();
+    if (current.signal.aborted) throw again;
+    auto.watch(current);
     try {
       let was: boolean | undefined; // up to date
-      timing.watch(attempt);
-      for await (const batch of ways[transport](request)) {
+      timing.watch(current);
+      for await (const batch of ways[transport](asked)) {
         timing.stop();
         auto.delivered();
-        const items = this.#positions.fresh(batch.items);
+        const items = positions.fresh(batch.items);
         const empty = !items.length && !batch.gone.length && !batch.anew.length;
         if (batch.upToDate) {
-          if (this.state.status !== "live") this.#set({ status: "live", transport });
+          if (state.status !== "live") set({ status: "live", transport });
         } else {
-          const away = empty && was === true;
-          if (this.state.status !== "catching-up" || (empty && away !== this.state.away && away)) this.#set({ status: "catching-up", transport, away });
+          const away = empty && !!was;
+          if (state.status !== "catching-up" || (away && !state.away)) set({ status: "catching-up", transport, away });
         }
         if (!empty || batch.final || batch.upToDate !== was) yield { ...batch, items };
         was = batch.upToDate;
-        timing.watch(attempt);
+        timing.watch(current);
       }
     } catch (error) {
-      throw attempt.signal.aborted ? attempt.signal.reason : error; // a stream that is aborted may say so in other words
+      throw current.signal.aborted ? current.signal.reason : error; // a stream that is aborted may say so in other words
     } finally {
       timing.stop();
       auto.unwatch();
-      attempt.abort(again);
+      current.abort(again);
     }
   }
 
-  async #request(): Promise<Request> {
-    let headers: Record<string, string>;
-    try {
-      headers = await this.headers();
-    } catch (error) {
-      throw new FeedError("unavailable", `there is no token: ${error instanceof Error ? error.message : error}`);
-    }
-    const { last, types } = this.#options;
-    return { url: this.url, headers, workflows: this.workflows, cursors: { ...this.cursors }, last, types, signal: this.#attempt.signal, heard() {} };
+  async function request(): Promise<Request> {
+    const sent = await headers().catch((error) => {
+      throw new FeedError("unavailable", `there is no token: ${error?.message ?? error}`);
+    });
+    const { workflows, cursors } = positions;
+    return { url, headers: sent, workflows, cursors, last, types, signal: attempt.signal, heard: timing.heard };
   }
 
   /** Reports whether a plain request gets through. */
-  async #probe(): Promise<boolean> {
-    if (this.#attempt.signal.aborted) this.#attempt = new AbortController();
-    const attempt = this.#attempt;
+  async function probe(): Promise<boolean> {
+    if (attempt.signal.aborted) attempt = new AbortController();
     const ended = new AbortController();
     const end = () => ended.abort(again);
     const leave = onAbort(attempt.signal, end);
-    const limit = sleep(5, ended.signal);
-    const answer = this.#request().then((request) => read({ ...request, last: 1, signal: ended.signal }, request.workflows[0]!));
+    const timer = setTimeout(end, 5_000);
     try {
-      return await Promise.race([limit.then(() => false), answer.then(() => true)]).catch(() => false);
+      await read({ ...(await request()), last: 1, signal: ended.signal }, positions.workflows[0]!);
+      return true;
+    } catch {
+      return false;
     } finally {
       leave();
-      end();
+      clearTimeout(timer);
     }
   }
 
-  async #pause(pauses: number, error: FeedError): Promise<void> {
+  async function pause(pauses: number, error: FeedError): Promise<void> {
     const most = Math.min(20, 0.3 * 2 ** (pauses + 1));
     const seconds = Math.max(0.3 + Math.random() * (most - 0.3), error.retryAfter * (1 + Math.random() / 4));
-    this.#attempt = new AbortController();
-    this.#set({ status: "waiting", reason: error.message, retryAt: Date.now() + seconds * 1000 });
-    await sleep(seconds, this.#attempt.signal).catch(() => {}); // retry ends it
+    attempt = new AbortController();
+    set({ status: "waiting", reason: error.message, retryAt: Date.now() + seconds * 1000 });
+    await sleep(seconds, attempt.signal).catch(() => {}); // retry ends it
   }
+
+  signal?.addEventListener("abort", close);
+  if (signal?.aborted) close();
+  return {
+    url,
+    get workflows() {
+      return positions.workflows;
+    },
+    get state() {
+      return state;
+    },
+    get cursors() {
+      return positions.cursors;
+    },
+    [Symbol.asyncIterator]: () => ({
+      next: () => iterator.next(),
+      return() {
+        close(); // so that a batch that is being waited for does not hold it up
+        return iterator.return(undefined);
+      },
+    }),
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    add(workflow, after) {
+      positions.add(workflow, after);
+      retry();
+    },
+    drop(workflow) {
+      positions.drop(workflow);
+      retry();
+    },
+    retry,
+    close,
+    headers,
+  };
 }

@@ -1,4 +1,4 @@
-import { FeedError, garbled, parse } from "../errors.js";
+import { garbled, parse, told } from "../errors.js";
 import type { Batch, Gone, Item } from "../types.js";
 import { cursorOf, timeOf } from "../time.js";
 import { ask, batch, chunks, start, type Request } from "./way.js";
@@ -12,7 +12,7 @@ export async function* connect(request: Request): AsyncGenerator<Batch> {
   const { workflows, types } = request;
   const cursors = workflows.map((workflowId) => {
     const { after, last } = start(request, workflowId);
-    return { workflowId, after: after !== undefined ? timeOf(after) : after, last };
+    return { workflowId, after: after ? timeOf(after) : undefined, last };
   });
   const response = await ask(request, "/chatfeed.v1.FeedService/Subscribe", contentType, {
     method: "POST",
@@ -22,10 +22,10 @@ export async function* connect(request: Request): AsyncGenerator<Batch> {
   for await (const [flags, text] of envelopes(chunks(response, request))) {
     const message = parse(text);
     if (flags === 2) {
-      if (message.error) throw new FeedError(message.error.code, message.error.message, Number(message.metadata?.["retry-after"]?.[0]) || 0);
+      if (message.error) throw told(message.error, Number(message.metadata?.["retry-after"]?.[0]) || 0);
       return;
     }
-    yield batch({ ...message, items: message.items?.map(item), gone: message.gone?.map(gone) });
+    yield batch({ ...message, items: (message.items ?? []).map(item), gone: (message.gone ?? []).map(gone) });
   }
 }
 
