@@ -77,8 +77,8 @@ test: postgresql pgbouncer nginx python typescript durable agui client
 
 # fail if generated code is stale, code is not formatted, or the linter finds something
 check: generate lint
-    git diff --exit-code -- db/internal rpc/chatfeedv1
-    test -z "$(git status --porcelain --untracked-files=all -- db/internal rpc/chatfeedv1)"
+    git diff --exit-code -- db/internal rpc/chatfeedv1 web/client/src/gen
+    test -z "$(git status --porcelain --untracked-files=all -- db/internal rpc/chatfeedv1 web/client/src/gen)"
 
 # generate code from the SQL and the proto files
 generate:

@@ -98,9 +98,14 @@ func (f *Feed) limit(items int) int {
 	return min(items, f.window.Items)
 }
 
+// sorted returns the types in order, each once: the same slice if they are, so that many subscriptions share one. Every item is
+// compared with it for each subscriber, and what all have stays in the processor's caches.
 func sorted(types []string) []string {
-	if types == nil {
-		return nil
+	ascending := func(i int) bool { return i == 0 || types[i-1] < types[i] }
+	for i := range types {
+		if !ascending(i) {
+			return slices.Compact(slices.Sorted(slices.Values(types)))
+		}
 	}
-	return slices.Compact(slices.Sorted(slices.Values(types)))
+	return types
 }

@@ -14,7 +14,7 @@ import (
 // Options configures a subscription.
 type Options struct {
 	From  []Start       // each workflow at most once; may be empty if they are added later
-	Types []string      // only items of these types; nil means all
+	Types []string      // only items of these types, not to be changed from then on; nil means all
 	Idle  time.Duration // how long Next waits before it returns an empty batch; 0 means 15 s
 }
 
@@ -133,11 +133,11 @@ func (s *Subscription) Next() (Batch, error) {
 		if s.feed.drained() {
 			return Batch{}, ErrDraining
 		}
-		if batch, ok := s.poll(woken); ok {
-			return batch, nil
-		}
 		if s.ended.Load() {
 			return Batch{}, fmt.Errorf("follow workflows: %w", context.Cause(s.ctx))
+		}
+		if batch, ok := s.poll(woken); ok {
+			return batch, nil
 		}
 		<-s.ready // one channel for all reasons: selecting from several doubles the cost of a wake-up
 	}

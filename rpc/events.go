@@ -17,7 +17,7 @@ import (
 // answered with 204, after which EventSource does not come back.
 func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 	q, err := eventsRequest(r)
-	stream := &eventStream{eventWriter: eventWriter{ResponseWriter: w}, format: s.encoder.rest, from: slices.Clone(q.from)}
+	stream := &eventStream{eventWriter: eventWriter{ResponseWriter: w}, encoder: s.encoder, from: slices.Clone(q.from)}
 	switch {
 	case err == nil && r.Method == http.MethodHead: // which has no body to wait for
 		stream.headers()
@@ -43,9 +43,10 @@ func (s *feedService) events(w http.ResponseWriter, r *http.Request) {
 type eventStream struct {
 	eventWriter
 
-	format    *feed.Format
+	encoder   *encoder
 	from      []start        // the client's positions after each event
 	positions func() []start // its positions after everything sent so far, also without items; nil before the stream begins
+	cursor    feed.Cursor    // where the only workflow is; a place of its own, so that an item needs no new one
 	upToDate  bool           // what the client was last sent
 
 	mu      sync.Mutex
@@ -88,6 +89,9 @@ func (e *eventStream) send(batch feed.Batch) error {
 		e.start()
 		e.late = nil
 	}
+	if e.live(batch) {
+		return e.sendLive(batch.Items[0])
+	}
 	var b []byte
 	for _, gone := range batch.Gone {
 		b = appendEvent(b, "gone", "", goneText(gone))
@@ -97,7 +101,7 @@ func (e *eventStream) send(batch feed.Batch) error {
 		b = appendEvent(b, "anew", e.move(id, 0), workflowText(id))
 	}
 	for _, item := range batch.Items {
-		data, err := item.Encoded(e.format)
+		data, err := item.Encoded(e.encoder.rest)
 		if err != nil {
 			return err
 		}
@@ -110,6 +114,23 @@ func (e *eventStream) send(batch feed.Batch) error {
 	case len(b) == 0:
 		b = append(b, ": heartbeat\n\n"...)
 	}
+	return e.write(b)
+}
+
+// live reports whether a batch is one item of the only workflow and changes nothing else, as almost every one is.
+func (e *eventStream) live(batch feed.Batch) bool {
+	return len(e.from) == 1 && len(batch.Items) == 1 && batch.Items[0].WorkflowID == e.from[0].workflowID &&
+		(e.upToDate || !batch.UpToDate) && len(batch.Gone)+len(batch.Anew) == 0
+}
+
+// sendLive writes a live item, as the event that all streams of the workflow share.
+func (e *eventStream) sendLive(item *feed.Item) error {
+	b, err := item.Encoded(e.encoder.event)
+	if err != nil {
+		return err
+	}
+	e.cursor = item.CreatedAt
+	e.from[0].after = &e.cursor
 	return e.write(b)
 }
 

@@ -50,7 +50,7 @@ func gatedConfig(t *testing.T, gate Gate) Config {
 	source := &noSource{}
 	f, err := feed.New(source, source, feed.Config{})
 	require.NoError(t, err)
-	return Config{Feed: f, Workflows: source, Chat: source, Recorder: source, Gate: gate, Log: slog.New(slog.DiscardHandler)}
+	return Config{Feed: f, Workflows: source, Chat: source, Recorder: source, LegacyEndpoints: true, Gate: gate, Log: slog.New(slog.DiscardHandler)}
 }
 
 // procedures returns the path of each method of this package's services, whether it is served or not.

@@ -75,6 +75,8 @@ type Config struct {
 	// Gate determines who a request comes from and so what it may read and write. Without one everyone may do everything.
 	// Health and readiness are not gated.
 	Gate Gate
+	// LegacyEndpoints serves /workflows/{id}/messages, /logs and /stats, as the polling design had them.
+	LegacyEndpoints bool
 	// Ready returns why the server cannot serve now, or nil; clients see the text of an [AwayError]. A nil Ready means
 	// always ready.
 	Ready func(context.Context) error
@@ -167,6 +169,11 @@ func (c Config) routes() []route {
 		gated(newRecordHandler(c, options))
 	}
 	gated("GET /workflows/{id}/chatData", compressed(http.HandlerFunc(service.chatData)))
+	if c.LegacyEndpoints {
+		for name, itemType := range legacyEndpoints {
+			gated("GET /workflows/{id}/"+name, compressed(service.legacy(name, itemType)))
+		}
+	}
 	gated("GET /workflows/{id}/events", http.HandlerFunc(service.events))
 	gated("GET /events", http.HandlerFunc(service.events))
 	gated("GET /v1/stream/workflows/{id}", durableHandler(service))

@@ -104,7 +104,7 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 	d := newDatabase(t)
 	none := func(string) error { return rpc.ErrWorkflowNotFound }
 	s := serve(t, d.source(t), config{rpc: rpc.Config{
-		Gate: viewer{unseen: "secret", unwritten: "secret"}.gate, Chat: &chat{cancel: none, told: func(string, rpc.Approval) error { return rpc.ErrWorkflowNotFound }}, Heartbeat: patience,
+		Gate: viewer{unseen: "secret", unwritten: "secret"}.gate, Chat: &chat{cancel: none, told: func(string, rpc.Approval) error { return rpc.ErrWorkflowNotFound }}, Heartbeat: patience, LegacyEndpoints: true,
 	}})
 	d.append(t, varied("secret7", "")...)
 	at := d.cursors(t, "secret7")["4"]
@@ -127,6 +127,9 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 		{method: "GET", path: "/workflows/WF/chatData?afterTimestamp=" + seconds(at)},
 		{method: "GET", path: "/workflows/WF/chatData?afterTimestamp=" + ahead},
 		{method: "GET", path: "/workflows/WF/chatData?limit=0"},
+		{method: "GET", path: "/workflows/WF/messages"},
+		{method: "GET", path: "/workflows/WF/logs?afterTimestamp=" + seconds(at)},
+		{method: "GET", path: "/workflows/WF/stats?last=2"},
 		{method: "POST", path: read, kind: "application/json", body: `{"workflowId": "WF"}`},
 		{method: "POST", path: read, kind: "application/json", body: `{"workflowId": "WF", "last": 5}`},
 		{method: "POST", path: read, kind: "application/json", body: `{"workflowId": "WF", "after": "` + stamp + `", "wait": "0.05s"}`},

@@ -21,6 +21,9 @@ type kind struct {
 // kinds are all that there are.
 var kinds = kindsOf((*v1.Item)(nil).ProtoReflect().Descriptor())
 
+// defaultTypes are those of who names none, sorted, so that all subscriptions share them.
+var defaultTypes = slices.Sorted(slices.Values(kindNames(func(k kind) bool { return k.byDefault })))
+
 // kindsOf returns a kind for each field of the schema's oneof, which has the name of the type. A further type of item is a
 // field there.
 func kindsOf(item protoreflect.MessageDescriptor) []kind {
@@ -58,7 +61,7 @@ func kindNames(choose func(kind) bool) []string {
 // this version knows nothing, is given to nobody.
 func wanted(field string, types []string) ([]string, error) {
 	if len(types) == 0 {
-		return kindNames(func(k kind) bool { return k.byDefault }), nil
+		return defaultTypes, nil
 	}
 	known := kindNames(func(kind) bool { return true })
 	for _, t := range types {

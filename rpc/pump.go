@@ -38,9 +38,6 @@ func (s *feedService) pump(
 		if err != nil {
 			return err
 		}
-		if ctx.Err() != nil { // if there is always a next batch, Next does not check ctx
-			return context.Cause(ctx)
-		}
 		reveal(&batch)
 		if err := send(batch); err != nil || batch.Final {
 			return err

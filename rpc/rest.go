@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,34 @@ import (
 // returns everything after the timestamp in one response, read page by page. A timestamp that is invalid, or that no item can
 // have, is ignored, and the answer says so. A short answer has an entity tag; who has it already is answered with 304.
 func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
-	query, ignored, err := chatDataRequest(r.PathValue("id"), r.URL.Query())
+	s.writeItems(w, r, r.URL.Query(), listing{begin: `{"items": [`, append: func(b []byte, items []*feed.Item) ([]byte, error) {
+		return appendElements(b, items, s.encoder.rest)
+	}, end: func(b []byte, end reached, ignored []string) []byte {
+		b = strconv.AppendBool(append(b, `], "upToDate": `...), end.upToDate)
+		if end.final {
+			b = append(b, `, "final": true`...)
+		}
+		for i, name := range ignored {
+			b = appendString(append(b, separator(i, `, "ignored": [`, `, `)...), name)
+		}
+		if ignored != nil {
+			b = append(b, ']')
+		}
+		return append(b, "}\n"...)
+	}})
+}
+
+// listing is the form of an answer that has a list of items: what comes before, how items are appended, with commas between them,
+// and what comes after.
+type listing struct {
+	begin  string
+	append func(b []byte, items []*feed.Item) ([]byte, error)
+	end    func(b []byte, end reached, ignored []string) []byte
+}
+
+// writeItems answers a request of chatData's form with a list of items.
+func (s *feedService) writeItems(w http.ResponseWriter, r *http.Request, parameters url.Values, form listing) {
+	query, ignored, err := chatDataRequest(r.PathValue("id"), parameters)
 	if err != nil {
 		writeError(w, public(r.Context(), s.Log, err))
 		return
@@ -30,44 +58,33 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	}
 	header.Set("Content-Type", "application/json")
 	mayKeep(header)
-	buffer := []byte(`{"items": [`)
+	buffer, sent := []byte(form.begin), false
 	items := 0
 	end, err := query.read(r.Context(), s.Feed, func(page []*feed.Item) error {
 		if items > 0 && len(page) > 0 {
 			buffer = append(buffer, ", "...)
 		}
 		items += len(page)
-		if buffer, err = appendElements(buffer, page, s.encoder.rest); err != nil {
+		if buffer, err = form.append(buffer, page); err != nil {
 			return err
 		}
 		if len(buffer) < 64<<10 { // so that an early failure can still be answered with an error
 			return nil
 		}
 		_, err := w.Write(buffer) //nolint:gosec // JSON, with its content type
-		buffer = buffer[:0]
+		buffer, sent = buffer[:0], true
 		return err
 	})
 	switch {
-	case err != nil && bytes.HasPrefix(buffer, []byte("{")): // nothing was sent yet
+	case err != nil && !sent:
 		writeError(w, public(r.Context(), s.Log, err))
 		return
-	case err != nil: // a part was sent: abort, so that the answer is not mistaken for complete
+	case err != nil: // abort, so that the answer is not mistaken for complete
 		_ = public(r.Context(), s.Log, err)
 		panic(http.ErrAbortHandler)
 	}
-	buffer = append(buffer, `], "upToDate": `...)
-	buffer = strconv.AppendBool(buffer, end.upToDate)
-	if end.final {
-		buffer = append(buffer, `, "final": true`...)
-	}
-	for i, name := range ignored {
-		buffer = appendString(append(buffer, separator(i, `, "ignored": [`, `, `)...), name)
-	}
-	if ignored != nil {
-		buffer = append(buffer, ']')
-	}
-	buffer = append(buffer, "}\n"...)
-	if bytes.HasPrefix(buffer, []byte("{")) && unchanged(w, r, buffer) {
+	buffer = form.end(buffer, end, ignored)
+	if !sent && unchanged(w, r, buffer) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

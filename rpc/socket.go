@@ -26,7 +26,7 @@ const (
 const statusUnauthorized = websocket.StatusCode(3000)
 
 // socket serves GET /socket: a stream of which the client changes the workflows and the types while it is open. See
-// docs/clients.md for the messages and the status codes.
+// docs/protocol.md for the messages and the status codes.
 func (s *feedService) socket(w http.ResponseWriter, r *http.Request) {
 	leave, err := countStream(r.Context())
 	if err == nil {

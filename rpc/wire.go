@@ -111,6 +111,7 @@ type encoder struct {
 	proto, json liveFormat
 	socket      liveFormat
 	rest        *feed.Format // an element of socket
+	event       *feed.Format // a whole server-sent event, for streams of one workflow
 
 	mu     sync.Mutex
 	seed   maphash.Seed
@@ -135,6 +136,13 @@ func newEncoder(log *slog.Logger) *encoder {
 		return encodeItem(e, item, encodeREST)
 	})
 	e.rest = e.socket.element
+	e.event = feed.NewFormat(func(item *feed.Item) ([]byte, error) {
+		data, err := item.Encoded(e.rest)
+		if err != nil {
+			return nil, err
+		}
+		return appendEvent(make([]byte, 0, len(data)+64), item.Type, formatTimestamp(item.CreatedAt), data), nil
+	})
 	return e
 }
 

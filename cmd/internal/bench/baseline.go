@@ -14,10 +14,12 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
-// Baseline is the command that runs the server that a feed server is compared with: the minimum that net/http needs to stream
-// to many clients. It receives finished frames, and each stream writes and flushes the same bytes. It has no deadlines, no
+// Baseline is the command that runs the server that a feed server is compared with: the minimum that net/http, or a library for
+// sockets, needs to stream to many clients. It receives finished frames, and each stream writes and flushes the same bytes. It has no deadlines, no
 // heartbeats and no database.
 type Baseline struct {
 	Listen string `help:"Address to serve on." default:"127.0.0.1:0"`
@@ -36,6 +38,8 @@ func (c *Baseline) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+subscribePath, b.subscribe)
+	mux.HandleFunc("GET /workflows/{id}/events", b.events)
+	mux.HandleFunc("GET "+socketPath, b.socket)
 	mux.HandleFunc("POST /publish", b.publish)
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
@@ -103,18 +107,57 @@ func (b *baseline) subscribe(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", r.Header.Get("Content-Type"))
+	b.stream(w, r, r.URL.Query().Get("topic"))
+}
+
+// events streams a topic as server-sent events.
+func (b *baseline) events(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	b.stream(w, r, r.PathValue("id"))
+}
+
+func (b *baseline) stream(w http.ResponseWriter, r *http.Request, topic string) {
 	control := http.NewResponseController(w)
-	frame := b.topic(r.URL.Query().Get("topic")).first
+	b.follow(r.Context(), topic, func(frame []byte) error {
+		if _, err := w.Write(frame); err != nil {
+			return err
+		}
+		return control.Flush()
+	})
+}
+
+// socket streams a topic as messages of a WebSocket, ignoring those of the client.
+func (b *baseline) socket(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{socketProtocol}})
+	if err != nil {
+		return // it has been answered
+	}
+	defer func() { _ = conn.CloseNow() }()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go func() {
+		defer cancel()
+		for {
+			if _, _, err := conn.Read(ctx); err != nil {
+				return
+			}
+		}
+	}()
+	b.follow(ctx, r.URL.Query().Get("topic"), func(frame []byte) error {
+		return conn.Write(ctx, websocket.MessageText, frame)
+	})
+}
+
+// follow writes a topic's frames from the first one on until ctx ends or write fails.
+func (b *baseline) follow(ctx context.Context, topic string, write func(frame []byte) error) {
+	frame := b.topic(topic).first
 	for {
 		select {
 		case <-frame.published:
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		}
-		if _, err := w.Write(frame.bytes); err != nil {
-			return
-		}
-		if err := control.Flush(); err != nil {
+		if err := write(frame.bytes); err != nil {
 			return
 		}
 		frame = frame.next

@@ -15,12 +15,14 @@ import (
 // subscribePath is the path of streams on both servers.
 const subscribePath = "/chatfeed.v1.FeedService/Subscribe"
 
-// format is how Connect encodes messages.
+// format is how a server streams items: as one of Connect's encodings, as server-sent events or as messages of a WebSocket.
 type format string
 
 const (
-	protobuf format = "protobuf"
-	asJSON   format = "JSON"
+	protobuf   format = "protobuf"
+	asJSON     format = "JSON"
+	asEvents   format = "events"
+	asMessages format = "socket"
 )
 
 func (f format) contentType() string {
@@ -30,7 +32,7 @@ func (f format) contentType() string {
 	return "application/connect+proto"
 }
 
-// frame returns a message framed like on a Connect stream: a byte of flags, four of length, and the message.
+// frame returns a message of Connect framed like on a Connect stream: a byte of flags, four of length, and the message.
 func (f format) frame(message proto.Message) ([]byte, error) {
 	marshal := proto.Marshal
 	if f == asJSON {

@@ -19,9 +19,9 @@ func fanout() Scenario {
 	}
 }
 
-const fanoutAbout = "Streams of Connect over HTTP/1.1 are open on one workflow, or two on each of many, while items of 200 bytes " +
-	"are written at a fixed rate. The baseline is a bare net/http handler in a process of its own that writes and flushes the " +
-	"very same bytes to as many streams; it gets each frame by a POST and knows no database. Both have all their streams open " +
+const fanoutAbout = "Streams over HTTP/1.1, of Connect (protobuf, JSON), of server-sent events or of WebSockets, are open on one workflow, " +
+	"or two on each of many, while items of 200 bytes are written at a fixed rate. The baseline is a process of its own with a bare " +
+	"net/http handler, for sockets a bare one of coder/websocket, that writes and flushes the very same bytes to as many streams; it gets each frame by a POST and knows no database. Both have all their streams open " +
 	"during the whole run, and deliver in turns.\n\n" +
 	"`p50_ms`, `p99_ms` and `max_ms` are from the start of the insert (of the POST) to an item's receipt by one stream. " +
 	"`cpu_s_per_million` is the server process's processor time for a million deliveries. `kib_per_stream` is how much " +
@@ -40,6 +40,8 @@ func fanoutLoads(short bool) []fanoutLoad {
 		return []fanoutLoad{
 			{streams: 50, workflows: 1, format: protobuf, items: 400, headline: true},
 			{streams: 50, workflows: 1, format: asJSON, items: 400},
+			{streams: 50, workflows: 1, format: asEvents, items: 400},
+			{streams: 50, workflows: 1, format: asMessages, items: 400},
 			{streams: 50, workflows: 25, format: protobuf, items: 2000},
 		}
 	}
@@ -48,6 +50,8 @@ func fanoutLoads(short bool) []fanoutLoad {
 	return []fanoutLoad{
 		{streams: 1000, workflows: 1, format: protobuf, items: 20, headline: true},
 		{streams: 1000, workflows: 1, format: asJSON, items: 20},
+		{streams: 1000, workflows: 1, format: asEvents, items: 20},
+		{streams: 1000, workflows: 1, format: asMessages, items: 20},
 		{streams: many, workflows: 1, format: protobuf, items: 2},
 		{streams: many, workflows: 1, format: asJSON, items: 2},
 		{streams: many, workflows: many / 2, format: protobuf, items: 600},

@@ -80,10 +80,10 @@ func listenTo(ctx context.Context, server *Process, began time.Time, format form
 				return err
 			}
 			a.conns[i] = conn
-			if _, err := nextFrame(stream, nil); err != nil {
+			if _, err := format.next(stream, nil); err != nil {
 				return err
 			}
-			a.reading.Go(func() { a.read(stream) })
+			a.reading.Go(func() { a.read(format, stream) })
 			return nil
 		})
 	}
@@ -113,35 +113,51 @@ func openStream(
 func askForStream(
 	ctx context.Context, conn net.Conn, server string, format format, cursor *v1.Cursor, topic string,
 ) (io.Reader, error) {
-	asked, err := format.frame(&v1.SubscribeRequest{Cursors: []*v1.Cursor{cursor}})
+	request, err := format.request(server, cursor, topic)
 	if err != nil {
 		return nil, err
 	}
-	address := server + subscribePath + "?topic=" + url.QueryEscape(topic)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(asked))
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Content-Type", format.contentType())
-	request.Header.Set("Connect-Protocol-Version", "1")
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
 	if err := request.Write(conn); err != nil {
 		return nil, err
 	}
-	response, err := http.ReadResponse(bufio.NewReaderSize(conn, 1<<10), request) //nolint:bodyclose // it ends with conn
+	received := bufio.NewReaderSize(conn, 1<<10)
+	response, err := http.ReadResponse(received, request) //nolint:bodyclose // it ends with conn
 	switch {
 	case err != nil:
 		return nil, err
+	case format == asMessages && response.StatusCode == http.StatusSwitchingProtocols:
+		return received, askToFollow(conn, topic)
 	case response.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the server answers %s", response.Status)
+	case format == asEvents:
+		return bufio.NewReaderSize(response.Body, 1<<10), nil
 	}
 	return response.Body, nil
 }
 
-func (a *streamSet) read(stream io.Reader) {
+// request makes the request that opens a stream.
+func (f format) request(server string, cursor *v1.Cursor, topic string) (*http.Request, error) {
+	if f == asEvents || f == asMessages {
+		return f.get(server, topic)
+	}
+	asked, err := f.frame(&v1.SubscribeRequest{Cursors: []*v1.Cursor{cursor}})
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequest(http.MethodPost, server+subscribePath+"?topic="+url.QueryEscape(topic), bytes.NewReader(asked))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", f.contentType())
+	request.Header.Set("Connect-Protocol-Version", "1")
+	return request, nil
+}
+
+func (a *streamSet) read(format format, stream io.Reader) {
 	buffer := make([]byte, 512)
 	for {
-		frame, err := nextFrame(stream, buffer)
+		frame, err := format.next(stream, buffer)
 		if err != nil {
 			a.fail(err)
 			return

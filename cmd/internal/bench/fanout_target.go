@@ -37,7 +37,7 @@ func baselineTarget(ctx context.Context, lab *Lab, began time.Time, format forma
 		return nil, err
 	}
 	s := &target{server: server}
-	upToDate, err := format.frame(&v1.SubscribeResponse{UpToDate: true})
+	upToDate, err := format.upToDate()
 	if err == nil {
 		var frames []byte
 		for _, workflow := range workflows {
@@ -51,7 +51,7 @@ func baselineTarget(ctx context.Context, lab *Lab, began time.Time, format forma
 	s.publish = func(ctx context.Context, workflows []string) error {
 		var frames []byte
 		for _, workflow := range workflows {
-			frame, err := format.frame(&v1.SubscribeResponse{Items: []*v1.Item{message(workflow, sampleID, stampedNow(began))}, UpToDate: true})
+			frame, err := format.item(workflow, sampleID, stampedNow(began))
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"bytes"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -21,14 +23,13 @@ func TestFanoutComparesDeliveriesWithTheBareHandler(t *testing.T) {
 
 func TestAStampIsFoundInEveryFormat(t *testing.T) {
 	t.Parallel()
-	for _, format := range []format{protobuf, asJSON} {
-		frame, err := format.frame(&v1.SubscribeResponse{Items: []*v1.Item{
-			message("w", sampleID, stamped(0)),
-			message("w", sampleID, stamped(1_234_567_890)),
-		}})
-		require.NoError(t, err)
+	for _, format := range []format{protobuf, asJSON, asEvents, asMessages} {
 		var found []int64
-		stamps(frame, func(n int64) { found = append(found, n) })
+		first, err := format.item("w", sampleID, stamped(0))
+		require.NoError(t, err)
+		second, err := format.item("w", sampleID, stamped(1_234_567_890))
+		require.NoError(t, err)
+		stamps(append(first, second...), func(n int64) { found = append(found, n) })
 		require.Equal(t, []int64{0, 1_234_567_890}, found, format)
 	}
 	require.Len(t, stamped(7), textSize)
@@ -55,6 +56,31 @@ func TestTheBaselineStreamsWhatIsPublishedFromTheFirstFrameOn(t *testing.T) {
 	require.ErrorContains(t, a.await(t.Context(), 9), "10 deliveries came where 9 were due")
 
 	require.Error(t, publishFrames(t.Context(), server, []byte("w five\nxxxxx")))
+}
+
+func TestTheBaselineSendsWhatTheServerSends(t *testing.T) {
+	t.Parallel()
+	lab := newLab(t)
+	server, err := lab.Serve(t.Context())
+	require.NoError(t, err)
+	defer server.Kill()
+	digits := regexp.MustCompile("[0-9]+[.][0-9]+|[0-9a-f]{32}")
+	for _, format := range []format{asEvents, asMessages} {
+		workflow := "same_" + string(format)
+		conn, stream, err := openStream(t.Context(), server.URL, format, nil, workflow)
+		require.NoError(t, err)
+		defer func() { _ = conn.Close() }()
+		_, err = lab.Pool.Exec(t.Context(), "insert into chatfeed.messages (workflow_id, role, message) values ($1, 'assistant', $2)", workflow, stamped(5))
+		require.NoError(t, err)
+		var frame []byte
+		for !bytes.Contains(frame, []byte(stampMark)) {
+			frame, err = format.next(stream, frame)
+			require.NoError(t, err)
+		}
+		want, err := format.item(workflow, sampleID, stamped(5))
+		require.NoError(t, err)
+		require.Equal(t, digits.ReplaceAllString(string(want), "x"), digits.ReplaceAllString(string(frame), "x"))
+	}
 }
 
 func TestStreamsReportThatTheirServerHasEnded(t *testing.T) {

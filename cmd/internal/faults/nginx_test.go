@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,7 +21,8 @@ import (
 	"chatfeed/cmd/internal/audit"
 )
 
-// nginx is one before a server, set up as little as nginx can be: proxy_pass and the places of its files, all else as it comes.
+// nginx is one before a server, set up as little as nginx can be: proxy_pass and the places of its files, all else as it comes, but
+// for the upgrade of sockets and, where a test sets one, its limit of silence.
 type nginx struct {
 	address string // where it serves when it runs
 	folder  string
@@ -29,7 +31,7 @@ type nginx struct {
 	ended   chan error
 }
 
-// nginxConfig takes the folder, the address and the server's address.
+// nginxConfig takes the folder, the address, the server's address and further directives.
 const nginxConfig = `
 daemon off;
 pid %[1]s/pid;
@@ -44,21 +46,28 @@ http {
 	scgi_temp_path %[1]s/scgi;
 	server {
 		listen %[2]s;
+		%[4]s
 		location / {
 			proxy_pass http://%[3]s;
+		}
+		location = /socket {
+			proxy_pass http://%[3]s;
+			proxy_http_version 1.1;
+			proxy_set_header Upgrade $http_upgrade;
+			proxy_set_header Connection "upgrade";
 		}
 	}
 }
 `
 
 // newNginx makes an nginx that is down. It is killed at the end of the test.
-func newNginx(t *testing.T, server string) *nginx {
+func newNginx(t *testing.T, server, directives string) *nginx {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, free.Close())
 	n := &nginx{address: free.Addr().String(), folder: t.TempDir(), journal: &journal{}}
-	config := fmt.Sprintf(nginxConfig, n.folder, n.address, server)
+	config := fmt.Sprintf(nginxConfig, n.folder, n.address, server, directives)
 	require.NoError(t, os.WriteFile(filepath.Join(n.folder, "conf"), []byte(config), 0o644))
 	if account := unprivileged(t); account != nil {
 		require.NoError(t, os.Chmod(filepath.Dir(n.folder), 0o711)) // the way to it, which is the test's alone, too
@@ -132,7 +141,7 @@ func (n *nginx) reload(t *testing.T) {
 // overHTTP1 are the transports that nginx has between clients and a server as it comes.
 func overHTTP1() (transports []audit.Transport) {
 	for _, transport := range audit.Transports() {
-		if strings.HasSuffix(transport.Name, "over HTTP/1.1") {
+		if strings.HasSuffix(transport.Name, "over HTTP/1.1") || transport.Name == "WebSocket" {
 			transports = append(transports, transport)
 		}
 	}
@@ -160,17 +169,43 @@ func restartNginx(w *world) {
 	}
 }
 
+// quiet starts the audit without writers, so that nothing pushes out what came before it, and returns when every stream is open.
+func (w *world) quiet() {
+	w.t.Helper()
+	w.config.Writers, w.config.Answers, w.config.Rate = 0, 0, 0
+	var err error
+	w.audit, err = audit.Start(context.WithoutCancel(w.t.Context()), w.config)
+	require.NoError(w.t, err)
+	until(w.t, "every stream is open", func() bool {
+		return w.audit.Progress().Streams == len(w.config.Workflows)*w.perItem()
+	})
+}
+
+// TestSilenceBehindNginxDisconnectsNobody waits for longer than nginx lets a server be silent: 60 s as it comes.
+func TestSilenceBehindNginxDisconnectsNobody(t *testing.T) {
+	t.Parallel()
+	limited, silence := setup{nginx: true, directives: "proxy_read_timeout 4s;"}, 6*time.Second
+	if *long {
+		limited, silence = setup{nginx: true, heartbeat: 15 * time.Second, audit: audit.Config{Silence: 40 * time.Second}}, 70*time.Second
+	}
+	w := newWorld(t, limited)
+	if !*long { // a poll waits for longer than the limit of the short form
+		w.config.Transports = slices.DeleteFunc(w.config.Transports, audit.Transport.Polls)
+	}
+	w.quiet()
+	w.lag(w.config.Workflows)
+	before := w.audit.Progress()
+	last(silence, silence)
+	require.Equal(t, before.Reconnects, w.audit.Progress().Reconnects)
+	w.lag(w.config.Workflows)
+	require.Equal(t, before.Reconnects, w.audit.Progress().Reconnects)
+	w.finish()
+}
+
 func TestEveryItemComesThroughNginxAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, setup{nginx: true})
-	quiet := w.config
-	quiet.Writers, quiet.Rate = 0, 0 // else what comes after an item pushes it out
-	var err error
-	w.audit, err = audit.Start(context.WithoutCancel(t.Context()), quiet)
-	require.NoError(t, err)
-	until(t, "every stream is open", func() bool {
-		return w.audit.Progress().Streams == len(w.config.Workflows)*w.perItem()
-	})
+	w.quiet()
 	took := w.lag(w.config.Workflows)
 	t.Logf("every client has an item after %v", took)
 	require.Less(t, took, 5*time.Second, "where nginx waits for more, it takes half a minute")

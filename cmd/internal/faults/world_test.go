@@ -32,6 +32,7 @@ type setup struct {
 	writing    string            // of the URL that writers connect by
 	replicas   int               // how many servers: 1
 	nginx      bool              // clients come through nginx, over HTTP/1.1, to one server
+	directives string            // of nginx
 	heartbeat  time.Duration     // of the servers: 300 ms
 	audit      audit.Config      // two workflows, two writers, one of answers, 100 items a second; a client waits for 20 s
 }
@@ -68,7 +69,7 @@ func newWorld(t *testing.T, s setup) *world {
 	}
 	w.config = s.audit
 	if s.nginx {
-		w.nginx = newNginx(t, addresses[0])
+		w.nginx = newNginx(t, addresses[0], s.directives)
 		w.nginx.start(t)
 		addresses = []string{w.nginx.address}
 		w.config.Transports = overHTTP1()
@@ -170,7 +171,8 @@ func (w *world) awaitHealthy() {
 // catchUp waits until every client of workflows has received what is in the table now.
 func (w *world) catchUp(workflows []string) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), timeout)
+	// In the long form it may be a gigabyte for each client.
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Duration(rounds(1, 4))*timeout)
 	defer cancel()
 	require.NoError(w.t, w.audit.CatchUp(ctx, workflows...), "clients are not given what the table holds")
 }

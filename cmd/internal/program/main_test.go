@@ -37,7 +37,7 @@ func command(t testing.TB, args ...string) *exec.Cmd {
 }
 
 // serve runs a server in this process until the end of the test and returns its URL.
-func serve(t testing.TB, databaseURL string) string {
+func serve(t testing.TB, databaseURL string, change ...func(*program.Serve)) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	started, ended := make(chan net.Addr, 1), make(chan error, 1)
@@ -46,6 +46,9 @@ func serve(t testing.TB, databaseURL string) string {
 		Listen:   "127.0.0.1:0",
 		NoChat:   true,
 		Started:  func(address net.Addr) { started <- address },
+	}
+	for _, apply := range change {
+		apply(&server)
 	}
 	go func() { ended <- server.Run(ctx, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-ended) })

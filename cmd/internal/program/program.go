@@ -31,6 +31,7 @@ type CLI struct {
 	Stop     Stop           `cmd:"" help:"Stop the answer that a workflow is giving."`
 	Approve  Approve        `cmd:"" help:"Allow or refuse a call that a workflow asks approval for."`
 	Audit    Audit          `cmd:"" help:"Follow workflows on every transport and compare with the table."`
+	Compare  Compare        `cmd:"" help:"Compare with a server of the polling design, before clients change over."`
 	Baseline bench.Baseline `cmd:"" hidden:"" help:"What bench compares a feed server with."`
 	Bench    Bench          `cmd:"" help:"Measure chatfeed against baselines on this machine."`
 }

@@ -33,6 +33,7 @@ type Serve struct {
 	Sweep             time.Duration `help:"How often to look for items whose notification was lost." default:"5s"`
 	NoChat            bool          `help:"Do not offer ChatService; Temporal is then not needed."`
 	NoRecord          bool          `help:"Do not offer RecordService, which writes items for activities in other languages."`
+	LegacyEndpoints   bool          `help:"Serve /workflows/ID/messages, /logs and /stats too, as the polling design had them."`
 	Temporal
 	ChatWorkflow       string `help:"Type of the workflow that SendMessage starts." default:"Chat"`
 	ChatTaskQueue      string `help:"Task queue of that workflow." default:"chatfeed-demo"`
@@ -81,6 +82,9 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		Workflows: db.NewLister(beside),
 		Chat:      chat,
 		Recorder:  recorder,
+
+		LegacyEndpoints: c.LegacyEndpoints,
+
 		Origins:   c.AllowOrigin,
 		Heartbeat: c.Heartbeat,
 		Log:       log,

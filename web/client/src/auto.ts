@@ -13,6 +13,8 @@ const climbing = 1_000;
 /** After which time a better transport is tried, the first time. */
 const climb = 60_000;
 const longestClimb = 16 * climb;
+/** The beginnings of the codes that say nothing about a transport: unavailable and resource_exhausted. */
+const passing = /^(una|res)/;
 
 /**
  * Chooses the transport. One is left for the next only on evidence: it leads to something else than the server, or a plain
@@ -21,8 +23,8 @@ const longestClimb = 16 * climb;
 export class Auto {
   readonly #order: readonly Transport[];
   #level = 0;
-  /** Where to return when a better transport, which is being tried, does not deliver. */
-  #from: number | undefined;
+  /** Whether a better transport is being tried, while the next one is known to deliver. */
+  #climbing = false;
   #has = false; // delivered something
   #begun = 0;
   #misses = 0;
@@ -44,7 +46,7 @@ export class Auto {
   /** Begins with the best again: the network is another one. */
   reset(): void {
     this.#level = this.#misses = this.#silences = this.#climbs = 0;
-    this.#from = undefined;
+    this.#climbing = false;
     this.#climbAt = Infinity;
   }
 
@@ -53,7 +55,8 @@ export class Auto {
     this.#has = false;
     this.#begun = Date.now();
     if (this.#level > 0 && this.#begun >= this.#climbAt) {
-      this.#from = this.#level--;
+      this.#level--;
+      this.#climbing = true;
       this.#climbAt = Infinity;
     }
     return this.#order[this.#level]!;
@@ -65,7 +68,7 @@ export class Auto {
       if (this.#has || !(await probe()) || this.#has) return;
       attempt.abort(new FeedError("unknown", "the connection delivers nothing", 0, true));
     };
-    if (this.more) this.#timers.push(setTimeout(check, this.#from === undefined ? patience : climbing));
+    if (this.more) this.#timers.push(setTimeout(check, this.#climbing ? climbing : patience));
     this.#attempt = attempt;
     this.#plan();
   }
@@ -87,29 +90,25 @@ export class Auto {
   delivered(): void {
     this.#has = true;
     this.#misses = 0;
-    if (this.#from !== undefined) {
-      this.#from = undefined;
-      if (this.#level > 0) this.#later();
-    }
+    if (this.#climbing && this.#level > 0) this.#later();
+    this.#climbing = false;
     if (Date.now() - this.#begun > heartbeat / 2) this.#silences = this.#climbs = 0;
   }
 
   /** The connection has failed. Reports whether to go on at once, with another transport. */
   async failed(error: FeedError, probe: () => Promise<boolean>): Promise<boolean> {
-    if (this.#from !== undefined) {
-      this.#level = this.#from;
-      this.#from = undefined;
+    if (this.#climbing) {
       this.#climbs++;
-      this.#later();
-      return true;
+    } else {
+      if (!this.more) return false;
+      if (!this.#has) this.#misses++;
+      else if (error.code === "deadline_exceeded") this.#silences++;
+      const wrong = error.foreign && !this.#has && !passing.test(error.code);
+      if (!wrong && !((this.#misses > 1 || this.#silences > 1) && (await probe()))) return false;
     }
-    if (!this.more) return false;
-    if (!this.#has) this.#misses++;
-    else if (error.code === "deadline_exceeded") this.#silences++;
-    const wrong = error.foreign && !this.#has && error.code !== "unavailable" && error.code !== "resource_exhausted";
-    if (!wrong && !((this.#misses >= 2 || this.#silences >= 2) && (await probe()))) return false;
-    this.#level++;
+    this.#climbing = false;
     this.#misses = this.#silences = 0;
+    this.#level++;
     this.#later();
     return true;
   }

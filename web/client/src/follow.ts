@@ -138,11 +138,12 @@ class Follower implements Feed {
           if (reason === again) continue;
           error = feedError(reason);
         }
-        if (error.code === "unauthenticated" && this.#options.token && !refused) {
+        const denied = error.code === "unauthenticated";
+        if (denied && this.#options.token && !refused) {
           refused = true; // the next connection asks for another token
           continue;
         }
-        if (error.code === "unauthenticated" || (error.fatal && !(error.foreign && this.#auto.more))) {
+        if (denied || (error.fatal && !(error.foreign && this.#auto.more))) {
           this.#set({ status: "failed", code: error.code, reason: error.message });
           throw error;
         }
@@ -152,8 +153,7 @@ class Follower implements Feed {
       }
     } finally {
       leave();
-      this.#attempt.abort(again);
-      if (this.state.status !== "failed" && this.state.status !== "ended") this.close();
+      this.close();
     }
   }
 
@@ -164,7 +164,7 @@ class Follower implements Feed {
     const auto = this.#auto;
     const transport = auto.begin();
     this.#set({ status: "connecting", transport });
-    const request: Request = { ...(await this.#request()), heard: () => timing.heard() };
+    const request = await this.#request();
     if (attempt.signal.aborted) throw again;
     auto.watch(attempt, () => this.#probe());
     try {
@@ -178,8 +178,8 @@ class Follower implements Feed {
         if (batch.upToDate) {
           if (this.state.status !== "live") this.#set({ status: "live", transport });
         } else {
-          const away = empty && was === true;
-          if (this.state.status !== "catching-up" || (empty && away !== this.state.away && away)) this.#set({ status: "catching-up", transport, away });
+          const away = empty && !!was;
+          if (this.state.status !== "catching-up" || (away && !this.state.away)) this.#set({ status: "catching-up", transport, away });
         }
         if (!empty || batch.final || batch.upToDate !== was) yield { ...batch, items };
         was = batch.upToDate;
@@ -195,30 +195,29 @@ class Follower implements Feed {
   }
 
   async #request(): Promise<Request> {
-    let headers: Record<string, string>;
-    try {
-      headers = await this.headers();
-    } catch (error) {
-      throw new FeedError("unavailable", `there is no token: ${error instanceof Error ? error.message : error}`);
-    }
+    const headers = await this.headers().catch((error) => {
+      throw new FeedError("unavailable", `there is no token: ${error?.message ?? error}`);
+    });
+    const { url, workflows, cursors } = this;
     const { last, types } = this.#options;
-    return { url: this.url, headers, workflows: this.workflows, cursors: { ...this.cursors }, last, types, signal: this.#attempt.signal, heard() {} };
+    return { url, headers, workflows, cursors, last, types, signal: this.#attempt.signal, heard: () => this.#timing.heard() };
   }
 
   /** Reports whether a plain request gets through. */
   async #probe(): Promise<boolean> {
     if (this.#attempt.signal.aborted) this.#attempt = new AbortController();
-    const attempt = this.#attempt;
     const ended = new AbortController();
     const end = () => ended.abort(again);
-    const leave = onAbort(attempt.signal, end);
-    const limit = sleep(5, ended.signal);
-    const answer = this.#request().then((request) => read({ ...request, last: 1, signal: ended.signal }, request.workflows[0]!));
+    const leave = onAbort(this.#attempt.signal, end);
+    const timer = setTimeout(end, 5_000);
     try {
-      return await Promise.race([limit.then(() => false), answer.then(() => true)]).catch(() => false);
+      await read({ ...(await this.#request()), last: 1, signal: ended.signal }, this.workflows[0]!);
+      return true;
+    } catch {
+      return false;
     } finally {
       leave();
-      end();
+      clearTimeout(timer);
     }
   }
 

@@ -4,11 +4,14 @@
  */
 export function whenBack(back: (same: boolean) => void): () => void {
   const ended = new AbortController();
-  const on = (target: EventTarget | undefined, type: string, call: (event: any) => void) => target?.addEventListener?.(type, call, { signal: ended.signal });
   const page = globalThis.document;
-  on(page, "visibilitychange", () => page.visibilityState === "visible" && back(true));
-  on(page, "resume", () => back(false));
-  on(globalThis as unknown as EventTarget, "pageshow", (event) => event.persisted && back(false));
-  on(globalThis as unknown as EventTarget, "online", () => back(false));
+  const on = (target: any, type: string, same = false) => {
+    const call = (event: any) => (same ? page.visibilityState === "visible" : event.persisted !== false) && back(same);
+    target?.addEventListener?.(type, call, { signal: ended.signal });
+  };
+  on(page, "visibilitychange", true);
+  on(page, "resume");
+  on(globalThis, "pageshow");
+  on(globalThis, "online");
   return () => ended.abort();
 }

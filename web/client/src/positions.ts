@@ -13,32 +13,36 @@ export class Positions {
   constructor(options: Options) {
     const { workflows, after } = options;
     this.workflows = [...new Set(workflows)];
-    if (typeof after === "object" && typeof after.get === "function") this.#store = after as CursorStore;
-    else this.#keep((id) => (typeof after === "object" ? (after as Cursors)[id] : after));
+    const given: any = after;
+    if (typeof given?.get === "function") this.#store = given;
+    else this.#keep((id) => (typeof given === "object" ? given[id] : given));
   }
 
   /** Reads the cursors from where they are kept. */
   async load(): Promise<void> {
     const kept = await this.#store?.get();
-    if (kept) this.#keep((id) => kept[id]);
+    this.#keep((id) => kept?.[id] ?? this.cursors[id]);
   }
 
+  /** Makes the cursors anew, those of the workflows that are followed. */
   #keep(cursor: (workflow: string) => Cursor | undefined): void {
+    const cursors: Cursors = {};
     for (const id of this.workflows) {
       const at = cursor(id);
-      if (at !== undefined) this.cursors[id] = at;
+      if (at !== undefined) cursors[id] = at;
     }
+    this.cursors = cursors;
   }
 
   add(workflow: string, after: Cursor = 0): void {
     if (this.workflows.includes(workflow)) return;
     this.workflows = [...this.workflows, workflow];
-    this.cursors[workflow] = after;
+    this.cursors = { ...this.cursors, [workflow]: after };
   }
 
   drop(workflow: string): void {
     this.workflows = this.workflows.filter((id) => id !== workflow);
-    delete this.cursors[workflow];
+    this.#keep((id) => this.cursors[id]);
   }
 
   /**
@@ -58,14 +62,11 @@ export class Positions {
 
   /** Moves the cursors: a batch was rendered. */
   rendered({ anew, items, upToDate }: Batch): void {
-    this.cursors = { ...this.cursors };
-    const move = (id: string, to: Cursor) => {
-      if (this.workflows.includes(id)) this.cursors[id] = to; // it may have been dropped
-    };
-    for (const id of anew) move(id, 0);
-    for (const { item, createdAt } of items) move(item.workflowId, createdAt);
+    const moved: Cursors = { ...this.cursors };
+    for (const id of anew) moved[id] = 0;
+    for (const { item, createdAt } of items) moved[item.workflowId] = createdAt;
     // Who is up to date without an item has not to ask for the last ones again: all that follows is new.
-    if (upToDate) for (const id of this.workflows) this.cursors[id] ??= 0;
+    this.#keep((id) => moved[id] ?? (upToDate ? 0 : undefined));
     if (anew.length || items.length) this.#store?.set(this.cursors);
   }
 }

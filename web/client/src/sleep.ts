@@ -7,13 +7,12 @@ export function onAbort(signal: AbortSignal, call: () => void): () => void {
 /** Waits for so many seconds. It throws the signal's reason when that aborts. */
 export function sleep(seconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const leave = onAbort(signal, () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-    const timer = setTimeout(() => {
+    const end = () => {
       leave();
-      resolve();
-    }, seconds * 1000);
+      clearTimeout(timer);
+      signal.aborted ? reject(signal.reason) : resolve();
+    };
+    const leave = onAbort(signal, end);
+    const timer = setTimeout(end, seconds * 1000);
   });
 }

@@ -130,7 +130,7 @@ export class Server {
   private async fetch(text: string, init: RequestInit): Promise<Response> {
     const url = new URL(text, "http://page.example");
     const transport = url.pathname.endsWith("/Subscribe") ? "connect" : url.pathname === "/events" ? "sse" : url.pathname.endsWith("/chatData") ? "chatData" : "call";
-    const body = init.body instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(init.body.subarray(5))) : init.body ? JSON.parse(String(init.body)) : undefined;
+    const body = init.body instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(init.body.subarray(transport === "connect" ? 5 : 0))) : init.body ? JSON.parse(String(init.body)) : undefined;
     const asked = this.note(transport, url, init, body);
     if (init.signal?.aborted) throw init.signal.reason;
     if (init.signal) setMaxListeners(0, init.signal); // a connection's, of which each request adds one

@@ -12,7 +12,7 @@ export async function* connect(request: Request): AsyncGenerator<Batch> {
   const { workflows, types } = request;
   const cursors = workflows.map((workflowId) => {
     const { after, last } = start(request, workflowId);
-    return { workflowId, after: after !== undefined ? timeOf(after) : after, last };
+    return { workflowId, after: after ? timeOf(after) : undefined, last };
   });
   const response = await ask(request, "/chatfeed.v1.FeedService/Subscribe", contentType, {
     method: "POST",
@@ -25,7 +25,7 @@ export async function* connect(request: Request): AsyncGenerator<Batch> {
       if (message.error) throw new FeedError(message.error.code, message.error.message, Number(message.metadata?.["retry-after"]?.[0]) || 0);
       return;
     }
-    yield batch({ ...message, items: message.items?.map(item), gone: message.gone?.map(gone) });
+    yield batch({ ...message, items: (message.items ?? []).map(item), gone: (message.gone ?? []).map(gone) });
   }
 }
 

@@ -1,7 +1,7 @@
 import { parse } from "../errors.js";
 import type { Batch, Cursor, Item } from "../types.js";
 import { sleep } from "../sleep.js";
-import { ask as send, batch, type Request } from "./way.js";
+import { ask as send, batch, query, type Request } from "./way.js";
 
 /** The pause between two polls in seconds: the least after something has come, longer by `growth` after each answer without. */
 const least = 0.1;
@@ -18,13 +18,10 @@ interface Answer {
 }
 
 /** Reads a page of a workflow once. */
-export async function read(request: Request, workflow: string, after?: Cursor, waiting?: string): Promise<Answer> {
-  const query = new URLSearchParams({ limit: "1000" });
-  if (after !== undefined) query.set("afterTimestamp", String(after));
-  else if (request.last) query.set("last", String(request.last));
-  if (request.types) query.set("types", request.types.join());
-  if (waiting && !query.has("last")) query.set("wait", waiting);
-  const response = await send(request, `/workflows/${encodeURIComponent(workflow)}/chatData?${query}`, "application/json");
+export async function read(request: Request, workflow: string, after?: Cursor, wait?: string): Promise<Answer> {
+  const { last, types } = request;
+  const start = after !== undefined ? { afterTimestamp: after, wait } : last ? { last } : { wait };
+  const response = await send(request, `/workflows/${encodeURIComponent(workflow)}/chatData?${query({ limit: 1000, ...start, types })}`, "application/json");
   const answer = parse(await response.text());
   request.heard();
   return answer;

@@ -11,29 +11,27 @@ export async function* socket(request: Request): AsyncGenerator<Batch> {
   const address = new URL(request.url + "/socket", globalThis.location?.href);
   address.protocol = address.protocol.replace("http", "ws");
   const conn = new WebSocket(address, "chatfeed.v1.json");
-  let waiting: string[] = [];
+  let waiting: unknown[] = []; // messages, and why no more come
   let size = 0;
-  let end: unknown;
   let wake = () => {};
+  const stop = (reason: unknown) => {
+    waiting.push(reason);
+    conn.close();
+    wake();
+  };
 
   conn.onopen = () => {
     const subscribe = request.workflows.map((workflow) => ({ workflow, ...start(request, workflow) }));
     conn.send(JSON.stringify({ id: "1", types: request.types, subscribe }));
   };
   conn.onmessage = ({ data }) => {
-    if (end) return;
     request.heard();
     waiting.push(data);
     size += data.length;
-    if (size > most) stop(new FeedError("unavailable", "the items come faster than they are rendered"));
+    if (size > most && size - data.length <= most) stop(new FeedError("unavailable", "the items come faster than they are rendered"));
     wake();
   };
   conn.onclose = ({ code, reason }) => stop(new FeedError(code === 3000 ? "unauthenticated" : "unavailable", reason || unreachable));
-  const stop = (reason: unknown) => {
-    end ??= reason;
-    conn.close();
-    wake();
-  };
   const leave = onAbort(request.signal, () => {
     waiting = [];
     stop(request.signal.reason);
@@ -41,22 +39,21 @@ export async function* socket(request: Request): AsyncGenerator<Batch> {
   try {
     let begun = false;
     for (;;) {
-      const text = waiting.shift();
-      if (text !== undefined) {
-        size -= text.length;
-        const message = parse(text);
+      const next = waiting.shift();
+      if (typeof next === "string") {
+        size -= next.length;
+        const message = parse(next);
         if (message.error) throw new FeedError(message.error.code, message.error.message);
         if (begun) yield batch(message);
         begun ||= message.ack !== undefined; // what comes before the answer is not of what was asked for
-      } else if (end) {
-        throw end;
+      } else if (next) {
+        throw next;
       } else {
         await new Promise<void>((resolve) => (wake = resolve));
       }
     }
   } finally {
     leave();
-    end = true;
     conn.close();
   }
 }

@@ -1,15 +1,12 @@
 import { FeedError, parse } from "../errors.js";
 import type { Batch, Item } from "../types.js";
-import { ask, batch, chunks, type Request } from "./way.js";
+import { ask, batch, chunks, query, type Request } from "./way.js";
 
 /** Server-sent events, read with fetch, which can send headers. What comes at once is one batch. */
 export async function* sse(request: Request): AsyncGenerator<Batch> {
   const { workflows, cursors, last, types } = request;
-  const query = new URLSearchParams(workflows.map((id) => ["workflow", id]));
-  for (const id of workflows) query.append("after", String(cursors[id] ?? "")); // in the order of the workflows
-  if (last) query.set("last", String(last));
-  if (types) query.set("types", types.join());
-  const response = await ask(request, `/events?${query}`, "text/event-stream");
+  const each = workflows.map((workflow) => "&" + query({ workflow, after: cursors[workflow] ?? "" })).join("");
+  const response = await ask(request, `/events?${query({ last: last || undefined, types })}${each}`, "text/event-stream");
   let upToDate = false;
   let retry = 0; // seconds
   let rest = "";

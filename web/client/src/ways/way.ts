@@ -24,8 +24,8 @@ export interface Request {
 export type Way = (request: Request) => AsyncIterable<Batch>;
 
 /** Makes a batch of what has come. */
-export function batch(of: { gone?: Batch["gone"]; anew?: Batch["anew"]; items?: Batch["items"]; upToDate?: boolean; final?: boolean }): Batch {
-  return { gone: of.gone ?? [], anew: of.anew ?? [], items: of.items ?? [], upToDate: !!of.upToDate, final: !!of.final };
+export function batch(of: Partial<Batch>): Batch {
+  return { gone: [], anew: [], items: [], upToDate: false, final: false, ...of };
 }
 
 /** Sends a request and returns the answer, or throws what it is instead of one of the content type. */
@@ -34,6 +34,11 @@ export async function ask(request: Request, path: string, contentType: string, i
   const response = await fetch(url + path, { ...init, headers: { ...headers, ...init?.headers }, signal });
   if (!response.ok || !response.headers.get("Content-Type")?.startsWith(contentType)) throw await refusal(response);
   return response;
+}
+
+/** Returns parameters for an address, without those that are undefined. Those of a list are joined. */
+export function query(of: Record<string, unknown>): string {
+  return String(new URLSearchParams(Object.entries(of).filter(([, value]) => value !== undefined) as string[][]));
 }
 
 /** Returns where to begin in a workflow. */

@@ -1,0 +1,43 @@
+package rpc
+
+import (
+	"bytes"
+	"net/http"
+
+	"chatfeed/feed"
+)
+
+// legacyEndpoints are the endpoints of the polling design that read one type each, and that type.
+var legacyEndpoints = map[string]string{"messages": "message", "logs": "log", "stats": "stat"}
+
+// legacyDeprecation is when the endpoints became deprecated, as RFC 9745 writes it: 2026-11-26, in Unix seconds.
+const legacyDeprecation = "@1795651200"
+
+// legacy serves GET /workflows/{id}/{name}: a list of the items of one type as the polling design had it, with chatData's parameters
+// and without what chatData says besides. The answer names its successor.
+func (s *feedService) legacy(name, itemType string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Deprecation", legacyDeprecation)
+		w.Header().Set("Link", `<chatData?types=`+itemType+`>; rel="successor-version"`) // relative to the request's URL
+		parameters := r.URL.Query()
+		parameters.Set(chatDataForm.types, itemType)
+		s.writeItems(w, r, parameters, listing{
+			begin:  `{"` + name + `": [`,
+			append: s.appendBare,
+			end:    func(b []byte, _ reached, _ []string) []byte { return append(b, "]}\n"...) },
+		})
+	}
+}
+
+// appendBare appends items with commas between them, without the type and the cursor that an element of chatData has around them.
+func (s *feedService) appendBare(b []byte, items []*feed.Item) ([]byte, error) {
+	for i, item := range items {
+		element, err := item.Encoded(s.encoder.rest)
+		if err != nil {
+			return b, err
+		}
+		_, bare, _ := bytes.Cut(element, []byte(`, "item": `)) // only a type and a number come before
+		b = append(append(b, separator(i, "", ", ")...), bare[:len(bare)-1]...)
+	}
+	return b, nil
+}
