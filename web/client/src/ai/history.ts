@@ -165,16 +165,18 @@ export class History {
       const from = before?.role === "user" ? before.entries[0]!.since : first.since;
       const until = turns[i + 1]?.entries[0]!.since ?? Infinity;
       const messages = entries.flatMap(({ message }) => message ?? []);
+      const progress = role === "assistant" ? this.steps.findLast(({ at }) => at > from && at < until)?.shown : undefined;
+      const parts = entries.flatMap((entry) => this.#parts(entry)).sort((a, b) => this.#number(a.key) - this.#number(b.key));
       return {
         id,
         role,
         since: first.since,
         at: Math.max(...entries.map(({ at }) => at)),
         number: this.#number(`turn:${id}`),
-        parts: entries.flatMap((entry) => this.#parts(entry)).sort((a, b) => this.#number(a.key) - this.#number(b.key)),
+        parts: progress && ends(progress) ? parts.map(close) : parts,
         complete: messages.length > 0 && messages.every(({ complete }) => complete),
         status: messages.at(-1)?.status ?? "",
-        progress: role === "assistant" ? this.steps.findLast(({ at }) => at > from && at < until)?.shown : undefined,
+        progress,
       };
     });
   }
@@ -258,6 +260,9 @@ export class History {
     return !this.over(this.asked?.id, this.after);
   }
 }
+
+/** Returns a part of which nothing more comes. */
+export const close = (part: Part): Part => (part.kind === "tool" || part.done ? part : { ...part, done: true });
 
 function roleOf({ role }: ChatMessage): Turn["role"] {
   if (role === "user") return "user";

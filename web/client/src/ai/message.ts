@@ -1,6 +1,6 @@
 import type { UIMessage } from "ai";
 import type { ChatProgress, ChatTool } from "../fold.js";
-import type { Part, Turn } from "./history.js";
+import { close, type Part, type Turn } from "./history.js";
 
 /** What a message is besides its parts. */
 export interface ChatfeedMetadata {
@@ -15,11 +15,11 @@ export type ChatfeedUIMessage = UIMessage<ChatfeedMetadata, { progress: ChatProg
 
 export const metadataOf = ({ status, progress }: Turn): ChatfeedMetadata => ({ status, ...(progress && { progress }) });
 
-/** Returns a turn as the AI SDK would have made it of the chunks for it. */
-export function messageOf(turn: Turn): ChatfeedUIMessage {
+/** Returns a turn as the AI SDK would have made it of the chunks for it. `ended`: nothing more comes. */
+export function messageOf(turn: Turn, ended = false): ChatfeedUIMessage {
   const { id, role } = turn;
-  if (role !== "assistant") return { id, role, parts: turn.parts.map(partOf) };
-  return { id, role, metadata: metadataOf(turn), parts: [{ type: "step-start" }, ...turn.parts.map(partOf)] };
+  const parts = (ended ? turn.parts.map(close) : turn.parts).map(partOf);
+  return role === "assistant" ? { id, role, metadata: metadataOf(turn), parts: [{ type: "step-start" }, ...parts] } : { id, role, parts };
 }
 
 type UIPart = ChatfeedUIMessage["parts"][number];

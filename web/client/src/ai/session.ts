@@ -18,7 +18,7 @@ export class Session {
   begun = 0;
   /** Responses that were aborted just now: it is not known yet why. */
   aborting = 0;
-  #attached = new Set<() => void>();
+  #attached = new Set<(again?: boolean) => void>();
   #stopped = -1; // what had come when the user has stopped the answer
   #waiting: (() => void)[] = [];
 
@@ -86,8 +86,8 @@ export class Session {
     signal?.throwIfAborted();
   }
 
-  /** Calls `changed` after each change until the function that it returns is called. */
-  attach(changed: () => void): () => void {
+  /** Calls `changed` after each change until the function that it returns is called. `again`: the SDK may have changed the chat. */
+  attach(changed: (again?: boolean) => void): () => void {
     this.#attached.add(changed);
     return () => {
       this.#attached.delete(changed);
@@ -102,7 +102,7 @@ export class Session {
 
   /** Looks again at what is to be done, and ends what nobody shows. */
   leave(): void {
-    for (const changed of [...this.#attached]) changed();
+    for (const changed of [...this.#attached]) changed(true);
     if (this.#attached.size || this.responses.size || this.aborting) return;
     this.feed.close();
     this.unused();
@@ -120,6 +120,6 @@ export class Session {
 
   /** Whether the workflow is answering and the user has not stopped that. */
   get running(): boolean {
-    return !this.ended && !this.aborting && this.history.running && this.#stopped !== this.#round;
+    return !this.ended && this.history.running && this.#stopped !== this.#round;
   }
 }

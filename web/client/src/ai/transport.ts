@@ -138,14 +138,14 @@ export class ChatfeedTransport<Message extends UIMessage = ChatfeedUIMessage> im
     const known = new Set<string>();
     let resuming = false;
     let shown: unknown;
-    const changed = () => {
+    const changed = (again = false) => {
       if (!session.read) return;
       const claimed = new Set([...session.responses].flatMap(({ ids }) => ids));
-      const feed = session.history.turns.map(messageOf) as unknown as Message[];
+      const feed = session.history.turns.map((turn) => messageOf(turn, !!session.ended)) as unknown as Message[];
       const look = feed.map((message) => (claimed.has(message.id) ? message.id : message));
-      if (!same(look, shown)) update(chat, (own) => merge(own, feed, claimed, known));
+      if (again || !same(look, shown)) update(chat, (own) => merge(own, feed, claimed, known));
       shown = look;
-      if (!session.running || session.responses.size || resuming) return;
+      if (!session.running || session.responses.size || session.aborting || resuming) return;
       resuming = true;
       void chat.resumeStream().finally(() => (resuming = false));
     };

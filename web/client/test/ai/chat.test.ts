@@ -91,7 +91,7 @@ describe.each([true, false])("a page (attached: %s)", (attached) => {
     workflow.progress(50, "waiting");
     await settle();
     expect(page.chat.status).toBe("ready");
-    expect(page.shown[1]).toMatch(/^assistant: \(Who is it\?\) Hello wo…? \[tool-search approval-requested\]$/);
+    expect(page.shown[1]).toBe("assistant: (Who is it?) Hello wo [tool-search approval-requested]");
     void page.chat.addToolApprovalResponse({ id: "c", approved: true, reason: "why not" });
     await settle();
     expect(workflow.approvals).toEqual([{ callId: "c", approved: true, reason: "why not" }]);
@@ -151,7 +151,7 @@ describe.each([true, false])("a page (attached: %s)", (attached) => {
     await settle();
     expect(page.chat.status).toBe("error");
     expect(page.chat.error?.message).toBe("the model is away");
-    expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo" + (attached ? "…" : "")]);
+    expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo"]);
   });
 
   it("shows every message of a turn as one", async () => {
@@ -194,4 +194,155 @@ describe.each([true, false])("a page (attached: %s)", (attached) => {
     await settle();
     expect(page.shown).toEqual(["user: hi", "assistant: Hello world"]);
   });
+});
+
+describe("a page that resumes", () => {
+  it("does not stop the answer by resuming twice", async () => {
+    const page = new Page({ attached: false });
+    await begin(page);
+    const other = new Page({ attached: false });
+    void other.chat.resumeStream();
+    await settle();
+    void other.chat.resumeStream();
+    await settle();
+    expect(workflow.stops).toBe(0);
+    await end();
+    expect(other.shown).toEqual(["assistant: (Who is it?) Hello world"]);
+    expect(other.chat.status).toBe("ready");
+    void other.chat.resumeStream();
+    await settle();
+    expect(other.chat.messages.at(-1)!.parts.at(-1)).toMatchObject({ text: "Hello world", state: "done" });
+    expect(other.shown).toHaveLength(1);
+  });
+
+  it("is given what was said since it was last there, and again the latest when there is nothing new", async () => {
+    workflow.user("one", "u1");
+    workflow.message("a1", "One");
+    workflow.done();
+    const page = new Page({ attached: false });
+    await page.chat.resumeStream();
+    expect(page.shown).toEqual(["assistant: One"]);
+    page.chat.messages = [{ ...page.chat.messages[0]!, parts: [{ type: "text", text: "O", state: "streaming" }] }];
+    await page.chat.resumeStream();
+    expect(page.shown).toEqual(["assistant: One"]);
+    for (const n of ["2", "3"]) {
+      workflow.user("more", `u${n}`);
+      workflow.message(`a${n}`, n);
+      workflow.done();
+    }
+    await page.chat.resumeStream();
+    expect(page.shown).toEqual(["assistant: One", "assistant: 2", "assistant: 3"]);
+    expect(page.chat.status).toBe("ready");
+  });
+
+  it("is told at once that there is nothing", async () => {
+    const page = new Page({ attached: false });
+    await page.chat.resumeStream();
+    expect(page.statuses).toEqual([]);
+    expect(workflow.server.streams).toBe(0);
+  });
+
+  it("does not report a failure again that was there before", async () => {
+    workflow.user("one", "u1");
+    workflow.message("a1", "One");
+    workflow.progress(10, "failed");
+    const page = new Page({ attached: false });
+    await page.chat.resumeStream();
+    expect(page.chat.status).toBe("ready");
+    expect(page.shown).toEqual(["assistant: One"]);
+  });
+});
+
+it("a message that follows an approval belongs to the same turn", async () => {
+  const page = new Page({ attached: false, sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithApprovalResponses });
+  await begin(page);
+  workflow.message("a", "Hello world");
+  workflow.tool("c", "a", "approval-requested");
+  workflow.progress(50, "waiting");
+  await settle();
+  void page.chat.addToolApprovalResponse({ id: "c", approved: false });
+  await settle();
+  expect(workflow.approvals).toMatchObject([{ callId: "c", approved: false }]);
+  workflow.tool("c", "a", "output-denied");
+  workflow.progress(60, "answering");
+  workflow.say("b", "Then");
+  await settle();
+  expect(page.shown).toEqual(["user: hi", "assistant: Hello world [tool-search output-denied] Then…"]);
+  workflow.message("b", "Then not");
+  workflow.done();
+  await settle();
+  expect(page.shown).toEqual(["user: hi", "assistant: Hello world [tool-search output-denied] Then not"]);
+  expect(page.chat.status).toBe("ready");
+});
+
+it("a message that is written while there is no connection is sent when there is one", async () => {
+  const page = new Page();
+  await settle();
+  let away = true;
+  workflow.fault = () => (away ? { refuse: true } : undefined);
+  workflow.server.cut();
+  await pass(1000);
+  void page.chat.sendMessage({ text: "hi" });
+  await pass(5000);
+  expect(page.chat.status).toBe("submitted");
+  expect(workflow.sent).toEqual([]);
+  away = false;
+  await pass(40_000);
+  expect(workflow.sent).toHaveLength(1);
+  workflow.message("a", "Hello world");
+  workflow.done();
+  await settle();
+  expect(page.shown).toEqual(["user: hi", "assistant: Hello world"]);
+});
+
+it("a message that the workflow has is not sent again, and cannot be changed", async () => {
+  const page = new Page();
+  await begin(page);
+  await end();
+  const { id } = page.chat.messages[0]!;
+  void page.chat.regenerate();
+  await settle();
+  expect(workflow.sent).toEqual([id]);
+  expect(page.shown).toEqual(whole);
+  await page.chat.sendMessage({ text: "other", messageId: id });
+  await settle();
+  expect(page.chat.error?.message).toContain("a message that was sent cannot be changed; send another");
+  expect(workflow.sent).toEqual([id]);
+  expect(page.shown).toEqual(whole);
+});
+
+it("a message that is not text is refused in words", async () => {
+  const page = new Page();
+  await page.chat.sendMessage({ text: "look", files: [{ type: "file", mediaType: "image/png", url: "data:," }] });
+  expect(page.chat.error?.message).toContain("a message with text only is accepted");
+  expect(workflow.sent).toEqual([]);
+});
+
+it("a feed that is refused is an error, not an answer that never ends", async () => {
+  workflow.fault = ({ transport }) => (transport === "call" ? undefined : { answer: () => Response.json({ code: "permission_denied", message: "you may not read" }, { status: 403 }) });
+  const page = new Page();
+  await page.chat.sendMessage({ text: "hi" });
+  expect(page.chat.status).toBe("error");
+  expect(page.chat.error?.message).toBe("you may not read");
+});
+
+it("the end of the workflow ends the answer", async () => {
+  const page = new Page();
+  await begin(page);
+  workflow.server.close();
+  await settle();
+  expect(page.chat.status).toBe("ready");
+  expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo"]);
+});
+
+it("what the page begins with stays, and comes first", async () => {
+  workflow.user("hi", "u");
+  workflow.message("a", "Hello");
+  workflow.done();
+  const page = new Page({ messages: [{ id: "greeting", role: "assistant", parts: [{ type: "text", text: "Welcome" }] }] });
+  await settle();
+  expect(page.shown).toEqual(["assistant: Welcome", "user: hi", "assistant: Hello"]);
+  workflow.server.tell({ gone: [{ workflowId: "wf_1", type: "message", id: "a", _createdAt: 2e9 }] });
+  await settle();
+  expect(page.shown).toEqual(["assistant: Welcome", "user: hi"]);
 });

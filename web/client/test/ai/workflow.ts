@@ -13,10 +13,15 @@ export class Workflow {
   fault: (asked: Asked) => Fault | undefined = () => undefined;
   /** It records the messages that it is sent. */
   records = true;
+  /** Messages that are complete: the deltas are deleted with them. */
+  readonly #whole = new Set<string>();
   #lengths = new Map<string, number>();
 
   constructor(readonly id = "wf_1") {
-    this.server.fault = (asked) => this.fault(asked) ?? (asked.transport === "call" ? { answer: () => this.#call(asked) } : undefined);
+    const { server } = this;
+    const all = server.after.bind(server);
+    server.after = (...from) => all(...from).filter((item) => item.type !== "delta" || !this.#whole.has(item.item.messageId));
+    server.fault = (asked) => this.fault(asked) ?? (asked.transport === "call" ? { answer: () => this.#call(asked) } : undefined);
   }
 
   #call({ path, body }: Asked): Response {
@@ -50,6 +55,7 @@ export class Workflow {
 
   /** Completes a message. */
   message(id: string, message: string, { role = "assistant", status = "complete", replaces = "" } = {}): void {
+    this.#whole.add(id);
     this.server.write(this.id, "message", { message, role, status, ...(replaces && { replaces }) }, id);
   }
 
