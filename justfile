@@ -69,19 +69,32 @@ agui:
 client:
     cd web/client && npm ci --silent --ignore-scripts && npm run --silent build
 
+# install the packages that the page is built of and tested with
+[private]
+page:
+    cd web/page && npm ci --silent --ignore-scripts
+
+# install Chromium where it is missing: the page is tested in it
+[private]
+chromium:
+    @command -v chromium > /dev/null || \
+        { test "$(id -u)" = 0 && apt-get update -q && apt-get install -qy --no-install-recommends chromium; } || \
+        { echo "chromium is missing: install it (on Debian, the package chromium)"; exit 1; }
+
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer nginx python typescript durable agui client
+test: postgresql pgbouncer nginx python typescript durable agui client page chromium
     cd web/client && npm test
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...
 
 # fail if generated code is stale, code is not formatted, or the linter finds something
 check: generate lint
-    git diff --exit-code -- db/internal rpc/chatfeedv1 web/client/src/gen
-    test -z "$(git status --porcelain --untracked-files=all -- db/internal rpc/chatfeedv1 web/client/src/gen)"
+    git diff --exit-code -- db/internal rpc/chatfeedv1 web/client/src/gen web/page/dist
+    test -z "$(git status --porcelain --untracked-files=all -- db/internal rpc/chatfeedv1 web/client/src/gen web/page/dist)"
 
-# generate code from the SQL and the proto files
+# generate code from the SQL and the proto files, and the page from its source
 generate:
+    go generate ./web/page
     {{ sqlc }} generate
     cd rpc && {{ buf }} lint && {{ buf }} generate
 

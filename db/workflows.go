@@ -57,7 +57,30 @@ func (l *Lister) Workflows(ctx context.Context, after feed.Workflow, limit int) 
 	}
 	workflows := make([]feed.Workflow, len(rows))
 	for i, row := range rows {
-		workflows[i] = feed.Workflow{ID: row.ID, Active: cursor(row.Active), Head: cursor(row.Head), Status: row.Status}
+		workflows[i] = workflow(row)
 	}
 	return workflows, nil
+}
+
+// Named returns those of the given workflows, at most 1,024, that have items, by id. Unlike Workflows it does not wait for a turn: it
+// is for one caller that keeps a list for many.
+func (l *Lister) Named(ctx context.Context, workflowIDs []string) (map[string]feed.Workflow, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := l.q.WorkflowsNamed(ctx, workflowIDs)
+	if err != nil {
+		return nil, fmt.Errorf("read workflows: %w", err)
+	}
+	named := make(map[string]feed.Workflow, len(rows))
+	for _, row := range rows {
+		named[row.ID] = workflow(dbsqlc.WorkflowsRow(row))
+	}
+	return named, nil
+}
+
+func workflow(row dbsqlc.WorkflowsRow) feed.Workflow {
+	return feed.Workflow{
+		ID: row.ID, Active: cursor(row.Active), Head: cursor(row.Head),
+		Status: row.Status, Progress: row.Progress, Final: row.Final != 0,
+	}
 }

@@ -105,5 +105,9 @@ type Workflow struct {
 	ID     string
 	Head   Cursor // CreatedAt of its newest item
 	Active Cursor // workflows are listed in this order; at most a minute before the head
-	Status string // status of its latest progress item, or empty
+
+	// Of its latest progress item; zero if it has none.
+	Status   string
+	Progress float64 // per cent
+	Final    bool    // the workflow is closed
 }

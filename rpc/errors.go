@@ -80,6 +80,8 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodePermissionDenied, errors.New("you may not write to this workflow"))
 	case errors.Is(err, ErrWorkflowNotFound):
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id is running"))
+	case errors.Is(err, errNoDirectory):
+		return connect.NewError(connect.CodeUnimplemented, errors.New("this server does not offer WatchWorkflows; ListWorkflows lists the workflows"))
 	case errors.Is(err, errNoItems):
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id has items"))
 	case errors.Is(err, feed.ErrDraining):

@@ -42,15 +42,18 @@ func (*noSource) Cancel(context.Context, string) error {
 	return errors.New("a workflow was cancelled")
 }
 
-// outside is all that may be reached without the gate.
-var outside = []string{"/grpc.health.v1.Health/", "GET /healthz", "GET /readyz"}
+// outside is all that may be reached without the gate: none of it says anything about a workflow.
+var outside = []string{"/grpc.health.v1.Health/", "GET /healthz", "GET /readyz", "GET /{$}", "GET /assets/"}
 
 func gatedConfig(t *testing.T, gate Gate) Config {
 	t.Helper()
 	source := &noSource{}
 	f, err := feed.New(source, source, feed.Config{})
 	require.NoError(t, err)
-	return Config{Feed: f, Workflows: source, Chat: source, Recorder: source, LegacyEndpoints: true, Gate: gate, Log: slog.New(slog.DiscardHandler)}
+	return Config{
+		Feed: f, Workflows: source, Chat: source, Recorder: source, Page: http.NotFoundHandler(), LegacyEndpoints: true, Gate: gate,
+		Log: slog.New(slog.DiscardHandler),
+	}
 }
 
 // procedures returns the path of each method of this package's services, whether it is served or not.
@@ -123,7 +126,7 @@ func TestNothingBypassesTheGate(t *testing.T) {
 		refused(method, path)
 	}
 	require.ElementsMatch(t, outside, open)
-	require.Len(t, procedures(), 8)
+	require.Len(t, procedures(), 10)
 	for _, path := range procedures() {
 		for _, kind := range []string{
 			"application/json", "application/proto", "application/connect+json", "application/grpc", "application/grpc+json",
@@ -155,5 +158,26 @@ func TestEveryServedServiceIsTested(t *testing.T) {
 		if strings.HasPrefix(r.pattern, "/chatfeed.") {
 			require.True(t, slices.ContainsFunc(procedures(), func(p string) bool { return strings.HasPrefix(p, r.pattern) }), r.pattern)
 		}
+	}
+}
+
+// The page is for browsers; who asks for anything else is told the endpoints, with a page and without one.
+func TestThePageIsGivenToBrowsersOnly(t *testing.T) {
+	t.Parallel()
+	cfg := gatedConfig(t, nil)
+	cfg.Page = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("the page")) })
+	handler, err := NewHandler(cfg)
+	require.NoError(t, err)
+	for accepted, page := range map[string]bool{
+		"": false, "*/*": false, "application/json": false,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true,
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		request.Header.Set("Accept", accepted)
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		require.Equal(t, page, recorder.Body.String() == "the page", accepted)
+		require.Equal(t, !page, strings.Contains(recorder.Body.String(), "/workflows/{id}/events"), accepted)
+		require.Contains(t, recorder.Header().Values("Vary"), "Accept")
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/rs/cors"
 
 	"chatfeed/feed"
+	"chatfeed/feed/directory"
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
 )
 
@@ -68,6 +69,8 @@ type Sent struct{ ID, RunID string }
 type Config struct {
 	Feed      *feed.Feed
 	Workflows Workflows
+	// Directory is the live list of workflows, whose Run is the caller's. If it is nil, WatchWorkflows is refused.
+	Directory *directory.Directory
 	// Chat is nil if there is no workflow engine; ChatService is then not served, and a run of AG-UI only follows.
 	Chat Chat
 	// Recorder writes what RecordService is given. If it is nil, that is not served.
@@ -77,9 +80,14 @@ type Config struct {
 	Gate Gate
 	// LegacyEndpoints serves /workflows/{id}/messages, /logs and /stats, as the polling design had them.
 	LegacyEndpoints bool
+	// Page serves "/" to browsers, and "/assets/". It is not gated, and so must hold no data. Without one, or to other clients, "/"
+	// lists the endpoints.
+	Page http.Handler
 	// Ready returns why the server cannot serve now, or nil; clients see the text of an [AwayError]. A nil Ready means
 	// always ready.
 	Ready func(context.Context) error
+	// About is what GetStatus says of the server.
+	About About
 	// Origins are the web origins whose pages may call, besides the server's own: "https://example.com", also with one
 	// "*" for a part of it.
 	Origins []string
@@ -182,7 +190,12 @@ func (c Config) routes() []route {
 	reflector := grpcreflect.NewStaticReflector(services...)
 	gated(grpcreflect.NewHandlerV1(reflector))
 	gated(grpcreflect.NewHandlerV1Alpha(reflector))
-	gated("GET /{$}", http.HandlerFunc(index))
+	if c.Page != nil {
+		open("GET /{$}", forBrowsers(c.Page, http.HandlerFunc(index)))
+		open("GET /assets/", c.Page)
+	} else {
+		gated("GET /{$}", http.HandlerFunc(index))
+	}
 
 	health := &health{c, services}
 	open(grpchealth.NewHandler(health))
@@ -201,11 +214,23 @@ func noStore(next http.Handler) http.Handler {
 	})
 }
 
+// forBrowsers gives the page to whoever asks for HTML by name, which browsers do and curl does not.
+func forBrowsers(page, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Accept")
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			page.ServeHTTP(w, r)
+		} else {
+			others.ServeHTTP(w, r)
+		}
+	})
+}
+
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = fmt.Fprint(w, `chatfeed
 
-Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows
+Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows   WatchWorkflows   GetStatus
                           /chatfeed.v1.ChatService/SendMessage   StopAnswer   AnswerApproval   CancelWorkflow
                           /chatfeed.v1.RecordService/Record
 REST                      /workflows/{id}/chatData?afterTimestamp=0
@@ -244,12 +269,7 @@ func (h *health) live(w http.ResponseWriter, _ *http.Request) {
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	if err := h.check(r.Context()); err != nil {
 		h.Log.DebugContext(r.Context(), "not ready", "error", err)
-		reason := unavailable(err)
-		var away *AwayError
-		if errors.As(err, &away) {
-			reason = away.Reason
-		}
-		http.Error(w, "not ready: "+reason, http.StatusServiceUnavailable)
+		http.Error(w, "not ready: "+notReady(err), http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = fmt.Fprintln(w, "ok")

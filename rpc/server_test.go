@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 	"chatfeed/db"
 	"chatfeed/feed"
+	"chatfeed/feed/directory"
 	"chatfeed/internal/dbtest"
 	"chatfeed/rpc"
 	"chatfeed/rpc/chatfeedv1/chatfeedv1connect"
@@ -124,20 +126,28 @@ func serve(t *testing.T, source feed.Source, cfg config) *server {
 	if cfg.rpc.Log == nil {
 		cfg.rpc.Log = slog.New(slog.DiscardHandler)
 	}
-	f, err := feed.New(source, source, cfg.feed)
+	var list *directory.Directory
+	var waker feed.Waker = source
+	if reader, ok := source.(directory.Reader); ok {
+		var err error
+		list, err = directory.New(reader, directory.Config{Sweep: cfg.feed.Sweep, Log: cfg.feed.Log})
+		require.NoError(t, err)
+		waker = list.Waker(source)
+	}
+	f, err := feed.New(source, waker, cfg.feed)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = f.Run(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { _ = f.Run(ctx) })
+	if list != nil {
+		running.Go(func() { _ = list.Run(ctx) })
+	}
 	t.Cleanup(func() {
 		cancel()
-		<-ended
+		running.Wait()
 	})
 
-	cfg.rpc.Feed = f
+	cfg.rpc.Feed, cfg.rpc.Directory = f, list
 	if cfg.rpc.Workflows == nil {
 		cfg.rpc.Workflows, _ = source.(rpc.Workflows)
 	}

@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -18,11 +17,10 @@ const maxListed = 1000
 
 // ListWorkflows implements the RPC of that name.
 func (s *feedService) ListWorkflows(ctx context.Context, request *v1.ListWorkflowsRequest) (*v1.ListWorkflowsResponse, error) {
-	size := int(request.GetPageSize())
-	if err := checkCount("page_size", &size, 0, maxListed); err != nil {
+	size, err := pageSize(request.GetPageSize())
+	if err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
-	size = cmp.Or(size, 50)
 	after, err := parseToken(request.GetPageToken())
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
@@ -31,14 +29,7 @@ func (s *feedService) ListWorkflows(ctx context.Context, request *v1.ListWorkflo
 	if err != nil {
 		return nil, public(ctx, s.Log, err)
 	}
-	response := &v1.ListWorkflowsResponse{NextPageToken: next}
-	slices.SortStableFunc(workflows, func(a, b feed.Workflow) int { return cmp.Compare(b.Head, a.Head) })
-	for _, w := range workflows {
-		response.Workflows = append(response.Workflows, &v1.Workflow{
-			Id: validText(w.ID), Head: timestamp(w.Head), Status: validText(w.Status),
-		})
-	}
-	return response, nil
+	return &v1.ListWorkflowsResponse{Workflows: workflowMessages(workflows), NextPageToken: next}, nil
 }
 
 // maxScanned is roughly how many workflows are read for one page.

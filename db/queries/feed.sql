@@ -72,12 +72,34 @@ limit sqlc.arg(max_erasures)::int;
 -- name: Workflows :many
 -- Workflows by time of activity, which may be a minute behind the head, from a place in that order on. Two may have one time,
 -- so the place is time and id.
-select id, active, head, status::text as status
-from chatfeed.heads
-where (active, id) < (sqlc.arg(before_active)::timestamptz, sqlc.arg(before_id)::text) 
-    and active > '-infinity' and head is not null
-order by active desc, id desc
+select h.id, h.active, h.head,
+       coalesce(p.status, '')::text as status, coalesce(p.progress, 0)::double precision as progress, coalesce(p.final, 0)::int as final
+from chatfeed.heads h
+left join lateral (
+    select e.text2 as status, e.number1 as progress, e.number2 as final
+    from chatfeed.entries e
+    where e.workflow_id = h.id and e.type = 'progress'
+    order by e."_createdAt" desc
+    limit 1
+) p on true
+where (h.active, h.id) < (sqlc.arg(before_active)::timestamptz, sqlc.arg(before_id)::text)
+    and h.active > '-infinity' and h.head is not null
+order by h.active desc, h.id desc
 limit sqlc.arg(max_workflows)::int;
+
+-- name: WorkflowsNamed :many
+-- The same of given workflows; those without items are left out.
+select h.id, h.active, h.head,
+       coalesce(p.status, '')::text as status, coalesce(p.progress, 0)::double precision as progress, coalesce(p.final, 0)::int as final
+from chatfeed.heads h
+left join lateral (
+    select e.text2 as status, e.number1 as progress, e.number2 as final
+    from chatfeed.entries e
+    where e.workflow_id = h.id and e.type = 'progress'
+    order by e."_createdAt" desc
+    limit 1
+) p on true
+where h.id = any (sqlc.arg(workflow_ids)::text[]) and h.active > '-infinity' and h.head is not null;
 
 -- name: Notify :exec
 select pg_catalog.pg_notify(sqlc.arg(channel)::text, sqlc.arg(payload)::text);

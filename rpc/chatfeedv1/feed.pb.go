@@ -1246,7 +1246,11 @@ type Workflow struct {
 	// The created_at of its newest item.
 	Head *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=head,proto3" json:"head,omitempty"`
 	// The status of its latest progress item, or empty.
-	Status        string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	Status string `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// Per cent, of its latest progress item; 0 also if it has none.
+	Progress float64 `protobuf:"fixed64,4,opt,name=progress,proto3" json:"progress,omitempty"`
+	// It is closed: its latest progress item is final, and nothing can be written to it.
+	Final         bool `protobuf:"varint,5,opt,name=final,proto3" json:"final,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1298,6 +1302,314 @@ func (x *Workflow) GetHead() *timestamppb.Timestamp {
 func (x *Workflow) GetStatus() string {
 	if x != nil {
 		return x.Status
+	}
+	return ""
+}
+
+func (x *Workflow) GetProgress() float64 {
+	if x != nil {
+		return x.Progress
+	}
+	return 0
+}
+
+func (x *Workflow) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+type WatchWorkflowsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many workflows to begin with, at most, 1 to 1,000; 0 means 50. Changes come of all workflows.
+	PageSize      int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchWorkflowsRequest) Reset() {
+	*x = WatchWorkflowsRequest{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchWorkflowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchWorkflowsRequest) ProtoMessage() {}
+
+func (x *WatchWorkflowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchWorkflowsRequest.ProtoReflect.Descriptor instead.
+func (*WatchWorkflowsRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WatchWorkflowsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+// WatchWorkflowsResponse is a frame of the stream. A client applies its parts in this order: anew, gone, workflows.
+type WatchWorkflowsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the frame that begins the list, by head, newest first: perhaps fewer than were asked for, or none. Later those that are new or
+	// have changed, each as it is now, in any order.
+	Workflows []*Workflow `protobuf:"bytes,1,rep,name=workflows,proto3" json:"workflows,omitempty"`
+	// Ids of workflows that no longer exist or have no items left, whether this stream has named them or not.
+	Gone []string `protobuf:"bytes,2,rep,name=gone,proto3" json:"gone,omitempty"`
+	// The list begins: a client that has one drops it. It comes first, and again when the client was too slow to be told of
+	// every change.
+	Anew bool `protobuf:"varint,3,opt,name=anew,proto3" json:"anew,omitempty"`
+	// With this frame, the client has the newest state of every workflow, as far as the server can tell. False in a frame with
+	// anything else in it means that more follows at once. False in a frame with nothing else means that the server cannot reach the
+	// database now, or has not read from it yet. The stream goes on by itself.
+	UpToDate bool `protobuf:"varint,4,opt,name=up_to_date,json=upToDate,proto3" json:"up_to_date,omitempty"`
+	// In the frame that begins the list: the page_token with which ListWorkflows goes on with older workflows, or empty if there are none.
+	NextPageToken string `protobuf:"bytes,5,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchWorkflowsResponse) Reset() {
+	*x = WatchWorkflowsResponse{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchWorkflowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchWorkflowsResponse) ProtoMessage() {}
+
+func (x *WatchWorkflowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchWorkflowsResponse.ProtoReflect.Descriptor instead.
+func (*WatchWorkflowsResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WatchWorkflowsResponse) GetWorkflows() []*Workflow {
+	if x != nil {
+		return x.Workflows
+	}
+	return nil
+}
+
+func (x *WatchWorkflowsResponse) GetGone() []string {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *WatchWorkflowsResponse) GetAnew() bool {
+	if x != nil {
+		return x.Anew
+	}
+	return false
+}
+
+func (x *WatchWorkflowsResponse) GetUpToDate() bool {
+	if x != nil {
+		return x.UpToDate
+	}
+	return false
+}
+
+func (x *WatchWorkflowsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+type GetStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatusRequest) Reset() {
+	*x = GetStatusRequest{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatusRequest) ProtoMessage() {}
+
+func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetStatusRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{18}
+}
+
+type GetStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the database can be read.
+	Database *Availability `protobuf:"bytes,1,opt,name=database,proto3" json:"database,omitempty"`
+	// Whether ChatService can reach workflows, as far as the server knows.
+	Chat *Availability `protobuf:"bytes,2,opt,name=chat,proto3" json:"chat,omitempty"`
+	// Where Temporal's UI shows a workflow, up to the id, which is to be appended with its special characters escaped; empty if the
+	// server knows of no UI.
+	TemporalUi string `protobuf:"bytes,3,opt,name=temporal_ui,json=temporalUi,proto3" json:"temporal_ui,omitempty"`
+	// The server's version, for people.
+	Version       string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatusResponse) Reset() {
+	*x = GetStatusResponse{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatusResponse) ProtoMessage() {}
+
+func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
+func (*GetStatusResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetStatusResponse) GetDatabase() *Availability {
+	if x != nil {
+		return x.Database
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetChat() *Availability {
+	if x != nil {
+		return x.Chat
+	}
+	return nil
+}
+
+func (x *GetStatusResponse) GetTemporalUi() string {
+	if x != nil {
+		return x.TemporalUi
+	}
+	return ""
+}
+
+func (x *GetStatusResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+// Availability says whether something can be used now.
+type Availability struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Available bool                   `protobuf:"varint,1,opt,name=available,proto3" json:"available,omitempty"`
+	// Why not, for people, perhaps with how far it has come.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Availability) Reset() {
+	*x = Availability{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Availability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Availability) ProtoMessage() {}
+
+func (x *Availability) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Availability.ProtoReflect.Descriptor instead.
+func (*Availability) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Availability) GetAvailable() bool {
+	if x != nil {
+		return x.Available
+	}
+	return false
+}
+
+func (x *Availability) GetReason() string {
+	if x != nil {
+		return x.Reason
 	}
 	return ""
 }
@@ -1402,15 +1714,38 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"t\n" +
 	"\x15ListWorkflowsResponse\x123\n" +
 	"\tworkflows\x18\x01 \x03(\v2\x15.chatfeed.v1.WorkflowR\tworkflows\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"b\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x94\x01\n" +
 	"\bWorkflow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
 	"\x04head\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04head\x12\x16\n" +
-	"\x06status\x18\x03 \x01(\tR\x06status2\x8f\x02\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12\x1a\n" +
+	"\bprogress\x18\x04 \x01(\x01R\bprogress\x12\x14\n" +
+	"\x05final\x18\x05 \x01(\bR\x05final\"4\n" +
+	"\x15WatchWorkflowsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\"\xbb\x01\n" +
+	"\x16WatchWorkflowsResponse\x123\n" +
+	"\tworkflows\x18\x01 \x03(\v2\x15.chatfeed.v1.WorkflowR\tworkflows\x12\x12\n" +
+	"\x04gone\x18\x02 \x03(\tR\x04gone\x12\x12\n" +
+	"\x04anew\x18\x03 \x01(\bR\x04anew\x12\x1c\n" +
+	"\n" +
+	"up_to_date\x18\x04 \x01(\bR\bupToDate\x12&\n" +
+	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\"\x12\n" +
+	"\x10GetStatusRequest\"\xb4\x01\n" +
+	"\x11GetStatusResponse\x125\n" +
+	"\bdatabase\x18\x01 \x01(\v2\x19.chatfeed.v1.AvailabilityR\bdatabase\x12-\n" +
+	"\x04chat\x18\x02 \x01(\v2\x19.chatfeed.v1.AvailabilityR\x04chat\x12\x1f\n" +
+	"\vtemporal_ui\x18\x03 \x01(\tR\n" +
+	"temporalUi\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\"D\n" +
+	"\fAvailability\x12\x1c\n" +
+	"\tavailable\x18\x01 \x01(\bR\tavailable\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason2\xbd\x03\n" +
 	"\vFeedService\x12L\n" +
 	"\tSubscribe\x12\x1d.chatfeed.v1.SubscribeRequest\x1a\x1e.chatfeed.v1.SubscribeResponse0\x01\x12U\n" +
 	"\vGetChatData\x12\x1f.chatfeed.v1.GetChatDataRequest\x1a .chatfeed.v1.GetChatDataResponse\"\x03\x90\x02\x01\x12[\n" +
-	"\rListWorkflows\x12!.chatfeed.v1.ListWorkflowsRequest\x1a\".chatfeed.v1.ListWorkflowsResponse\"\x03\x90\x02\x01B\x8d\x01\n" +
+	"\rListWorkflows\x12!.chatfeed.v1.ListWorkflowsRequest\x1a\".chatfeed.v1.ListWorkflowsResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\x0eWatchWorkflows\x12\".chatfeed.v1.WatchWorkflowsRequest\x1a#.chatfeed.v1.WatchWorkflowsResponse0\x01\x12O\n" +
+	"\tGetStatus\x12\x1d.chatfeed.v1.GetStatusRequest\x1a\x1e.chatfeed.v1.GetStatusResponse\"\x03\x90\x02\x01B\x8d\x01\n" +
 	"\x0fcom.chatfeed.v1B\tFeedProtoP\x01Z\"chatfeed/rpc/chatfeedv1;chatfeedv1\xa2\x02\x03CXX\xaa\x02\vChatfeed.V1\xca\x02\vChatfeed\\V1\xe2\x02\x17Chatfeed\\V1\\GPBMetadata\xea\x02\fChatfeed::V1b\x06proto3"
 
 var (
@@ -1425,61 +1760,73 @@ func file_chatfeed_v1_feed_proto_rawDescGZIP() []byte {
 	return file_chatfeed_v1_feed_proto_rawDescData
 }
 
-var file_chatfeed_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_chatfeed_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_chatfeed_v1_feed_proto_goTypes = []any{
-	(*SubscribeRequest)(nil),      // 0: chatfeed.v1.SubscribeRequest
-	(*Cursor)(nil),                // 1: chatfeed.v1.Cursor
-	(*SubscribeResponse)(nil),     // 2: chatfeed.v1.SubscribeResponse
-	(*Gone)(nil),                  // 3: chatfeed.v1.Gone
-	(*Item)(nil),                  // 4: chatfeed.v1.Item
-	(*Message)(nil),               // 5: chatfeed.v1.Message
-	(*Log)(nil),                   // 6: chatfeed.v1.Log
-	(*Stat)(nil),                  // 7: chatfeed.v1.Stat
-	(*Progress)(nil),              // 8: chatfeed.v1.Progress
-	(*Delta)(nil),                 // 9: chatfeed.v1.Delta
-	(*Tool)(nil),                  // 10: chatfeed.v1.Tool
-	(*GetChatDataRequest)(nil),    // 11: chatfeed.v1.GetChatDataRequest
-	(*GetChatDataResponse)(nil),   // 12: chatfeed.v1.GetChatDataResponse
-	(*ListWorkflowsRequest)(nil),  // 13: chatfeed.v1.ListWorkflowsRequest
-	(*ListWorkflowsResponse)(nil), // 14: chatfeed.v1.ListWorkflowsResponse
-	(*Workflow)(nil),              // 15: chatfeed.v1.Workflow
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 17: google.protobuf.Value
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*SubscribeRequest)(nil),       // 0: chatfeed.v1.SubscribeRequest
+	(*Cursor)(nil),                 // 1: chatfeed.v1.Cursor
+	(*SubscribeResponse)(nil),      // 2: chatfeed.v1.SubscribeResponse
+	(*Gone)(nil),                   // 3: chatfeed.v1.Gone
+	(*Item)(nil),                   // 4: chatfeed.v1.Item
+	(*Message)(nil),                // 5: chatfeed.v1.Message
+	(*Log)(nil),                    // 6: chatfeed.v1.Log
+	(*Stat)(nil),                   // 7: chatfeed.v1.Stat
+	(*Progress)(nil),               // 8: chatfeed.v1.Progress
+	(*Delta)(nil),                  // 9: chatfeed.v1.Delta
+	(*Tool)(nil),                   // 10: chatfeed.v1.Tool
+	(*GetChatDataRequest)(nil),     // 11: chatfeed.v1.GetChatDataRequest
+	(*GetChatDataResponse)(nil),    // 12: chatfeed.v1.GetChatDataResponse
+	(*ListWorkflowsRequest)(nil),   // 13: chatfeed.v1.ListWorkflowsRequest
+	(*ListWorkflowsResponse)(nil),  // 14: chatfeed.v1.ListWorkflowsResponse
+	(*Workflow)(nil),               // 15: chatfeed.v1.Workflow
+	(*WatchWorkflowsRequest)(nil),  // 16: chatfeed.v1.WatchWorkflowsRequest
+	(*WatchWorkflowsResponse)(nil), // 17: chatfeed.v1.WatchWorkflowsResponse
+	(*GetStatusRequest)(nil),       // 18: chatfeed.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 19: chatfeed.v1.GetStatusResponse
+	(*Availability)(nil),           // 20: chatfeed.v1.Availability
+	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
+	(*structpb.Value)(nil),         // 22: google.protobuf.Value
+	(*durationpb.Duration)(nil),    // 23: google.protobuf.Duration
 }
 var file_chatfeed_v1_feed_proto_depIdxs = []int32{
 	1,  // 0: chatfeed.v1.SubscribeRequest.cursors:type_name -> chatfeed.v1.Cursor
-	16, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
+	21, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
 	4,  // 2: chatfeed.v1.SubscribeResponse.items:type_name -> chatfeed.v1.Item
 	3,  // 3: chatfeed.v1.SubscribeResponse.gone:type_name -> chatfeed.v1.Gone
-	16, // 4: chatfeed.v1.Gone.created_at:type_name -> google.protobuf.Timestamp
-	16, // 5: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
-	17, // 6: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
+	21, // 4: chatfeed.v1.Gone.created_at:type_name -> google.protobuf.Timestamp
+	21, // 5: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
+	22, // 6: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
 	5,  // 7: chatfeed.v1.Item.message:type_name -> chatfeed.v1.Message
 	6,  // 8: chatfeed.v1.Item.log:type_name -> chatfeed.v1.Log
 	7,  // 9: chatfeed.v1.Item.stat:type_name -> chatfeed.v1.Stat
 	8,  // 10: chatfeed.v1.Item.progress:type_name -> chatfeed.v1.Progress
 	9,  // 11: chatfeed.v1.Item.delta:type_name -> chatfeed.v1.Delta
 	10, // 12: chatfeed.v1.Item.tool:type_name -> chatfeed.v1.Tool
-	17, // 13: chatfeed.v1.Tool.input:type_name -> google.protobuf.Value
-	17, // 14: chatfeed.v1.Tool.output:type_name -> google.protobuf.Value
-	16, // 15: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
-	16, // 16: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
-	18, // 17: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
+	22, // 13: chatfeed.v1.Tool.input:type_name -> google.protobuf.Value
+	22, // 14: chatfeed.v1.Tool.output:type_name -> google.protobuf.Value
+	21, // 15: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
+	21, // 16: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
+	23, // 17: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
 	4,  // 18: chatfeed.v1.GetChatDataResponse.items:type_name -> chatfeed.v1.Item
 	15, // 19: chatfeed.v1.ListWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
-	16, // 20: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
-	0,  // 21: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
-	11, // 22: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
-	13, // 23: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
-	2,  // 24: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
-	12, // 25: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
-	14, // 26: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
-	24, // [24:27] is the sub-list for method output_type
-	21, // [21:24] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	21, // 20: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
+	15, // 21: chatfeed.v1.WatchWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
+	20, // 22: chatfeed.v1.GetStatusResponse.database:type_name -> chatfeed.v1.Availability
+	20, // 23: chatfeed.v1.GetStatusResponse.chat:type_name -> chatfeed.v1.Availability
+	0,  // 24: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
+	11, // 25: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
+	13, // 26: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
+	16, // 27: chatfeed.v1.FeedService.WatchWorkflows:input_type -> chatfeed.v1.WatchWorkflowsRequest
+	18, // 28: chatfeed.v1.FeedService.GetStatus:input_type -> chatfeed.v1.GetStatusRequest
+	2,  // 29: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
+	12, // 30: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
+	14, // 31: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
+	17, // 32: chatfeed.v1.FeedService.WatchWorkflows:output_type -> chatfeed.v1.WatchWorkflowsResponse
+	19, // 33: chatfeed.v1.FeedService.GetStatus:output_type -> chatfeed.v1.GetStatusResponse
+	29, // [29:34] is the sub-list for method output_type
+	24, // [24:29] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_chatfeed_v1_feed_proto_init() }
@@ -1505,7 +1852,7 @@ func file_chatfeed_v1_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatfeed_v1_feed_proto_rawDesc), len(file_chatfeed_v1_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

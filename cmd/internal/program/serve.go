@@ -16,8 +16,10 @@ import (
 
 	"chatfeed/db"
 	"chatfeed/feed"
+	"chatfeed/feed/directory"
 	"chatfeed/migrations"
 	"chatfeed/rpc"
+	"chatfeed/web/page"
 )
 
 // Serve is the command that serves the feed. It starts even if the database is unavailable, and is ready when the database is.
@@ -40,6 +42,7 @@ type Serve struct {
 	ChatSignal         string `help:"Signal that delivers a message to it, as {id, text}." default:"message"`
 	ChatStopSignal     string `help:"Signal that stops the answer that it is giving." default:"stop"`
 	ChatApprovalSignal string `help:"Signal that answers a request for approval, as {callId, approved, reason}." default:"approval"`
+	TemporalUI         string `help:"Address of Temporal's UI, such as http://localhost:8233, for links to the workflows' runs." placeholder:"URL"`
 
 	// Started is called with the server's address as soon as it accepts connections. It may be nil.
 	Started func(net.Addr) `kong:"-"`
@@ -66,7 +69,15 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return usagef("--listen-database-url: %v", err)
 	}
-	items, err := feed.New(source, source, feed.Config{Sweep: c.Sweep, Log: log})
+	workflows, err := directory.New(db.NewLister(beside), directory.Config{Sweep: c.Sweep, Log: log})
+	if err != nil {
+		return err
+	}
+	items, err := feed.New(source, workflows.Waker(source), feed.Config{Sweep: c.Sweep, Log: log})
+	if err != nil {
+		return err
+	}
+	about, err := c.about(log)
 	if err != nil {
 		return err
 	}
@@ -80,8 +91,11 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	handler, err := rpc.NewHandler(rpc.Config{ //nolint:contextcheck // logging about an item is not tied to a request
 		Feed:      items,
 		Workflows: db.NewLister(beside),
+		Directory: workflows,
 		Chat:      chat,
 		Recorder:  recorder,
+		About:     about,
+		Page:      page.Handler(),
 
 		LegacyEndpoints: c.LegacyEndpoints,
 
@@ -101,6 +115,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	feeding, stopFeeding := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { _ = items.Run(feeding) })
+	running.Go(func() { _ = workflows.Run(feeding) })
 	if c.Migrate {
 		running.Go(func() { migrateUntilDone(feeding, beside, log) })
 	}
@@ -123,7 +138,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Started != nil {
 		c.Started(listener.Addr())
 	}
-	err = c.serve(ctx, listener, handler, items.Drain, log)
+	err = c.serve(ctx, listener, handler, func() { items.Drain(); workflows.Drain() }, log)
 	if cause := context.Cause(ctx); errors.Is(cause, db.ErrUnfit) {
 		return cause
 	}

@@ -315,11 +315,19 @@ func (q *Queries) Notify(ctx context.Context, arg NotifyParams) error {
 }
 
 const workflows = `-- name: Workflows :many
-select id, active, head, status::text as status
-from chatfeed.heads
-where (active, id) < ($1::timestamptz, $2::text) 
-    and active > '-infinity' and head is not null
-order by active desc, id desc
+select h.id, h.active, h.head,
+       coalesce(p.status, '')::text as status, coalesce(p.progress, 0)::double precision as progress, coalesce(p.final, 0)::int as final
+from chatfeed.heads h
+left join lateral (
+    select e.text2 as status, e.number1 as progress, e.number2 as final
+    from chatfeed.entries e
+    where e.workflow_id = h.id and e.type = 'progress'
+    order by e."_createdAt" desc
+    limit 1
+) p on true
+where (h.active, h.id) < ($1::timestamptz, $2::text)
+    and h.active > '-infinity' and h.head is not null
+order by h.active desc, h.id desc
 limit $3::int
 `
 
@@ -330,10 +338,12 @@ type WorkflowsParams struct {
 }
 
 type WorkflowsRow struct {
-	ID     string
-	Active pgtype.Timestamptz
-	Head   pgtype.Timestamptz
-	Status string
+	ID       string
+	Active   pgtype.Timestamptz
+	Head     pgtype.Timestamptz
+	Status   string
+	Progress float64
+	Final    int32
 }
 
 // Workflows by time of activity, which may be a minute behind the head, from a place in that order on. Two may have one time,
@@ -352,6 +362,59 @@ func (q *Queries) Workflows(ctx context.Context, arg WorkflowsParams) ([]Workflo
 			&i.Active,
 			&i.Head,
 			&i.Status,
+			&i.Progress,
+			&i.Final,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const workflowsNamed = `-- name: WorkflowsNamed :many
+select h.id, h.active, h.head,
+       coalesce(p.status, '')::text as status, coalesce(p.progress, 0)::double precision as progress, coalesce(p.final, 0)::int as final
+from chatfeed.heads h
+left join lateral (
+    select e.text2 as status, e.number1 as progress, e.number2 as final
+    from chatfeed.entries e
+    where e.workflow_id = h.id and e.type = 'progress'
+    order by e."_createdAt" desc
+    limit 1
+) p on true
+where h.id = any ($1::text[]) and h.active > '-infinity' and h.head is not null
+`
+
+type WorkflowsNamedRow struct {
+	ID       string
+	Active   pgtype.Timestamptz
+	Head     pgtype.Timestamptz
+	Status   string
+	Progress float64
+	Final    int32
+}
+
+// The same of given workflows; those without items are left out.
+func (q *Queries) WorkflowsNamed(ctx context.Context, workflowIds []string) ([]WorkflowsNamedRow, error) {
+	rows, err := q.db.Query(ctx, workflowsNamed, workflowIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []WorkflowsNamedRow
+	for rows.Next() {
+		var i WorkflowsNamedRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Active,
+			&i.Head,
+			&i.Status,
+			&i.Progress,
+			&i.Final,
 		); err != nil {
 			return nil, err
 		}

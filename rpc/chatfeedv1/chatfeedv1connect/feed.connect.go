@@ -40,6 +40,11 @@ const (
 	// FeedServiceListWorkflowsProcedure is the fully-qualified name of the FeedService's ListWorkflows
 	// RPC.
 	FeedServiceListWorkflowsProcedure = "/chatfeed.v1.FeedService/ListWorkflows"
+	// FeedServiceWatchWorkflowsProcedure is the fully-qualified name of the FeedService's
+	// WatchWorkflows RPC.
+	FeedServiceWatchWorkflowsProcedure = "/chatfeed.v1.FeedService/WatchWorkflows"
+	// FeedServiceGetStatusProcedure is the fully-qualified name of the FeedService's GetStatus RPC.
+	FeedServiceGetStatusProcedure = "/chatfeed.v1.FeedService/GetStatus"
 )
 
 // FeedServiceClient is a client for the chatfeed.v1.FeedService service.
@@ -58,6 +63,12 @@ type FeedServiceClient interface {
 	// ListWorkflows lists the workflows that have items and that the client may read by when they were last active, newest
 	// first. The time that the pages go by may be a minute behind the newest item; each page is in the order of the newest items.
 	ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error)
+	// WatchWorkflows keeps the list of workflows that the client may read up to date: first the newest, then each workflow that
+	// has changed, as it is now, at most four frames a second. A slow client is given the newest state and not every state between.
+	// There is nothing to resume: after an error, call it again. The errors are those of Subscribe.
+	WatchWorkflows(context.Context, *chatfeedv1.WatchWorkflowsRequest) (*connect.ServerStreamForClient[chatfeedv1.WatchWorkflowsResponse], error)
+	// GetStatus says what the server can do now, for people: a page can show why something does not work yet.
+	GetStatus(context.Context, *chatfeedv1.GetStatusRequest) (*chatfeedv1.GetStatusResponse, error)
 }
 
 // NewFeedServiceClient constructs a client for the chatfeed.v1.FeedService service. By default, it
@@ -91,14 +102,29 @@ func NewFeedServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		watchWorkflows: connect.NewClient[chatfeedv1.WatchWorkflowsRequest, chatfeedv1.WatchWorkflowsResponse](
+			httpClient,
+			baseURL+FeedServiceWatchWorkflowsProcedure,
+			connect.WithSchema(feedServiceMethods.ByName("WatchWorkflows")),
+			connect.WithClientOptions(opts...),
+		),
+		getStatus: connect.NewClient[chatfeedv1.GetStatusRequest, chatfeedv1.GetStatusResponse](
+			httpClient,
+			baseURL+FeedServiceGetStatusProcedure,
+			connect.WithSchema(feedServiceMethods.ByName("GetStatus")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // feedServiceClient implements FeedServiceClient.
 type feedServiceClient struct {
-	subscribe     *connect.Client[chatfeedv1.SubscribeRequest, chatfeedv1.SubscribeResponse]
-	getChatData   *connect.Client[chatfeedv1.GetChatDataRequest, chatfeedv1.GetChatDataResponse]
-	listWorkflows *connect.Client[chatfeedv1.ListWorkflowsRequest, chatfeedv1.ListWorkflowsResponse]
+	subscribe      *connect.Client[chatfeedv1.SubscribeRequest, chatfeedv1.SubscribeResponse]
+	getChatData    *connect.Client[chatfeedv1.GetChatDataRequest, chatfeedv1.GetChatDataResponse]
+	listWorkflows  *connect.Client[chatfeedv1.ListWorkflowsRequest, chatfeedv1.ListWorkflowsResponse]
+	watchWorkflows *connect.Client[chatfeedv1.WatchWorkflowsRequest, chatfeedv1.WatchWorkflowsResponse]
+	getStatus      *connect.Client[chatfeedv1.GetStatusRequest, chatfeedv1.GetStatusResponse]
 }
 
 // Subscribe calls chatfeed.v1.FeedService.Subscribe.
@@ -124,6 +150,20 @@ func (c *feedServiceClient) ListWorkflows(ctx context.Context, req *chatfeedv1.L
 	return nil, err
 }
 
+// WatchWorkflows calls chatfeed.v1.FeedService.WatchWorkflows.
+func (c *feedServiceClient) WatchWorkflows(ctx context.Context, req *chatfeedv1.WatchWorkflowsRequest) (*connect.ServerStreamForClient[chatfeedv1.WatchWorkflowsResponse], error) {
+	return c.watchWorkflows.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// GetStatus calls chatfeed.v1.FeedService.GetStatus.
+func (c *feedServiceClient) GetStatus(ctx context.Context, req *chatfeedv1.GetStatusRequest) (*chatfeedv1.GetStatusResponse, error) {
+	response, err := c.getStatus.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // FeedServiceHandler is an implementation of the chatfeed.v1.FeedService service.
 type FeedServiceHandler interface {
 	// Subscribe follows workflows: every item after each cursor that is committed now or later, once and in order of
@@ -140,6 +180,12 @@ type FeedServiceHandler interface {
 	// ListWorkflows lists the workflows that have items and that the client may read by when they were last active, newest
 	// first. The time that the pages go by may be a minute behind the newest item; each page is in the order of the newest items.
 	ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error)
+	// WatchWorkflows keeps the list of workflows that the client may read up to date: first the newest, then each workflow that
+	// has changed, as it is now, at most four frames a second. A slow client is given the newest state and not every state between.
+	// There is nothing to resume: after an error, call it again. The errors are those of Subscribe.
+	WatchWorkflows(context.Context, *chatfeedv1.WatchWorkflowsRequest, *connect.ServerStream[chatfeedv1.WatchWorkflowsResponse]) error
+	// GetStatus says what the server can do now, for people: a page can show why something does not work yet.
+	GetStatus(context.Context, *chatfeedv1.GetStatusRequest) (*chatfeedv1.GetStatusResponse, error)
 }
 
 // NewFeedServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -169,6 +215,19 @@ func NewFeedServiceHandler(svc FeedServiceHandler, opts ...connect.HandlerOption
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	feedServiceWatchWorkflowsHandler := connect.NewServerStreamHandlerSimple(
+		FeedServiceWatchWorkflowsProcedure,
+		svc.WatchWorkflows,
+		connect.WithSchema(feedServiceMethods.ByName("WatchWorkflows")),
+		connect.WithHandlerOptions(opts...),
+	)
+	feedServiceGetStatusHandler := connect.NewUnaryHandlerSimple(
+		FeedServiceGetStatusProcedure,
+		svc.GetStatus,
+		connect.WithSchema(feedServiceMethods.ByName("GetStatus")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatfeed.v1.FeedService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case FeedServiceSubscribeProcedure:
@@ -177,6 +236,10 @@ func NewFeedServiceHandler(svc FeedServiceHandler, opts ...connect.HandlerOption
 			feedServiceGetChatDataHandler.ServeHTTP(w, r)
 		case FeedServiceListWorkflowsProcedure:
 			feedServiceListWorkflowsHandler.ServeHTTP(w, r)
+		case FeedServiceWatchWorkflowsProcedure:
+			feedServiceWatchWorkflowsHandler.ServeHTTP(w, r)
+		case FeedServiceGetStatusProcedure:
+			feedServiceGetStatusHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -196,4 +259,12 @@ func (UnimplementedFeedServiceHandler) GetChatData(context.Context, *chatfeedv1.
 
 func (UnimplementedFeedServiceHandler) ListWorkflows(context.Context, *chatfeedv1.ListWorkflowsRequest) (*chatfeedv1.ListWorkflowsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.FeedService.ListWorkflows is not implemented"))
+}
+
+func (UnimplementedFeedServiceHandler) WatchWorkflows(context.Context, *chatfeedv1.WatchWorkflowsRequest, *connect.ServerStream[chatfeedv1.WatchWorkflowsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.FeedService.WatchWorkflows is not implemented"))
+}
+
+func (UnimplementedFeedServiceHandler) GetStatus(context.Context, *chatfeedv1.GetStatusRequest) (*chatfeedv1.GetStatusResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.FeedService.GetStatus is not implemented"))
 }

@@ -1,0 +1,69 @@
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+
+import { send } from '../api'
+import type { Session } from '../session'
+import { server } from '../store'
+
+// Composer sends messages to the workflow. What is sent is shown until the workflow has recorded it.
+export function Composer({ session }: { session: Session }) {
+  const [text, setText] = useState('')
+  const area = useRef<HTMLTextAreaElement>(null)
+  session.version.value
+  const closed = session.timeline.progress?.final === true
+  const { chat, reason } = server.value
+
+  useLayoutEffect(() => {
+    const at = area.current
+    if (!at) return
+    at.style.height = 'auto'
+    at.style.height = `${at.scrollHeight + 2}px`
+  }, [text])
+
+  const submit = () => {
+    if (!text.trim() || !chat) return
+    void deliver(session, { id: `page_${crypto.getRandomValues(new Uint32Array(4)).join('')}`, text, error: '' })
+    setText('')
+  }
+  if (closed) return <p class="composer closed">This workflow is closed. Nothing can be added to it.</p>
+  return (
+    <form class="composer" onSubmit={(e) => {
+      e.preventDefault()
+      submit()
+    }}>
+      {session.sending.value.map((s) => (
+        <div key={s.id} class="sending">
+          <span class="what" dir="auto">{s.text.slice(0, 200)}</span>
+          {s.error ? (
+            <>
+              <span class="error">{s.error}</span>
+              <button type="button" onClick={() => deliver(session, { ...s, error: '' })}>Send again</button>
+              <button type="button" onClick={() => (session.sending.value = session.sending.value.filter((o) => o.id !== s.id))}>Discard</button>
+            </>
+          ) : (
+            <span class="quiet">sending…</span>
+          )}
+        </div>
+      ))}
+      <div class="field">
+        <textarea id="composer" ref={area} rows={1} dir="auto" value={text} aria-label={`Message to ${session.id}`}
+          placeholder={chat ? 'Message' : 'Messages can be sent when Temporal is ready'} aria-describedby="composer-note"
+          onInput={(e) => setText(e.currentTarget.value)}
+          onKeyDown={(e) => {
+            if (e.key !== 'Enter' || e.shiftKey || e.isComposing) return
+            e.preventDefault()
+            submit()
+          }} />
+        <button type="submit" class="send" disabled={!chat || !text.trim()} aria-label="Send" title="Send (⏎)">⏎</button>
+      </div>
+      <p id="composer-note" class="note">{chat ? '⏎ sends, ⇧⏎ breaks the line' : reason}</p>
+    </form>
+  )
+}
+
+// deliver sends a message, again with the same id if it failed: the workflow takes it once.
+async function deliver(session: Session, message: { id: string; text: string; error: string }) {
+  const others = session.sending.value.filter((s) => s.id !== message.id)
+  session.sending.value = [...others, message]
+  const error = await send(session.id, message.id, message.text)
+  if (error) session.sending.value = session.sending.value.map((s) => (s.id === message.id ? { ...s, error } : s))
+}
