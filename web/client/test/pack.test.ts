@@ -38,7 +38,7 @@ test("the package needs no other", async () => {
 });
 
 test("with its peers, every subpath can be imported, and has types", async () => {
-  const peers = ["react", "@types", "@bufbuild", "@connectrpc", "csstype"];
+  const peers = ["react", "ai", "@ai-sdk", "@types", "@bufbuild", "@connectrpc", "csstype"];
   await mkdir(join(folder, "node_modules"), { recursive: true });
   for (const peer of peers) await symlink(join(client, "node_modules", peer), join(folder, "node_modules", peer));
   const paths = (await subpaths()).map((path) => "@chatfeed/client" + path.slice(1));

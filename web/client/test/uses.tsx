@@ -1,4 +1,6 @@
 // Uses every subpath of the package as a page in strict TypeScript does. It is compiled against the packed package.
+import { useChat } from "@ai-sdk/react";
+import { ChatfeedTransport, type ChatfeedUIMessage } from "@chatfeed/client/ai";
 import { chat, FeedError, follow, sessionCursor, type Chat, type Item, type State } from "@chatfeed/client";
 import { cursorOf, FeedService, feedTransport, timestampOf } from "@chatfeed/client/connect";
 import { useSnapshot, useWorkflow } from "@chatfeed/client/react";
@@ -29,4 +31,11 @@ export async function* typed(url: string): AsyncGenerator<number> {
 export function Page() {
   const { messages, send } = useWorkflow("https://feed.example", "order-7", { last: 100 });
   return <button onClick={() => send("Hi")}>{messages.length + useSnapshot(view).tools.length}</button>;
+}
+
+const transport = new ChatfeedTransport({ url: "", token: async () => "token" });
+
+export function Conversation() {
+  const { messages } = useChat<ChatfeedUIMessage>({ id: "order-7", transport });
+  return <p>{messages.map(({ metadata }) => metadata?.progress?.result ?? metadata?.status)}</p>;
 }

@@ -13,10 +13,8 @@ export interface About {
   after: Cursor;
   /** The message that the SDK goes on with. */
   continues?: string;
-  /** It may have several messages: those that have something later than this. Else it is the answer to `asked`. */
+  /** It may have several messages: those with something of this time or later. Else it is the answer to `asked`. */
   from?: Cursor;
-  /** At least the latest message is in it, whether it is being written or not. */
-  least?: boolean;
 }
 
 /**
@@ -108,15 +106,14 @@ export class Response {
   /** What there is to write: the turn that is being written, and what follows. */
   #turns(): readonly Turn[] {
     const { history } = this.session;
-    const { asked, from, least, continues } = this.#about!;
+    const { asked, from, continues } = this.#about!;
     const current = this.#writer && history.turn(this.#writer.id);
     if (from === undefined) {
       const turn = continues || this.#writer ? current : asked === undefined ? undefined : history.answer(asked);
       return turn ? [turn] : [];
     }
     const all = history.turns.filter(({ role }) => role === "assistant");
-    const turns = current ? all.slice(all.indexOf(current)) : all.filter(({ at }) => at > from);
-    return turns.length || !least ? turns : all.slice(-1);
+    return current ? all.slice(all.indexOf(current)) : all.filter(({ at }) => at >= from);
   }
 
   #end(): UIMessageChunk[] {

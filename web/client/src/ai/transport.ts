@@ -118,11 +118,12 @@ export class ChatfeedTransport<Message extends UIMessage = ChatfeedUIMessage> im
         return null;
       }
       begun = true;
-      const given = this.#given.get(chatId);
-      const recent = history.since(asked, history.after)[0]?.at ?? Math.max(history.asked?.at ?? 0, history.after);
-      const from = attached ? recent : (given ?? all.at(-1)?.at ?? 0);
-      if (!attached) this.#given.set(chatId, Math.max(0, ...history.turns.map(({ at }) => at)));
-      return response.begin({ asked, after: history.after, from: from - 1e-6, least: !attached });
+      const newest = Math.max(0, ...all.map(({ at }) => at));
+      const given = this.#given.get(chatId) ?? all.at(-1)?.at ?? 0;
+      if (!attached) this.#given.set(chatId, newest);
+      // An attached chat has the rest.
+      const from = history.since(asked, history.after)[0]?.at ?? newest + 1e-6;
+      return response.begin({ asked, after: history.after, from: attached ? from : given });
     } catch (error) {
       response.leave();
       throw error;

@@ -196,6 +196,18 @@ describe.each([true, false])("a page (attached: %s)", (attached) => {
   });
 });
 
+it("a piece of an answer is rendered once", async () => {
+  const page = new Page();
+  await begin(page);
+  const seen: string[] = [];
+  page.chat["~registerMessagesCallback"](() => void seen.push(page.shown[1]!));
+  workflow.say("a", "r");
+  await settle();
+  workflow.say("a", "ld");
+  await settle();
+  expect(seen).toEqual(["assistant: (Who is it?) Hello wor…", "assistant: (Who is it?) Hello world…"]);
+});
+
 describe("a page that resumes", () => {
   it("does not stop the answer by resuming twice", async () => {
     const page = new Page({ attached: false });
@@ -326,8 +338,8 @@ it("a feed that is refused is an error, not an answer that never ends", async ()
   expect(page.chat.error?.message).toBe("you may not read");
 });
 
-it("the end of the workflow ends the answer", async () => {
-  const page = new Page();
+it.each([true, false])("the end of the workflow ends the answer (attached: %s)", async (attached) => {
+  const page = new Page({ attached });
   await begin(page);
   workflow.server.close();
   await settle();
