@@ -32,7 +32,6 @@ export class Response {
 
   constructor(private readonly session: Session) {
     session.responses.add(this);
-    session.begun++;
     this.stream = new ReadableStream<UIMessageChunk>(
       {
         pull: (controller) => this.#pull(controller),

@@ -13,9 +13,9 @@ export class Session {
   ended: { error: unknown } | undefined;
   /** Responses that the SDK is reading. */
   readonly responses = new Set<Response>();
-  /** How often a chat was detached, and a response begun. */
+  /** How often a chat was detached, and resumed. */
   detached = 0;
-  begun = 0;
+  resumed = 0;
   /** Responses that were aborted just now: it is not known yet why. */
   aborting = 0;
   #attached = new Set<(again?: boolean) => void>();

@@ -106,6 +106,7 @@ export class ChatfeedTransport<Message extends UIMessage = ChatfeedUIMessage> im
   reconnectToStream = async ({ chatId, abortSignal }: { chatId: string; abortSignal?: AbortSignal }): Promise<ReadableStream<UIMessageChunk> | null> => {
     const session = this.#open(chatId);
     const response = new Response(session);
+    session.resumed++;
     let begun = false;
     this.#stopWith(abortSignal, session, response, () => begun);
     try {
@@ -177,11 +178,10 @@ export class ChatfeedTransport<Message extends UIMessage = ChatfeedUIMessage> im
    */
   #stopWith(signal: AbortSignal | undefined, session: Session, response: Response, begun: () => boolean): void {
     const abort = () => {
-      const { detached } = session;
-      const number = session.begun;
+      const { detached, resumed } = session;
       session.aborting++;
       setTimeout(() => {
-        const stopped = begun() && session.detached === detached && session.begun === number;
+        const stopped = begun() && session.detached === detached && session.resumed === resumed;
         session.aborting--;
         if (stopped) this.#stop(session);
         response.leave();

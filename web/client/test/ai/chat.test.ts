@@ -196,6 +196,16 @@ describe.each([true, false])("a page (attached: %s)", (attached) => {
   });
 });
 
+it("a stop that is followed by a message at once stops the answer before", async () => {
+  const page = new Page();
+  await begin(page);
+  void page.chat.stop();
+  void page.chat.sendMessage({ text: "again" });
+  await settle();
+  expect(workflow.stops).toBe(1);
+  expect(workflow.sent).toHaveLength(2);
+});
+
 it("a piece of an answer is rendered once", async () => {
   const page = new Page();
   await begin(page);
