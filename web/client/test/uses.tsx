@@ -1,9 +1,8 @@
 // Uses every subpath of the package as a page in strict TypeScript does. It is compiled against the packed package.
-import { useChat } from "@ai-sdk/react";
-import { ChatfeedTransport, type ChatfeedUIMessage } from "@chatfeed/client/ai";
 import { chat, FeedError, follow, sessionCursor, type Chat, type Item, type State } from "@chatfeed/client";
 import { cursorOf, FeedService, feedTransport, timestampOf } from "@chatfeed/client/connect";
 import { useSnapshot, useWorkflow } from "@chatfeed/client/react";
+import { share } from "@chatfeed/client/tabs";
 import { scripted } from "@chatfeed/client/testing";
 import { createClient } from "@connectrpc/connect";
 
@@ -22,6 +21,8 @@ function show(item: Item): string {
 
 export const view: Chat = chat(scripted([{ items: [{ type: "log", item: { message: "one" } }] }, { drop: "gone" }, { end: new FeedError("unknown", "no") }]));
 
+export const shared: Chat = chat(share("", { name: "user-1", workflows: ["order-7"], types: ["message", "delta", "tool", "progress"] }));
+
 export async function* typed(url: string): AsyncGenerator<number> {
   const client = createClient(FeedService, feedTransport(url));
   const cursors = [{ workflowId: "order-7", start: { case: "after" as const, value: timestampOf(1795311746.201564) } }];
@@ -31,11 +32,4 @@ export async function* typed(url: string): AsyncGenerator<number> {
 export function Page() {
   const { messages, send } = useWorkflow("https://feed.example", "order-7", { last: 100 });
   return <button onClick={() => send("Hi")}>{messages.length + useSnapshot(view).tools.length}</button>;
-}
-
-const transport = new ChatfeedTransport({ url: "", token: async () => "token" });
-
-export function Conversation() {
-  const { messages } = useChat<ChatfeedUIMessage>({ id: "order-7", transport });
-  return <p>{messages.map(({ metadata }) => metadata?.progress?.result ?? metadata?.status)}</p>;
 }
