@@ -42,14 +42,19 @@ type Config struct {
 	Log *slog.Logger
 }
 
-const (
-	pace       = 250 * time.Millisecond // between the beginnings of two rounds of reads
-	pageSize   = 1000                   // workflows of a page of the list
-	recentSize = 200                    // workflows of a page that is to find recent changes
-	namedSize  = 1024                   // workflows that are read by their ids with one query
-	maxHeld    = 10_000                 // workflows that are held, roughly
-	frameSize  = 1000                   // workflows of an update, at most
-)
+// pace is the time between the beginnings of two rounds of reads.
+const pace = 250 * time.Millisecond
+
+// sizes are numbers of workflows. Tests have smaller ones.
+type sizes struct {
+	page   int // of a page of the list
+	recent int // of a page that is to find recent changes
+	named  int // that are read by their ids with one query, at most
+	held   int // that are held, roughly
+	frame  int // of an update, at most
+}
+
+func usual() sizes { return sizes{page: 1000, recent: 200, named: 1024, held: 10_000, frame: 1000} }
 
 // overlap is how far below the newest head a sweep looks for activity. The time of activity is up to a minute behind the head,
 // and a transaction may commit later than it stamps.
@@ -58,6 +63,7 @@ const overlap = feed.Cursor(2 * time.Minute / time.Microsecond)
 // Directory is the list of workflows. Its methods may be called from any goroutine.
 type Directory struct {
 	reader   Reader
+	sizes    sizes
 	sweep    time.Duration
 	log      *slog.Logger
 	made     time.Time
@@ -84,6 +90,7 @@ type todo struct {
 	turn   bool                // and one page more of what is held
 	all    bool                // everything that is held
 	deeper bool                // the next page below what is held
+	anew   bool                // then all watches begin anew, because it is not known what has changed
 }
 
 // New makes a directory. It does nothing until [Directory.Run]. The error names the invalid field of cfg.
@@ -94,12 +101,13 @@ func New(reader Reader, cfg Config) (*Directory, error) {
 	}
 	return &Directory{
 		reader:   reader,
+		sizes:    usual(),
 		sweep:    cfg.Sweep,
 		log:      cmp.Or(cfg.Log, slog.Default()),
 		made:     time.Now(),
 		work:     make(chan struct{}, 1),
 		draining: make(chan struct{}),
-		list:     newList(0),
+		list:     newList(0, usual().held),
 		watches:  make(map[*Watch]struct{}),
 	}, nil
 }
@@ -134,19 +142,20 @@ func (d *Directory) wake(workflowID string, head feed.Cursor) {
 	if e := d.list.byID[workflowID]; e != nil && !e.gone && head != 0 && e.state.Head >= head || len(d.watches) == 0 {
 		return
 	}
-	d.todo.mark(workflowID)
+	d.todo.mark(d.sizes.held, workflowID)
 	signal(d.work)
 }
 
-func (t *todo) mark(workflowIDs ...string) {
+// mark adds workflows that may have changed. If there are more than so many, it asks for everything that is held instead.
+func (t *todo) mark(most int, workflowIDs ...string) {
 	if t.marked == nil {
 		t.marked = make(map[string]struct{})
 	}
 	for _, id := range workflowIDs {
 		t.marked[id] = struct{}{}
 	}
-	if len(t.marked) > maxHeld { // reading everything costs less, and finds those that matter
-		t.marked, t.all = nil, true
+	if len(t.marked) > most {
+		t.marked, t.all, t.anew = nil, true, true
 	}
 }
 

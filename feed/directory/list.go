@@ -14,6 +14,7 @@ import (
 // some that have changed since. The log has each workflow at most once, at its latest change: whoever has seen everything up to
 // a version goes on from there, and what changed twice meanwhile is returned once.
 type list struct {
+	most     int // workflows, roughly
 	byID     map[string]*entry
 	version  uint64   // of the latest change
 	log      []change // by version; superseded ones are skipped, and removed now and then
@@ -21,6 +22,7 @@ type list struct {
 	depth    feed.Workflow
 	complete bool // there is nothing below
 	newest   feed.Workflow
+	cached   *snapshot // what snapshot has returned, until something changes
 }
 
 // entry is a workflow of the list.
@@ -35,8 +37,16 @@ type change struct {
 	entry   *entry
 }
 
-func newList(version uint64) *list {
-	return &list{byID: make(map[string]*entry), version: version, dropped: version}
+// snapshot is the list at one time, for the watches that begin. It is shared and never changes.
+type snapshot struct {
+	workflows []feed.Workflow // without gaps: down to the depth, in order
+	depth     feed.Workflow   // zero if nothing is below
+	version   uint64
+	full      bool // no more are going to be held
+}
+
+func newList(version uint64, most int) *list {
+	return &list{most: most, byID: make(map[string]*entry), version: version, dropped: version}
 }
 
 // loaded reports whether anything has been read yet.
@@ -62,7 +72,7 @@ func (l *list) set(w feed.Workflow) {
 	l.changed(e)
 }
 
-// load records a workflow that nobody has to be told of, because it is below the depth.
+// load records a workflow that nobody has to be told of, because it is below the depth, which is then extended.
 func (l *list) load(w feed.Workflow) {
 	if l.byID[w.ID] != nil {
 		l.set(w)
@@ -70,6 +80,11 @@ func (l *list) load(w feed.Workflow) {
 	}
 	l.byID[w.ID] = &entry{state: w}
 	l.note(w)
+}
+
+// extend records that everything down to a new depth is held.
+func (l *list) extend(depth feed.Workflow, complete bool) {
+	l.depth, l.complete, l.cached = depth, complete, nil
 }
 
 // remove records that a workflow does not exist, whether it is in the list or not: someone may have it from elsewhere.
@@ -94,6 +109,7 @@ func (l *list) note(w feed.Workflow) {
 func (l *list) changed(e *entry) {
 	l.version++
 	e.version = l.version
+	l.cached = nil
 	if len(l.log) > 2*len(l.byID)+64 {
 		l.log = slices.DeleteFunc(l.log, change.superseded)
 	}
@@ -119,15 +135,23 @@ func (l *list) changes(after uint64, limit int) (changed []entry, upTo uint64) {
 	return changed, l.version
 }
 
-// existing returns all workflows of the list, in no order.
-func (l *list) existing() []feed.Workflow {
-	all := make([]feed.Workflow, 0, len(l.byID))
+// snapshot returns the list as it is. It costs nothing until the next change.
+func (l *list) snapshot() *snapshot {
+	if l.cached != nil {
+		return l.cached
+	}
+	s := &snapshot{version: l.version, full: l.complete || len(l.byID) >= l.most}
+	if !l.complete {
+		s.depth = l.depth
+	}
 	for _, e := range l.byID {
-		if !e.gone {
-			all = append(all, e.state)
+		if !e.gone && e.state.Active >= s.depth.Active {
+			s.workflows = append(s.workflows, e.state)
 		}
 	}
-	return all
+	slices.SortFunc(s.workflows, before)
+	l.cached = s
+	return s
 }
 
 // absent returns the workflows of the list that should have been on a page, which was read after one place and up to another, and were not.
@@ -145,22 +169,52 @@ func (l *list) absent(after, upTo feed.Workflow, page []feed.Workflow) []string 
 	return absent
 }
 
-// limit drops the least active workflows if there are many more than so many. Who has not been told of their changes begins anew.
-func (l *list) limit(most int) {
-	if len(l.byID) <= most+most/10 {
+// below returns the workflows of the list below its depth.
+func (l *list) below() []string {
+	var ids []string
+	for id, e := range l.byID {
+		if !e.gone && !l.complete && e.state.Active < l.depth.Active {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// limit drops those that are gone and then the least active workflows if there are many more than there should be. Who has not
+// been told of their changes begins anew.
+func (l *list) limit() {
+	if len(l.byID) <= l.most+l.most/10 {
 		return
 	}
-	all := make([]*entry, 0, len(l.byID))
+	kept := make([]*entry, 0, len(l.byID))
 	for _, e := range l.byID {
-		all = append(all, e)
+		if e.gone {
+			l.drop(e)
+		} else {
+			kept = append(kept, e)
+		}
 	}
-	slices.SortFunc(all, func(a, b *entry) int { return before(a.state, b.state) })
-	for _, e := range all[most:] {
-		delete(l.byID, e.state.ID)
-		l.dropped = max(l.dropped, e.version)
-		e.version = 0 // so that it is superseded in the log
+	if len(kept) <= l.most {
+		return
 	}
-	if last := all[most-1].state; last.Active > l.depth.Active || l.complete {
-		l.depth, l.complete = last, false
+	slices.SortFunc(kept, func(a, b *entry) int { return before(a.state, b.state) })
+	for _, e := range kept[l.most:] {
+		l.drop(e)
 	}
+	if last := kept[l.most-1].state; last.Active > l.depth.Active || l.complete {
+		l.extend(last, false)
+	}
+}
+
+// restart makes everyone begin anew.
+func (l *list) restart() {
+	l.version++
+	l.dropped, l.cached = l.version, nil
+}
+
+func (l *list) drop(e *entry) {
+	delete(l.byID, e.state.ID)
+	l.dropped = max(l.dropped, e.version)
+	e.version = 0 // so that it is superseded in the log
+	l.cached = nil
 }

@@ -28,6 +28,10 @@ func (d *Directory) read(ctx context.Context) {
 		case <-d.work:
 		}
 		d.mu.Lock()
+		if len(d.watches) == 0 {
+			d.mu.Unlock()
+			continue
+		}
 		d.rounds++
 		r := &round{Directory: d, number: d.rounds, todo: d.todo, of: d.list, turnAt: turn}
 		d.todo = todo{}
@@ -57,7 +61,7 @@ type round struct {
 	number uint64
 	todo
 	of     *list
-	absent []string      // held workflows that were not on their page
+	absent []string      // held workflows that are on no page
 	turnAt feed.Workflow // where the next sweep goes on with comparing all that is held
 }
 
@@ -71,11 +75,14 @@ func (r *round) run(ctx context.Context) error {
 		r.deeper, r.check, r.turnAt = true, true, feed.Workflow{}
 	case r.all:
 		r.check = true
-		if _, err := r.scan(ctx, depth.Active, pageSize); err != nil {
+		if _, err := r.scan(ctx, depth.Active, r.sizes.page); err != nil {
 			return err
 		}
+		r.mu.Lock()
+		r.absent = append(r.absent, r.of.below()...)
+		r.mu.Unlock()
 	case r.check:
-		reached, err := r.scan(ctx, newest.Head-overlap, recentSize)
+		reached, err := r.scan(ctx, max(newest.Head-overlap, depth.Active), r.sizes.recent)
 		if err == nil && r.turn {
 			err = r.compare(ctx, reached, depth)
 		}
@@ -84,12 +91,12 @@ func (r *round) run(ctx context.Context) error {
 		}
 	}
 	if r.deeper {
-		if _, err := r.page(ctx, depth, pageSize, true); err != nil {
+		if _, err := r.page(ctx, depth, r.sizes.page, true); err != nil {
 			return err
 		}
 	}
 	r.absent = slices.AppendSeq(r.absent, maps.Keys(r.marked))
-	for ids := range slices.Chunk(r.absent, namedSize) {
+	for ids := range slices.Chunk(r.absent, r.sizes.named) {
 		if err := r.named(ctx, ids); err != nil {
 			return err
 		}
@@ -106,7 +113,7 @@ func (r *round) scan(ctx context.Context, reach feed.Cursor, size int) (*feed.Wo
 		if last, err = r.page(ctx, *last, size, false); err != nil || last == nil || last.Active < reach {
 			return last, err
 		}
-		size = pageSize
+		size = r.sizes.page
 	}
 }
 
@@ -121,9 +128,12 @@ func (r *round) compare(ctx context.Context, reached *feed.Workflow, depth feed.
 	}
 	if r.turnAt.Active < depth.Active {
 		r.turnAt = feed.Workflow{}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.absent = append(r.absent, r.of.below()...)
 		return nil
 	}
-	last, err := r.page(ctx, r.turnAt, pageSize, false)
+	last, err := r.page(ctx, r.turnAt, r.sizes.page, false)
 	if last == nil {
 		last = new(feed.Workflow)
 	}
@@ -153,7 +163,7 @@ func (r *round) page(ctx context.Context, after feed.Workflow, size int, deeper 
 		}
 	}
 	if deeper {
-		l.depth, l.complete = upTo, last == nil
+		l.extend(upTo, last == nil)
 	} else {
 		r.absent = append(r.absent, l.absent(after, upTo, page)...)
 	}
@@ -189,9 +199,10 @@ func (r *round) end(ctx context.Context, err error, failed bool) bool {
 		return err != nil
 	}
 	if err != nil {
-		r.Directory.todo.mark(slices.Collect(maps.Keys(r.marked))...)
+		r.Directory.todo.mark(r.sizes.held, slices.Collect(maps.Keys(r.marked))...)
 		r.Directory.todo.all = true
 		r.Directory.todo.deeper = r.Directory.todo.deeper || r.deeper
+		r.Directory.todo.anew = r.Directory.todo.anew || r.anew
 		r.away = r.away || !r.of.loaded()
 		signal(r.work)
 	} else {
@@ -199,7 +210,10 @@ func (r *round) end(ctx context.Context, err error, failed bool) bool {
 		if r.check {
 			r.checked = r.number
 		}
-		r.of.limit(maxHeld)
+		r.of.limit()
+		if r.anew {
+			r.of.restart()
+		}
 	}
 	r.notify()
 	return err != nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"chatfeed/feed"
@@ -56,7 +55,7 @@ func (d *Directory) Watch(ctx context.Context, options Options) *Watch {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.watches) == 0 {
-		d.list = newList(d.list.version)
+		d.list = newList(d.list.version, d.sizes.held)
 		d.todo, d.away, d.contact = todo{}, false, d.clock()
 		d.watched.Store(true)
 	}
@@ -75,7 +74,7 @@ func (w *Watch) Close() {
 	delete(d.watches, w)
 	if len(d.watches) == 0 {
 		d.watched.Store(false)
-		d.list, d.todo = newList(d.list.version), todo{}
+		d.list, d.todo = newList(d.list.version, d.sizes.held), todo{}
 	}
 }
 
@@ -132,7 +131,7 @@ func (w *Watch) take() (update Update, more, away bool) {
 	away = d.away
 	update.UpToDate = !away && d.checked > w.joined
 	if w.begun && w.seen >= l.dropped {
-		changed, upTo := l.changes(w.seen, frameSize)
+		changed, upTo := l.changes(w.seen, d.sizes.frame)
 		w.seen, more = upTo, upTo < l.version
 		d.mu.Unlock()
 		update.UpToDate = update.UpToDate && !more
@@ -143,19 +142,13 @@ func (w *Watch) take() (update Update, more, away bool) {
 		d.mu.Unlock()
 		return Update{}, false, away
 	}
-	all, version := l.existing(), l.version
-	depth, ended := l.depth, l.complete || len(all) >= maxHeld
-	if l.complete {
-		depth = feed.Workflow{}
-	}
+	list := l.snapshot()
 	d.mu.Unlock()
-	all = slices.DeleteFunc(all, func(f feed.Workflow) bool { return !w.readable(f.ID) })
-	if len(all) < w.Size && !ended {
+	if !update.begin(list, w.Size, w.readable) {
 		d.request(func(todo *todo) { todo.deeper = true })
 		return Update{}, false, away
 	}
-	w.begun, w.seen, update.Anew = true, version, true
-	update.begin(all, w.Size, depth)
+	w.begun, w.seen = true, list.version
 	return update, false, away
 }
 
@@ -173,20 +166,27 @@ func (u *Update) add(changed []entry, readable func(string) bool) {
 	}
 }
 
-// begin sets the most active of all workflows that are held, and where the list goes on: below them, or below what is held, whose
-// depth is zero if that is everything. Where that is a workflow that may have to be kept from the client, or whose order
-// among those of the same time is not known, the place is only a time, and what is at that time comes again.
-func (u *Update) begin(all []feed.Workflow, size int, depth feed.Workflow) {
-	slices.SortFunc(all, before)
-	switch {
-	case len(all) > size:
-		u.Next = feed.Workflow{Active: all[size-1].Active, ID: all[size-1].ID}
-		if all[size].Active == u.Next.Active {
-			u.Next = feed.Workflow{Active: u.Next.Active + 1}
+// begin sets the most active workflows of the list, and where it goes on: below them, or below what is held. Where that is a
+// workflow that may have to be kept from the client, or whose order among those of the same time is not known, the place is only a
+// time, and what is at that time comes again. It returns false if more of the list has to be read first.
+func (u *Update) begin(list *snapshot, size int, readable func(string) bool) bool {
+	for _, w := range list.workflows {
+		switch {
+		case !readable(w.ID):
+		case len(u.Workflows) < size:
+			u.Workflows = append(u.Workflows, w)
+		default:
+			last := u.Workflows[size-1]
+			u.Anew, u.Next = true, feed.Workflow{Active: last.Active, ID: last.ID}
+			if w.Active == last.Active {
+				u.Next = feed.Workflow{Active: last.Active + 1}
+			}
+			return true
 		}
-		all = all[:size]
-	case depth.Active > 0:
-		u.Next = feed.Workflow{Active: depth.Active + 1}
 	}
-	u.Workflows = all
+	if list.depth.Active > 0 {
+		u.Next = feed.Workflow{Active: list.depth.Active + 1}
+	}
+	u.Anew = list.full || len(u.Workflows) == size
+	return u.Anew
 }

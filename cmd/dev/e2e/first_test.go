@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
@@ -58,6 +60,12 @@ func TestTheFeedWorksWhileTemporalIsBuiltAndChatReportsProgress(t *testing.T) {
 	_, err = chat.CancelWorkflow(t.Context(), &v1.CancelWorkflowRequest{WorkflowId: "wf_first"})
 	require.Equal(t, connect.CodeUnavailable, connect.CodeOf(err))
 
+	status, err := chatfeedv1connect.NewFeedServiceClient(http.DefaultClient, server).GetStatus(t.Context(), &v1.GetStatusRequest{})
+	require.NoError(t, err)
+	require.False(t, status.GetChat().GetAvailable())
+	require.Contains(t, status.GetChat().GetReason(), "Temporal is still being built: package 1 of at most 2")
+	require.True(t, status.GetDatabase().GetAvailable())
+
 	pid, err := os.ReadFile(begun)
 	require.NoError(t, err)
 	p.signal(t, syscall.SIGKILL)
@@ -75,6 +83,40 @@ func TestAStackUsesAnExistingTemporalServer(t *testing.T) {
 	require.NoFileExists(t, begun)
 	p.signal(t, syscall.SIGTERM)
 	require.Zero(t, p.ends(t), p.out)
+}
+
+// Whoever only looks sees a conversation after ten seconds.
+func TestAConversationBeginsByItself(t *testing.T) {
+	t.Parallel()
+	p := start(t, "dev", "--listen", "127.0.0.1:0", "--postgres-port", "0", "--temporal-port", "0", "--no-demo=false")
+	p.prints(t, "Temporal is ready")
+	server := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.out.String())
+	client := chatfeedv1connect.NewFeedServiceClient(http.DefaultClient, server)
+	status, err := client.GetStatus(t.Context(), &v1.GetStatusRequest{})
+	require.NoError(t, err)
+	require.True(t, status.GetChat().GetAvailable())
+	require.True(t, status.GetDatabase().GetAvailable())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	list, err := client.WatchWorkflows(ctx, &v1.WatchWorkflowsRequest{})
+	require.NoError(t, err)
+	defer func() { _ = list.Close() }()
+	for done := false; !done; {
+		require.True(t, list.Receive(), "%v", list.Err())
+		for _, workflow := range list.Msg().GetWorkflows() {
+			require.Equal(t, "demo", workflow.GetId())
+			done = workflow.GetProgress() == 100
+		}
+	}
+	history, err := client.GetChatData(ctx, &v1.GetChatDataRequest{WorkflowId: "demo"})
+	require.NoError(t, err)
+	var roles []string
+	for _, item := range history.GetItems() {
+		if message := item.GetMessage(); message != nil {
+			roles = append(roles, message.GetRole())
+		}
+	}
+	require.Equal(t, []string{"user", "assistant"}, roles)
 }
 
 func TestGoRunShowsProgressAtOnce(t *testing.T) {

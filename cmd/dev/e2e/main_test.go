@@ -59,10 +59,14 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if err := os.Setenv("CHATFEED_DEV_NO_DEMO", "true"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan stack.Running, 1), make(chan error, 1)
 	go func() {
-		s := stack.Stack{Listen: "127.0.0.1:0"}
+		s := stack.Stack{Listen: "127.0.0.1:0", NoDemo: true}
 		ended <- s.Run(ctx, slog.New(slog.DiscardHandler), stack.Events{
 			Ready:    func(stack.Running) {},
 			Building: func(int, int) {},

@@ -1,13 +1,8 @@
 package page
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,7 +37,7 @@ func TestThePageShowsEachItemOnceWhateverTheServerDoes(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Pool(t)
 	s := newServer(t, pool.Config().ConnString())
-	browser := startBrowser(t, s.url)
+	browser := startBrowser(t, append([]string{"test/browser/follow.mjs", s.url, workflow}, ways...)...)
 	require.Equal(t, "live", browser.line())
 
 	writer := db.NewWriter(pool)
@@ -153,54 +148,4 @@ func inOrder(t *testing.T, pool *pgxpool.Pool) stored {
 		s.answers[answerID(i)] = answerText(i)
 	}
 	return s
-}
-
-// browser is the program in Node that has a page open for each way.
-type browser struct {
-	t     *testing.T
-	input io.WriteCloser
-	lines *bufio.Reader
-}
-
-func startBrowser(t *testing.T, url string) *browser {
-	t.Helper()
-	folder := "../../../web/page"
-	_, err := os.Stat(folder + "/node_modules/playwright-core")
-	require.NoError(t, err, "the packages are missing: run just page")
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	command := exec.CommandContext(ctx, "node", append([]string{"test/browser/follow.mjs", url, workflow}, ways...)...)
-	command.Dir = folder
-	command.Stderr = os.Stderr
-	input, err := command.StdinPipe()
-	require.NoError(t, err)
-	output, err := command.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, command.Start())
-	t.Cleanup(func() {
-		_ = input.Close()
-		if t.Failed() {
-			cancel()
-		}
-		err := command.Wait()
-		cancel()
-		if !t.Failed() {
-			require.NoError(t, err)
-		}
-	})
-	return &browser{t, input, bufio.NewReader(output)}
-}
-
-// say writes a line to the program.
-func (b *browser) say(line string) {
-	b.t.Helper()
-	_, err := fmt.Fprintln(b.input, line)
-	require.NoError(b.t, err)
-}
-
-// line returns the next line of the program.
-func (b *browser) line() string {
-	b.t.Helper()
-	line, err := b.lines.ReadString('\n')
-	require.NoError(b.t, err, "%s", line)
-	return strings.TrimSpace(line)
 }

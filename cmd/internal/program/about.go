@@ -23,7 +23,8 @@ func (c *Serve) about(log *slog.Logger) (rpc.About, error) {
 	if err != nil {
 		return rpc.About{}, err
 	}
-	about.TemporalUI = ui.JoinPath("namespaces", url.PathEscape(options.Namespace), "workflows").String() + "/"
+	base := url.URL{Scheme: ui.Scheme, Host: ui.Host, Path: ui.Path, RawPath: ui.RawPath} // without what must not be public
+	about.TemporalUI = base.JoinPath("namespaces", url.PathEscape(options.Namespace), "workflows").String() + "/"
 	return about, nil
 }
 

@@ -76,7 +76,7 @@ func TestTheDocumentedCommandsAnswerAsDocumented(t *testing.T) {
 			requirePrints(t, c, strings.ReplaceAll(c.command, "http://127.0.0.1:8080", server))
 		}
 	}
-	require.Equal(t, map[string]int{"protocol.md": 8, "migrating-from-polling.md": 2, "clients.md": 1}, count)
+	require.Equal(t, map[string]int{"protocol.md": 9, "migrating-from-polling.md": 2, "clients.md": 1}, count)
 }
 
 // requirePrints runs a command until it has printed the lines that are shown.

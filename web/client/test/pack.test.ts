@@ -37,7 +37,7 @@ test("the package needs no other", async () => {
   expect(JSON.parse(await readFile(join(folder, "package-lock.json"), "utf8")).packages).toSatisfy((all: object) => Object.keys(all).length === 2);
 });
 
-test("with its peers, every subpath can be imported, and has types", async () => {
+test("with its peers, every subpath can be imported, and has types, with which the code of the docs compiles", async () => {
   const peers = ["react", "ai", "@ai-sdk", "@types", "@bufbuild", "@connectrpc", "csstype"];
   await mkdir(join(folder, "node_modules"), { recursive: true });
   for (const peer of peers) await symlink(join(client, "node_modules", peer), join(folder, "node_modules", peer));
@@ -47,12 +47,17 @@ test("with its peers, every subpath can be imported, and has types", async () =>
   expect(found).toBe(paths.map((path) => `${path} true\n`).join(""));
 
   const strict = { target: "ES2022", lib: ["ES2022", "DOM", "DOM.Iterable"], jsx: "react-jsx", strict: true, exactOptionalPropertyTypes: true, noEmit: true, types: [] };
-  const used = await Promise.all(["uses.tsx", "uses-ai.tsx"].map(async (file) => ({ file, text: await readFile(join(client, "test", file), "utf8") })));
-  for (const path of paths) expect(used.map(({ text }) => text).join()).toContain(`"${path}"`);
-  for (const { file, text } of used) {
-    const compilerOptions = { ...strict, module: "ESNext", moduleResolution: "bundler", skipLibCheck: file === "uses-ai.tsx" };
-    await writeFile(join(folder, file), text);
-    await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [file] }));
+  const compile = async (uses: string, docs: string, more = {}) => {
+    const code = [await readFile(join(client, "test", uses), "utf8")];
+    const page = await readFile(join(client, "../../docs", docs), "utf8");
+    for (const [, block] of page.matchAll(/^```tsx?\n(.*?)^```$/gms)) code.push(block!);
+    const files = code.map((_, n) => `${n}-${uses}`);
+    for (const [n, text] of code.entries()) await writeFile(join(folder, files[n]!), text);
+    await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...strict, module: "ESNext", moduleResolution: "bundler", ...more }, files }));
     await run(join(client, "node_modules/.bin/tsc"), ["-p", "."], { cwd: folder }).catch(({ stdout }) => expect.fail(stdout));
-  }
+    return code[0]!;
+  };
+  // The SDK's own types are not for exactOptionalPropertyTypes.
+  const used = (await compile("uses.tsx", "browser.md")) + (await compile("uses-ai.tsx", "ai-sdk.md", { skipLibCheck: true }));
+  for (const path of paths) expect(used).toContain(`"${path}"`);
 }, 60_000);

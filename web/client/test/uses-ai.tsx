@@ -1,4 +1,4 @@
-// Uses the subpath for the AI SDK as uses.tsx does the others. The SDK's own types are not checked: they are less strict.
+// Uses the subpath for the AI SDK as uses.tsx does the others.
 import { useChat } from "@ai-sdk/react";
 import { ChatfeedTransport, type ChatfeedUIMessage } from "@chatfeed/client/ai";
 import { useEffect } from "react";

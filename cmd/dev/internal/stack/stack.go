@@ -32,6 +32,7 @@ type Stack struct {
 	Data            string `help:"Folder to keep the data in; without it nothing is kept." placeholder:"DIR" type:"path"`
 	PgBin           string `help:"Folder with the programs of PostgreSQL." placeholder:"DIR" type:"path"`
 	NoWorker        bool   `help:"Do not serve chatfeed's activities; run \"chatfeed worker\" beside it."`
+	NoDemo          bool   `help:"Do not begin a conversation when nobody has sent a message for ten seconds."`
 
 	// Programs is the folder to build the Temporal server into, if the temporal program is not installed.
 	Programs string `kong:"-"`
@@ -121,6 +122,9 @@ func (s *Stack) runPrograms(
 			select {
 			case at := <-served:
 				events.Temporal(at)
+				if !s.NoDemo {
+					group.Go(func() error { startDemo(ctx, at, log); return nil })
+				}
 			case <-ctx.Done():
 			}
 		})

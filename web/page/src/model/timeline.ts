@@ -95,8 +95,10 @@ export class Timeline {
     const id = item.item.id
     const first = text(item.item.replaces) || id
     const draft = this.find(id)
-    const before = this.find(first) ?? draft
-    if (draft && draft !== before && !draft.complete) {
+    const known = this.find(first)
+    const before = known ?? draft
+    if (draft && draft !== known && !draft.complete) {
+      // It was written as a message of its own; it takes the place of another, of which nothing may be known.
       this.messages.delete(draft.id)
       this.cut(`message:${draft.id}`)
     }
@@ -106,17 +108,18 @@ export class Timeline {
       return
     }
     this.drafts.delete(before?.id ?? id)
+    const own = before === draft && !draft?.complete
     this.set(
       {
-        id: before?.id ?? first,
+        id: own ? first : (before?.id ?? first),
         version: id,
         role: text(item.item.role),
         status: text(item.item.status),
         complete: true,
         attempt: 0,
-        parts: keepReasoning(before, text(item.item.message)),
-        replaced: before?.replaced ?? [],
-        grown: before?.grown ?? false,
+        parts: keepReasoning(draft ?? before, text(item.item.message)),
+        replaced: (draft ?? before)?.replaced ?? [],
+        grown: (draft ?? before)?.grown ?? false,
         edited: Boolean(before?.complete) || Boolean(item.item.replaces),
         at: item.createdAt,
         place: before?.complete ? Math.min(before.place, item.createdAt) : item.createdAt,

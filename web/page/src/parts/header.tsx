@@ -25,7 +25,7 @@ function Title({ session }: { session: Session }) {
   const progress = session.timeline.progress
   const [error, setError] = useState('')
   const [mark, word, tone] = standing({ status: progress?.status ?? '', final: progress?.final ?? false, percent: progress?.percent })
-  const working = progress !== undefined && !progress.final && progress.percent < 100
+  const working = tone === 'accent' || tone === 'warn'
   return (
     <>
       <h1 class="id" title={session.id}>{session.id}</h1>
@@ -36,7 +36,7 @@ function Title({ session }: { session: Session }) {
           {working && <b class="percent">{Math.round(progress.percent)} %</b>}
         </span>
       )}
-      {working && server.value.chat && (
+      {progress && working && server.value.chat && (
         <button class="stop" title={error || 'Stop the answer; the workflow goes on'} onClick={async () => setError(await stop(session.id))}>
           Stop
         </button>

@@ -31,7 +31,7 @@ export class MessageRow extends Component<Props> {
           <b>{name(message.role)}</b>
           {message.edited && <span class="tag">edited</span>}
           {message.status === 'failed' || message.status === 'error' ? <span class="tag bad">failed</span> : null}
-          {message.status === 'stopped' && <span class="tag">stopped</span>}
+          {(message.status === 'stopped' || message.status === 'cancelled') && <span class="tag">stopped</span>}
           <button class="time" title={`${exact(message.at)}. Open as JSON`} onClick={() => (viewing.value = item)}>
             {clock(message.at)}
           </button>

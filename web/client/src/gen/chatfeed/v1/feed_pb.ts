@@ -12,7 +12,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file chatfeed/v1/feed.proto.
  */
 export const file_chatfeed_v1_feed: GenFile = /*@__PURE__*/
-  fileDesc("ChZjaGF0ZmVlZC92MS9mZWVkLnByb3RvEgtjaGF0ZmVlZC52MSJHChBTdWJzY3JpYmVSZXF1ZXN0EiQKB2N1cnNvcnMYASADKAsyEy5jaGF0ZmVlZC52MS5DdXJzb3ISDQoFdHlwZXMYAiADKAkiYwoGQ3Vyc29yEhMKC3dvcmtmbG93X2lkGAEgASgJEisKBWFmdGVyGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAEg4KBGxhc3QYAyABKAVIAEIHCgVzdGFydCKHAQoRU3Vic2NyaWJlUmVzcG9uc2USIAoFaXRlbXMYASADKAsyES5jaGF0ZmVlZC52MS5JdGVtEhIKCnVwX3RvX2RhdGUYAiABKAgSHwoEZ29uZRgDIAMoCzIRLmNoYXRmZWVkLnYxLkdvbmUSDAoEYW5ldxgEIAMoCRINCgVmaW5hbBgFIAEoCCJxCgRHb25lEhMKC3dvcmtmbG93X2lkGAEgASgJEgwKBHR5cGUYAiABKAkSCgoCaWQYAyABKAkSOgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBSCl9jcmVhdGVkQXQihgMKBEl0ZW0SEwoLd29ya2Zsb3dfaWQYASABKAkSCgoCaWQYAiABKAkSOgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBSCl9jcmVhdGVkQXQSKAoIbWV0YWRhdGEYBCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJwoHbWVzc2FnZRgFIAEoCzIULmNoYXRmZWVkLnYxLk1lc3NhZ2VIABIfCgNsb2cYBiABKAsyEC5jaGF0ZmVlZC52MS5Mb2dIABIhCgRzdGF0GAcgASgLMhEuY2hhdGZlZWQudjEuU3RhdEgAEikKCHByb2dyZXNzGAggASgLMhUuY2hhdGZlZWQudjEuUHJvZ3Jlc3NIABIjCgVkZWx0YRgKIAEoCzISLmNoYXRmZWVkLnYxLkRlbHRhSAASIQoEdG9vbBgLIAEoCzIRLmNoYXRmZWVkLnYxLlRvb2xIABIPCgdvbWl0dGVkGAkgAygJQgYKBGl0ZW0iSgoHTWVzc2FnZRIPCgdtZXNzYWdlGAEgASgJEgwKBHJvbGUYAiABKAkSDgoGc3RhdHVzGAMgASgJEhAKCHJlcGxhY2VzGAQgASgJIiUKA0xvZxINCgVsZXZlbBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIjQKBFN0YXQSFwoPcHJvY2Vzc2luZ190aW1lGAEgASgBEhMKC3Rva2VuX2NvdW50GAIgASgFIksKCFByb2dyZXNzEhAKCHByb2dyZXNzGAEgASgBEg4KBnN0YXR1cxgCIAEoCRIOCgZyZXN1bHQYAyABKAkSDQoFZmluYWwYBCABKAgiYwoFRGVsdGESEgoKbWVzc2FnZV9pZBgBIAEoCRIPCgdhdHRlbXB0GAIgASgFEgwKBHBhcnQYAyABKAUSDAoEa2luZBgEIAEoCRIKCgJhdBgFIAEoBRINCgVkZWx0YRgGIAEoCSKmAQoEVG9vbBIPCgdjYWxsX2lkGAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRINCgVzdGF0ZRgEIAEoCRIlCgVpbnB1dBgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRImCgZvdXRwdXQYBiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDQoFZXJyb3IYByABKAki1QEKEkdldENoYXREYXRhUmVxdWVzdBITCgt3b3JrZmxvd19pZBgBIAEoCRIpCgVhZnRlchgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoGYmVmb3JlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRsYXN0GAQgASgFEg0KBWxpbWl0GAUgASgFEg0KBXR5cGVzGAYgAygJEicKBHdhaXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWgoTR2V0Q2hhdERhdGFSZXNwb25zZRIgCgVpdGVtcxgBIAMoCzIRLmNoYXRmZWVkLnYxLkl0ZW0SEgoKdXBfdG9fZGF0ZRgCIAEoCBINCgVmaW5hbBgDIAEoCCI9ChRMaXN0V29ya2Zsb3dzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJaChVMaXN0V29ya2Zsb3dzUmVzcG9uc2USKAoJd29ya2Zsb3dzGAEgAygLMhUuY2hhdGZlZWQudjEuV29ya2Zsb3cSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlAKCFdvcmtmbG93EgoKAmlkGAEgASgJEigKBGhlYWQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnN0YXR1cxgDIAEoCTKPAgoLRmVlZFNlcnZpY2USTAoJU3Vic2NyaWJlEh0uY2hhdGZlZWQudjEuU3Vic2NyaWJlUmVxdWVzdBoeLmNoYXRmZWVkLnYxLlN1YnNjcmliZVJlc3BvbnNlMAESVQoLR2V0Q2hhdERhdGESHy5jaGF0ZmVlZC52MS5HZXRDaGF0RGF0YVJlcXVlc3QaIC5jaGF0ZmVlZC52MS5HZXRDaGF0RGF0YVJlc3BvbnNlIgOQAgESWwoNTGlzdFdvcmtmbG93cxIhLmNoYXRmZWVkLnYxLkxpc3RXb3JrZmxvd3NSZXF1ZXN0GiIuY2hhdGZlZWQudjEuTGlzdFdvcmtmbG93c1Jlc3BvbnNlIgOQAgFCjQEKD2NvbS5jaGF0ZmVlZC52MUIJRmVlZFByb3RvUAFaImNoYXRmZWVkL3JwYy9jaGF0ZmVlZHYxO2NoYXRmZWVkdjGiAgNDWFiqAgtDaGF0ZmVlZC5WMcoCC0NoYXRmZWVkXFYx4gIXQ2hhdGZlZWRcVjFcR1BCTWV0YWRhdGHqAgxDaGF0ZmVlZDo6VjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChZjaGF0ZmVlZC92MS9mZWVkLnByb3RvEgtjaGF0ZmVlZC52MSJHChBTdWJzY3JpYmVSZXF1ZXN0EiQKB2N1cnNvcnMYASADKAsyEy5jaGF0ZmVlZC52MS5DdXJzb3ISDQoFdHlwZXMYAiADKAkiYwoGQ3Vyc29yEhMKC3dvcmtmbG93X2lkGAEgASgJEisKBWFmdGVyGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAEg4KBGxhc3QYAyABKAVIAEIHCgVzdGFydCKHAQoRU3Vic2NyaWJlUmVzcG9uc2USIAoFaXRlbXMYASADKAsyES5jaGF0ZmVlZC52MS5JdGVtEhIKCnVwX3RvX2RhdGUYAiABKAgSHwoEZ29uZRgDIAMoCzIRLmNoYXRmZWVkLnYxLkdvbmUSDAoEYW5ldxgEIAMoCRINCgVmaW5hbBgFIAEoCCJxCgRHb25lEhMKC3dvcmtmbG93X2lkGAEgASgJEgwKBHR5cGUYAiABKAkSCgoCaWQYAyABKAkSOgoKY3JlYXRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBSCl9jcmVhdGVkQXQihgMKBEl0ZW0SEwoLd29ya2Zsb3dfaWQYASABKAkSCgoCaWQYAiABKAkSOgoKY3JlYXRlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBSCl9jcmVhdGVkQXQSKAoIbWV0YWRhdGEYBCABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJwoHbWVzc2FnZRgFIAEoCzIULmNoYXRmZWVkLnYxLk1lc3NhZ2VIABIfCgNsb2cYBiABKAsyEC5jaGF0ZmVlZC52MS5Mb2dIABIhCgRzdGF0GAcgASgLMhEuY2hhdGZlZWQudjEuU3RhdEgAEikKCHByb2dyZXNzGAggASgLMhUuY2hhdGZlZWQudjEuUHJvZ3Jlc3NIABIjCgVkZWx0YRgKIAEoCzISLmNoYXRmZWVkLnYxLkRlbHRhSAASIQoEdG9vbBgLIAEoCzIRLmNoYXRmZWVkLnYxLlRvb2xIABIPCgdvbWl0dGVkGAkgAygJQgYKBGl0ZW0iSgoHTWVzc2FnZRIPCgdtZXNzYWdlGAEgASgJEgwKBHJvbGUYAiABKAkSDgoGc3RhdHVzGAMgASgJEhAKCHJlcGxhY2VzGAQgASgJIiUKA0xvZxINCgVsZXZlbBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIjQKBFN0YXQSFwoPcHJvY2Vzc2luZ190aW1lGAEgASgBEhMKC3Rva2VuX2NvdW50GAIgASgFIksKCFByb2dyZXNzEhAKCHByb2dyZXNzGAEgASgBEg4KBnN0YXR1cxgCIAEoCRIOCgZyZXN1bHQYAyABKAkSDQoFZmluYWwYBCABKAgiYwoFRGVsdGESEgoKbWVzc2FnZV9pZBgBIAEoCRIPCgdhdHRlbXB0GAIgASgFEgwKBHBhcnQYAyABKAUSDAoEa2luZBgEIAEoCRIKCgJhdBgFIAEoBRINCgVkZWx0YRgGIAEoCSKmAQoEVG9vbBIPCgdjYWxsX2lkGAEgASgJEhIKCm1lc3NhZ2VfaWQYAiABKAkSDAoEbmFtZRgDIAEoCRINCgVzdGF0ZRgEIAEoCRIlCgVpbnB1dBgFIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRImCgZvdXRwdXQYBiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDQoFZXJyb3IYByABKAki1QEKEkdldENoYXREYXRhUmVxdWVzdBITCgt3b3JrZmxvd19pZBgBIAEoCRIpCgVhZnRlchgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoGYmVmb3JlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRsYXN0GAQgASgFEg0KBWxpbWl0GAUgASgFEg0KBXR5cGVzGAYgAygJEicKBHdhaXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWgoTR2V0Q2hhdERhdGFSZXNwb25zZRIgCgVpdGVtcxgBIAMoCzIRLmNoYXRmZWVkLnYxLkl0ZW0SEgoKdXBfdG9fZGF0ZRgCIAEoCBINCgVmaW5hbBgDIAEoCCI9ChRMaXN0V29ya2Zsb3dzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCSJaChVMaXN0V29ya2Zsb3dzUmVzcG9uc2USKAoJd29ya2Zsb3dzGAEgAygLMhUuY2hhdGZlZWQudjEuV29ya2Zsb3cSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInEKCFdvcmtmbG93EgoKAmlkGAEgASgJEigKBGhlYWQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnN0YXR1cxgDIAEoCRIQCghwcm9ncmVzcxgEIAEoARINCgVmaW5hbBgFIAEoCCIqChVXYXRjaFdvcmtmbG93c1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFIosBChZXYXRjaFdvcmtmbG93c1Jlc3BvbnNlEigKCXdvcmtmbG93cxgBIAMoCzIVLmNoYXRmZWVkLnYxLldvcmtmbG93EgwKBGdvbmUYAiADKAkSDAoEYW5ldxgDIAEoCBISCgp1cF90b19kYXRlGAQgASgIEhcKD25leHRfcGFnZV90b2tlbhgFIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0Io8BChFHZXRTdGF0dXNSZXNwb25zZRIrCghkYXRhYmFzZRgBIAEoCzIZLmNoYXRmZWVkLnYxLkF2YWlsYWJpbGl0eRInCgRjaGF0GAIgASgLMhkuY2hhdGZlZWQudjEuQXZhaWxhYmlsaXR5EhMKC3RlbXBvcmFsX3VpGAMgASgJEg8KB3ZlcnNpb24YBCABKAkiMQoMQXZhaWxhYmlsaXR5EhEKCWF2YWlsYWJsZRgBIAEoCBIOCgZyZWFzb24YAiABKAkyvQMKC0ZlZWRTZXJ2aWNlEkwKCVN1YnNjcmliZRIdLmNoYXRmZWVkLnYxLlN1YnNjcmliZVJlcXVlc3QaHi5jaGF0ZmVlZC52MS5TdWJzY3JpYmVSZXNwb25zZTABElUKC0dldENoYXREYXRhEh8uY2hhdGZlZWQudjEuR2V0Q2hhdERhdGFSZXF1ZXN0GiAuY2hhdGZlZWQudjEuR2V0Q2hhdERhdGFSZXNwb25zZSIDkAIBElsKDUxpc3RXb3JrZmxvd3MSIS5jaGF0ZmVlZC52MS5MaXN0V29ya2Zsb3dzUmVxdWVzdBoiLmNoYXRmZWVkLnYxLkxpc3RXb3JrZmxvd3NSZXNwb25zZSIDkAIBElsKDldhdGNoV29ya2Zsb3dzEiIuY2hhdGZlZWQudjEuV2F0Y2hXb3JrZmxvd3NSZXF1ZXN0GiMuY2hhdGZlZWQudjEuV2F0Y2hXb3JrZmxvd3NSZXNwb25zZTABEk8KCUdldFN0YXR1cxIdLmNoYXRmZWVkLnYxLkdldFN0YXR1c1JlcXVlc3QaHi5jaGF0ZmVlZC52MS5HZXRTdGF0dXNSZXNwb25zZSIDkAIBQo0BCg9jb20uY2hhdGZlZWQudjFCCUZlZWRQcm90b1ABWiJjaGF0ZmVlZC9ycGMvY2hhdGZlZWR2MTtjaGF0ZmVlZHYxogIDQ1hYqgILQ2hhdGZlZWQuVjHKAgtDaGF0ZmVlZFxWMeICF0NoYXRmZWVkXFYxXEdQQk1ldGFkYXRh6gIMQ2hhdGZlZWQ6OlYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message chatfeed.v1.SubscribeRequest
@@ -679,6 +679,20 @@ export type Workflow = Message$1<"chatfeed.v1.Workflow"> & {
    * @generated from field: string status = 3;
    */
   status: string;
+
+  /**
+   * Per cent, of its latest progress item; 0 also if it has none.
+   *
+   * @generated from field: double progress = 4;
+   */
+  progress: number;
+
+  /**
+   * It is closed: its latest progress item is final, and nothing can be written to it.
+   *
+   * @generated from field: bool final = 5;
+   */
+  final: boolean;
 };
 
 /**
@@ -687,6 +701,158 @@ export type Workflow = Message$1<"chatfeed.v1.Workflow"> & {
  */
 export const WorkflowSchema: GenMessage<Workflow> = /*@__PURE__*/
   messageDesc(file_chatfeed_v1_feed, 15);
+
+/**
+ * @generated from message chatfeed.v1.WatchWorkflowsRequest
+ */
+export type WatchWorkflowsRequest = Message$1<"chatfeed.v1.WatchWorkflowsRequest"> & {
+  /**
+   * How many workflows to begin with, at most, 1 to 1,000; 0 means 50. Changes come of all workflows.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message chatfeed.v1.WatchWorkflowsRequest.
+ * Use `create(WatchWorkflowsRequestSchema)` to create a new message.
+ */
+export const WatchWorkflowsRequestSchema: GenMessage<WatchWorkflowsRequest> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_feed, 16);
+
+/**
+ * WatchWorkflowsResponse is a frame of the stream. A client applies its parts in this order: anew, gone, workflows.
+ *
+ * @generated from message chatfeed.v1.WatchWorkflowsResponse
+ */
+export type WatchWorkflowsResponse = Message$1<"chatfeed.v1.WatchWorkflowsResponse"> & {
+  /**
+   * In the frame that begins the list, by head, newest first: perhaps fewer than were asked for, or none. Later those that are new or
+   * have changed, each as it is now, in any order.
+   *
+   * @generated from field: repeated chatfeed.v1.Workflow workflows = 1;
+   */
+  workflows: Workflow[];
+
+  /**
+   * Ids of workflows that no longer exist or have no items left, whether this stream has named them or not.
+   *
+   * @generated from field: repeated string gone = 2;
+   */
+  gone: string[];
+
+  /**
+   * The list begins: a client that has one drops it. It comes first, and again when the client was too slow to be told of
+   * every change.
+   *
+   * @generated from field: bool anew = 3;
+   */
+  anew: boolean;
+
+  /**
+   * With this frame, the client has the newest state of every workflow, as far as the server can tell. False in a frame with
+   * anything else in it means that more follows at once. False in a frame with nothing else means that the server cannot reach the
+   * database now, or has not read from it yet. The stream goes on by itself.
+   *
+   * @generated from field: bool up_to_date = 4;
+   */
+  upToDate: boolean;
+
+  /**
+   * In the frame that begins the list: the page_token with which ListWorkflows goes on with older workflows, or empty if there are none.
+   *
+   * @generated from field: string next_page_token = 5;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.WatchWorkflowsResponse.
+ * Use `create(WatchWorkflowsResponseSchema)` to create a new message.
+ */
+export const WatchWorkflowsResponseSchema: GenMessage<WatchWorkflowsResponse> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_feed, 17);
+
+/**
+ * @generated from message chatfeed.v1.GetStatusRequest
+ */
+export type GetStatusRequest = Message$1<"chatfeed.v1.GetStatusRequest"> & {
+};
+
+/**
+ * Describes the message chatfeed.v1.GetStatusRequest.
+ * Use `create(GetStatusRequestSchema)` to create a new message.
+ */
+export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_feed, 18);
+
+/**
+ * @generated from message chatfeed.v1.GetStatusResponse
+ */
+export type GetStatusResponse = Message$1<"chatfeed.v1.GetStatusResponse"> & {
+  /**
+   * Whether the database can be read.
+   *
+   * @generated from field: chatfeed.v1.Availability database = 1;
+   */
+  database?: Availability | undefined;
+
+  /**
+   * Whether ChatService can reach workflows, as far as the server knows.
+   *
+   * @generated from field: chatfeed.v1.Availability chat = 2;
+   */
+  chat?: Availability | undefined;
+
+  /**
+   * Where Temporal's UI shows a workflow, up to the id, which is to be appended with its special characters escaped; empty if the
+   * server knows of no UI.
+   *
+   * @generated from field: string temporal_ui = 3;
+   */
+  temporalUi: string;
+
+  /**
+   * The server's version, for people.
+   *
+   * @generated from field: string version = 4;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.GetStatusResponse.
+ * Use `create(GetStatusResponseSchema)` to create a new message.
+ */
+export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_feed, 19);
+
+/**
+ * Availability says whether something can be used now.
+ *
+ * @generated from message chatfeed.v1.Availability
+ */
+export type Availability = Message$1<"chatfeed.v1.Availability"> & {
+  /**
+   * @generated from field: bool available = 1;
+   */
+  available: boolean;
+
+  /**
+   * Why not, for people, perhaps with how far it has come.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.Availability.
+ * Use `create(AvailabilitySchema)` to create a new message.
+ */
+export const AvailabilitySchema: GenMessage<Availability> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_feed, 20);
 
 /**
  * FeedService reads what workflows have recorded, live and from any point of their history.
@@ -731,6 +897,28 @@ export const FeedService: GenService<{
     methodKind: "unary";
     input: typeof ListWorkflowsRequestSchema;
     output: typeof ListWorkflowsResponseSchema;
+  },
+  /**
+   * WatchWorkflows keeps the list of workflows that the client may read up to date: first the newest, then each workflow that
+   * has changed, as it is now, at most four frames a second. A slow client is given the newest state and not every state between.
+   * There is nothing to resume: after an error, call it again. The errors are those of Subscribe.
+   *
+   * @generated from rpc chatfeed.v1.FeedService.WatchWorkflows
+   */
+  watchWorkflows: {
+    methodKind: "server_streaming";
+    input: typeof WatchWorkflowsRequestSchema;
+    output: typeof WatchWorkflowsResponseSchema;
+  },
+  /**
+   * GetStatus says what the server can do now, for people: a page can show why something does not work yet.
+   *
+   * @generated from rpc chatfeed.v1.FeedService.GetStatus
+   */
+  getStatus: {
+    methodKind: "unary";
+    input: typeof GetStatusRequestSchema;
+    output: typeof GetStatusResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_chatfeed_v1_feed, 0);
