@@ -53,7 +53,7 @@ export const ends = ({ progress, status, final }: ChatProgress): boolean =>
 export class History {
   turns: readonly Turn[] = [];
   /** Every progress, in order. */
-  steps: readonly Step[] = [];
+  steps: Step[] = [];
   /** The latest error that the workflow has logged, and when. */
   failure = { text: "", at: 0 };
   #fold = new Fold();
@@ -67,6 +67,7 @@ export class History {
   #order = new Map<string, number>(); // of parts and turns, as they came
   #known = 0;
   #owners = new Map<string, string>(); // the turns' ids, by those of their entries
+  #made = new Map<string, { of: unknown[]; turn: Turn }>(); // the turns, with what they were made of
 
   apply({ gone, anew, items }: Batch): void {
     for (const one of gone) {
@@ -82,7 +83,7 @@ export class History {
   #forget(): void {
     this.#fold = new Fold();
     this.steps = [];
-    for (const map of [this.#messages, this.#drafts, this.#latest, this.#calls, this.#asked, this.#ideas, this.#attempts, this.#owners]) map.clear();
+    for (const map of [this.#messages, this.#drafts, this.#latest, this.#calls, this.#asked, this.#ideas, this.#attempts, this.#owners, this.#made]) map.clear();
   }
 
   #add(entry: Item): void {
@@ -109,7 +110,7 @@ export class History {
     this.#fold.add(entry);
     const progress = this.#fold.progress;
     if (type === "progress" && progress && (this.steps.at(-1)?.at ?? 0) < createdAt) {
-      this.steps = [...this.steps, { at: createdAt, shown: progress, id: item.id }];
+      this.steps.push({ at: createdAt, shown: progress, id: item.id });
     }
   }
 
@@ -147,38 +148,63 @@ export class History {
   }
 
   #turns(): Turn[] {
-    const turns: { id: string; role: Turn["role"]; entries: Entry[] }[] = [];
+    const groups = new Map<string, { role: Turn["role"]; entries: Entry[] }>();
+    let last: { id: string; role: Turn["role"]; entries: Entry[] } | undefined;
     for (const entry of this.#entries()) {
       const role = entry.message ? roleOf(entry.message) : "assistant";
-      const last = turns.at(-1);
       let owner = this.#owners.get(entry.id);
       if (role !== "assistant") owner = entry.id;
       owner ??= last?.role === "assistant" && !this.#isOver(last.entries, entry.since) ? last.id : entry.id;
       this.#owners.set(entry.id, owner);
-      const turn = turns.find(({ id }) => id === owner);
-      if (turn) turn.entries.push(entry);
-      else turns.push({ id: owner, role, entries: [entry] });
+      const group = groups.get(owner);
+      if (group) group.entries.push(entry);
+      else groups.set(owner, { role, entries: [entry] });
+      if (!group) last = { id: owner, ...groups.get(owner)! };
     }
-    return turns.map(({ id, role, entries }, i) => {
-      const first = entries[0]!;
-      const before = turns[i - 1];
-      const from = before?.role === "user" ? before.entries[0]!.since : first.since;
-      const until = turns[i + 1]?.entries[0]!.since ?? Infinity;
-      const messages = entries.flatMap(({ message }) => message ?? []);
-      const progress = role === "assistant" ? this.steps.findLast(({ at }) => at > from && at < until)?.shown : undefined;
-      const parts = entries.flatMap((entry) => this.#parts(entry)).sort((a, b) => this.#number(a.key) - this.#number(b.key));
-      return {
-        id,
-        role,
-        since: first.since,
-        at: Math.max(...entries.map(({ at }) => at)),
-        number: this.#number(`turn:${id}`),
-        parts: progress && ends(progress) ? parts.map(close) : parts,
-        complete: messages.length > 0 && messages.every(({ complete }) => complete),
-        status: messages.at(-1)?.status ?? "",
-        progress,
-      };
+    const all = [...groups];
+    return all.map(([id, { role, entries }], i) => {
+      const since = entries[0]!.since;
+      const before = all[i - 1]?.[1];
+      const from = before?.role === "user" ? before.entries[0]!.since : since;
+      const progress = role === "assistant" ? this.#step(from, all[i + 1]?.[1].entries[0]!.since ?? Infinity) : undefined;
+      return this.#turn(id, role, entries, progress);
     });
+  }
+
+  /** Returns a turn: the same object as before if it is the same. */
+  #turn(id: string, role: Turn["role"], entries: Entry[], progress: ChatProgress | undefined): Turn {
+    const at = Math.max(...entries.map((entry) => entry.at));
+    const since = entries[0]!.since;
+    const made = [since, at, progress, ...entries.flatMap(({ message, tools }) => [message, ...tools])];
+    const had = this.#made.get(id);
+    if (had && had.of.length === made.length && had.of.every((one, i) => one === made[i])) return had.turn;
+    const messages = entries.flatMap(({ message }) => message ?? []);
+    const parts = entries.flatMap((entry) => this.#parts(entry)).sort((a, b) => this.#number(a.key) - this.#number(b.key));
+    const turn: Turn = {
+      id,
+      role,
+      since,
+      at,
+      number: this.#number(`turn:${id}`),
+      parts: progress && ends(progress) ? parts.map(close) : parts,
+      complete: messages.length > 0 && messages.every(({ complete }) => complete),
+      status: messages.at(-1)?.status ?? "",
+      progress,
+    };
+    this.#made.set(id, { of: made, turn });
+    return turn;
+  }
+
+  /** Returns the latest progress between two times. */
+  #step(from: Cursor, until: Cursor): ChatProgress | undefined {
+    let [low, high] = [0, this.steps.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.steps[middle]!.at < until) low = middle + 1;
+      else high = middle;
+    }
+    const step = this.steps[low - 1];
+    return step && step.at > from ? step.shown : undefined;
   }
 
   /** Whether a turn was over before something came. */

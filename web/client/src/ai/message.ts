@@ -15,8 +15,16 @@ export type ChatfeedUIMessage = UIMessage<ChatfeedMetadata, { progress: ChatProg
 
 export const metadataOf = ({ status, progress }: Turn): ChatfeedMetadata => ({ status, ...(progress && { progress }) });
 
+const made = new WeakMap<Turn, ChatfeedUIMessage>();
+
 /** Returns a turn as the AI SDK would have made it of the chunks for it. `ended`: nothing more comes. */
 export function messageOf(turn: Turn, ended = false): ChatfeedUIMessage {
+  const message = (!ended && made.get(turn)) || make(turn, ended);
+  if (!ended) made.set(turn, message);
+  return message;
+}
+
+function make(turn: Turn, ended: boolean): ChatfeedUIMessage {
   const { id, role } = turn;
   const parts = (ended ? turn.parts.map(close) : turn.parts).map(partOf);
   return role === "assistant" ? { id, role, metadata: metadataOf(turn), parts: [{ type: "step-start" }, ...parts] } : { id, role, parts };
