@@ -102,3 +102,20 @@ func TestMoreChangesAtOnceThanAreHeldBeginTheListAnew(t *testing.T) {
 		require.NotContains(t, c.list, "old")
 	})
 }
+
+// A client that comes and goes does not make the directory read more often.
+func TestWhoComesAndGoesDoesNotMakeMoreReads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tab := newTable()
+		tab.write("a", "")
+		d := tab.run(t, usual(), Config{})
+		for range 1000 {
+			c := watch(t, d, Options{Size: 10})
+			synctest.Wait()
+			c.Close()
+			pass(t.Context(), 10*time.Millisecond)
+		}
+		require.LessOrEqual(t, tab.reads, 10*4+1)
+	})
+}

@@ -36,7 +36,7 @@ func (d *Directory) read(ctx context.Context) {
 		r := &round{Directory: d, number: d.rounds, todo: d.todo, of: d.list, turnAt: turn}
 		d.todo = todo{}
 		d.mu.Unlock()
-		began := time.Now()
+		began, awaited := time.Now(), r.deeper // a watch waits for more of the list
 		err := r.run(ctx)
 		if ctx.Err() != nil {
 			return
@@ -46,7 +46,7 @@ func (d *Directory) read(ctx context.Context) {
 		case r.end(ctx, err, failed):
 			failed = true
 			wait(ctx, retryPause)
-		case !r.deeper: // a watch waits for more of the list
+		case !awaited:
 			wait(ctx, pace-time.Since(began))
 			fallthrough
 		default:

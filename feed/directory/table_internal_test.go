@@ -212,15 +212,6 @@ func (c *client) until(t *testing.T, same *table) {
 	}
 }
 
-// quiet reports that nothing comes for an hour.
-func (c *client) quiet(t *testing.T) {
-	t.Helper()
-	u := c.next(t)
-	require.Empty(t, u.Workflows)
-	require.Empty(t, u.Gone)
-	require.False(t, u.Anew)
-}
-
 // elapse lets virtual time pass.
 func elapse(d time.Duration) {
 	pass(context.Background(), d)
