@@ -89,6 +89,7 @@ type workflow struct {
 
 	mu       sync.Mutex
 	steps    int
+	sent     int
 	stopped  int
 	approved []string
 }
@@ -103,6 +104,7 @@ func (w *workflow) Send(ctx context.Context, id string, m rpc.ChatMessage) (rpc.
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	err := write(ctx, w.pool, db.Message{WorkflowID: id, ID: m.ID, Message: m.Text, Role: "user", Status: "received"}, w.progress(0, "reading"))
+	w.sent++
 	return rpc.Sent{ID: m.ID, RunID: "run"}, err
 }
 
@@ -142,7 +144,7 @@ func (w *workflow) ServeHTTP(response http.ResponseWriter, r *http.Request) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_ = json.NewEncoder(response).Encode(map[string]any{"stopped": w.stopped, "approved": slices.Clone(w.approved)})
+	_ = json.NewEncoder(response).Encode(map[string]any{"sent": w.sent, "stopped": w.stopped, "approved": slices.Clone(w.approved)})
 }
 
 func itemOf(kind string, body []byte) (db.Item, error) {

@@ -185,3 +185,12 @@ test("a stop before the workflow has begun to answer stops it, too", async () =>
   expect(workflow.stops).toBe(1);
   expect(place()).toEqual(["user: hi", "ready"]);
 });
+
+test("without attach, a component that is taken away stops the answer, as it does with every transport", async () => {
+  await show(<StrictMode><Simple /></StrictMode>);
+  await after(() => void chat.sendMessage({ text: "hi" }));
+  await after(() => workflow.say("a", "Hel"));
+  expect(workflow.stops).toBe(0);
+  await show(<b>elsewhere</b>);
+  expect(workflow.stops).toBe(1);
+});

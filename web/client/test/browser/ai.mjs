@@ -52,9 +52,13 @@ async function shows(page, texts, status) {
   }
 }
 
+let sent = 0;
+/** Sends a message, and waits until the workflow has recorded it. */
 async function send(page, text) {
   await page.fill("input", text);
   await page.click("button:text('Send')");
+  sent++;
+  while ((await told()).sent < sent);
 }
 
 /** What was on the screen at any moment must be a beginning of one of the texts, and grow until the next of them. */
@@ -96,6 +100,7 @@ try {
   for (const page of [one, two]) await shows(page, ["first", "Hello world."], "ready");
 
   // a message from another device, and a retry of the activity
+  sent++;
   await post(`${origin}/chatfeed.v1.ChatService/SendMessage`, { workflowId: "wf_1", id: "u2", text: "second" });
   for (const page of [one, two]) await shows(page, ["first", "Hello world.", "second"], "submitted");
   await write(say("a2", "Wrong an"));
