@@ -73,13 +73,15 @@ export class Session {
 
   /** Resolves when the feed is live, or nothing can come any more. */
   async live(signal: AbortSignal | undefined): Promise<void> {
+    const away = () => ["connecting", "catching-up", "waiting"].includes(this.feed.state.status);
     await new Promise<void>((resolve) => {
       const look = () => {
-        if (!signal?.aborted && !["connecting", "catching-up", "waiting"].includes(this.feed.state.status)) resolve(leave());
-        else if (signal?.aborted) resolve(leave());
+        if (away() && !signal?.aborted) return;
+        end();
+        signal?.removeEventListener("abort", look);
+        resolve();
       };
       const end = this.feed.subscribe(look);
-      const leave = () => (end(), signal?.removeEventListener("abort", look));
       signal?.addEventListener("abort", look);
       look();
     });
@@ -108,7 +110,7 @@ export class Session {
     this.unused();
   }
 
-  /** The time of the latest thing that the workflow has been asked or has ended. */
+  /** When the workflow was last asked something, or said that it is done. */
   get #round(): Cursor {
     return Math.max(this.history.asked?.since ?? 0, this.history.steps.findLast(({ shown }) => ends(shown))?.at ?? 0);
   }
