@@ -171,14 +171,18 @@ func of(t *testing.T, items []string, workflow string) (own []string) {
 }
 
 // serve serves a database at an address until stop is called.
-func serve(t *testing.T, pool *pgxpool.Pool, address string) (server string, stop func()) {
+func serve(t *testing.T, pool *pgxpool.Pool, address string, with ...func(*rpc.Config)) (server string, stop func()) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	source, err := db.NewSource(pool, db.SourceConfig{})
 	require.NoError(t, err)
 	f, err := feed.New(source, source, feed.Config{Log: log})
 	require.NoError(t, err)
-	handler, err := rpc.NewHandler(rpc.Config{Feed: f, Workflows: source, Log: log})
+	config := rpc.Config{Feed: f, Workflows: source, Log: log}
+	for _, with := range with {
+		with(&config)
+	}
+	handler, err := rpc.NewHandler(config)
 	require.NoError(t, err)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	require.NoError(t, err)

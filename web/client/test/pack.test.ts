@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -38,7 +38,7 @@ test("the package needs no other", async () => {
 });
 
 test("with its peers, every subpath can be imported, and has types, with which the code of the docs compiles", async () => {
-  const peers = ["react", "@types", "@bufbuild", "@connectrpc", "csstype"];
+  const peers = ["react", "ai", "@ai-sdk", "@types", "@bufbuild", "@connectrpc", "csstype"];
   await mkdir(join(folder, "node_modules"), { recursive: true });
   for (const peer of peers) await symlink(join(client, "node_modules", peer), join(folder, "node_modules", peer));
   const paths = (await subpaths()).map((path) => "@chatfeed/client" + path.slice(1));
@@ -47,10 +47,17 @@ test("with its peers, every subpath can be imported, and has types, with which t
   expect(found).toBe(paths.map((path) => `${path} true\n`).join(""));
 
   const strict = { target: "ES2022", lib: ["ES2022", "DOM", "DOM.Iterable"], jsx: "react-jsx", strict: true, exactOptionalPropertyTypes: true, noEmit: true, types: [] };
-  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...strict, module: "ESNext", moduleResolution: "bundler" }, include: ["*.tsx"] }));
-  const docs = await readFile(join(client, "../../docs/browser.md"), "utf8");
-  for (const [n, [, code]] of [...docs.matchAll(/^```tsx?\n(.*?)^```$/gms)].entries()) await writeFile(join(folder, `docs${n}.tsx`), code!);
-  await cp(join(client, "test/uses.tsx"), join(folder, "uses.tsx"));
-  for (const path of paths) expect(await readFile(join(folder, "uses.tsx"), "utf8")).toContain(`"${path}"`);
-  await run(join(client, "node_modules/.bin/tsc"), ["-p", "."], { cwd: folder }).catch(({ stdout }) => expect.fail(stdout));
+  const compile = async (uses: string, docs: string, more = {}) => {
+    const code = [await readFile(join(client, "test", uses), "utf8")];
+    const page = await readFile(join(client, "../../docs", docs), "utf8");
+    for (const [, block] of page.matchAll(/^```tsx?\n(.*?)^```$/gms)) code.push(block!);
+    const files = code.map((_, n) => `${n}-${uses}`);
+    for (const [n, text] of code.entries()) await writeFile(join(folder, files[n]!), text);
+    await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...strict, module: "ESNext", moduleResolution: "bundler", ...more }, files }));
+    await run(join(client, "node_modules/.bin/tsc"), ["-p", "."], { cwd: folder }).catch(({ stdout }) => expect.fail(stdout));
+    return code[0]!;
+  };
+  // The SDK's own types are not for exactOptionalPropertyTypes.
+  const used = (await compile("uses.tsx", "browser.md")) + (await compile("uses-ai.tsx", "ai-sdk.md", { skipLibCheck: true }));
+  for (const path of paths) expect(used).toContain(`"${path}"`);
 }, 60_000);
