@@ -12,7 +12,8 @@ const patience = 3_000;
 const climbPatience = 1_000;
 /** After which time a better transport is tried, the first time. */
 const climb = 60_000;
-const longestClimb = 16 * climb;
+/** How often that time is doubled at most. */
+const doublings = 4;
 /** The beginnings of the codes that say nothing about a transport: unavailable and resource_exhausted. */
 const passing = /^(una|res)/;
 
@@ -42,7 +43,7 @@ export function choose(transport: Transport | "auto", workflows: number, probe: 
     if (attempt && climbAt < Infinity) timers.push(setTimeout((current: AbortController) => current.abort(again), climbAt - Date.now(), attempt));
   };
   const later = () => {
-    climbAt = Date.now() + Math.min(longestClimb, climb * 2 ** climbs);
+    climbAt = Date.now() + climb * 2 ** Math.min(doublings, climbs);
     plan();
   };
 
@@ -72,7 +73,7 @@ export function choose(transport: Transport | "auto", workflows: number, probe: 
     watch(current: AbortController): void {
       const check = async () => {
         if (has || !(await probe()) || has) return;
-        current.abort(new FeedError("unknown", "the connection delivers nothing", 0, true));
+        current.abort(new FeedError("unknown", "the connection is stuck", 0, true));
       };
       if (more()) timers.push(setTimeout(check, climbing ? climbPatience : patience));
       attempt = current;

@@ -25,10 +25,8 @@ export class FeedError extends Error {
 
 /** The code for a status of HTTP that came without one. */
 function codeOf(status: number): string {
-  if (status === 401) return "unauthenticated";
-  if (status === 403) return "permission_denied";
-  if (status === 429) return "resource_exhausted";
-  return status < 500 && status !== 408 ? "unimplemented" : "unavailable";
+  const known: Record<number, string> = { 401: "unauthenticated", 403: "permission_denied", 408: "unavailable", 429: "resource_exhausted" };
+  return known[status] ?? (status < 500 ? "unimplemented" : "unavailable");
 }
 
 /** Returns the error of an answer that is no success or not of the type that was asked for. */

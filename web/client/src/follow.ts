@@ -2,7 +2,7 @@ import { again } from "./again.js";
 import { choose } from "./auto.js";
 import { FeedError, feedError } from "./errors.js";
 import { whenBack } from "./page.js";
-import { Positions } from "./positions.js";
+import { track } from "./positions.js";
 import { onAbort, sleep } from "./sleep.js";
 import { watchdog } from "./timing.js";
 import type { Batch, Feed, Options, State, Transport } from "./types.js";
@@ -27,26 +27,26 @@ export function follow(server: string, options: Options): Feed {
   if (wanted !== "auto" && !ways[wanted]) throw new TypeError(`transport: auto, ${Object.keys(ways).join(", ")} are accepted`);
   if (wanted === "socket" && token) throw new TypeError("transport: a socket cannot send a token");
   const url = server.replace(/\/+$/, "");
-  const positions = new Positions(options);
+  const positions = track(options);
   const auto = choose(wanted, workflows.length, probe);
   const timing = watchdog();
   const listeners = new Set<() => void>();
   const iterator = run();
   let state: State = { status: "idle" };
-  let closed = false;
   /** The connection that is open, or the pause before the next. */
   let attempt = new AbortController();
 
   function set(next: State): void {
     state = next;
-    for (const listener of [...listeners]) listener();
+    [...listeners].forEach((listener) => listener());
   }
 
   const retry = () => attempt.abort(again);
 
+  const over = () => state.status === "ended" || state.status === "failed";
+
   function close(): void {
-    if (state.status === "ended" || state.status === "failed") return;
-    closed = true;
+    if (over()) return;
     attempt.abort(again);
     set({ status: "ended", reason: "closed" });
   }
@@ -54,7 +54,7 @@ export function follow(server: string, options: Options): Feed {
   const headers = async (): Promise<Record<string, string>> => (token ? { Authorization: `Bearer ${await token()}` } : {});
 
   async function* run(): AsyncGenerator<Batch> {
-    if (closed) return;
+    if (over()) return;
     const leave = whenBack((checked) => {
       // What has been silent for as long as a heartbeat may be broken; a connection from before a pause of the page is.
       if (!checked || state.status === "waiting" || timing.silent()) retry();
@@ -64,7 +64,7 @@ export function follow(server: string, options: Options): Feed {
       await positions.load();
       let refused = false; // the last token was
       let pauses = 0; // since the last batch
-      while (!closed) {
+      while (!over()) {
         attempt = new AbortController();
         let error: FeedError;
         try {
@@ -78,9 +78,9 @@ export function follow(server: string, options: Options): Feed {
               return;
             }
           }
-          error = new FeedError("unavailable", "the connection has ended");
+          error = new FeedError("unavailable", "the connection is closed");
         } catch (reason) {
-          if (closed) return;
+          if (over()) return;
           if (reason === again) continue;
           error = feedError(reason);
         }
@@ -94,7 +94,7 @@ export function follow(server: string, options: Options): Feed {
           throw error;
         }
         if (await auto.failed(error)) continue;
-        if (closed) return;
+        if (over()) return;
         await pause(pauses++, error);
       }
     } finally {
@@ -123,7 +123,7 @@ export function follow(server: string, options: Options): Feed {
           if (state.status !== "live") set({ status: "live", transport });
         } else {
           const away = empty && !!was;
-          if (state.status !== "catching-up" || (away && !state.away)) set({ status: "catching-up", transport, away });
+          if (away || state.status !== "catching-up") set({ status: "catching-up", transport, away });
         }
         if (!empty || batch.final || batch.upToDate !== was) yield { ...batch, items };
         was = batch.upToDate;
@@ -150,7 +150,7 @@ export function follow(server: string, options: Options): Feed {
   async function probe(): Promise<boolean> {
     if (attempt.signal.aborted) attempt = new AbortController();
     const ended = new AbortController();
-    const end = () => ended.abort(again);
+    const end = () => ended.abort();
     const leave = onAbort(attempt.signal, end);
     const timer = setTimeout(end, 5_000);
     try {

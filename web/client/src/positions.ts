@@ -4,71 +4,75 @@ import type { Batch, Cursor, Cursors, CursorStore, Item, Options } from "./types
 const remembered = 1000;
 
 /** Where a feed is in each of its workflows. */
-export class Positions {
-  workflows: readonly string[];
-  cursors: Cursors = {};
-  readonly #store: CursorStore | undefined;
-  readonly #seen = new Map<string, Cursor>();
-
-  constructor(options: Options) {
-    const { workflows, after } = options;
-    this.workflows = [...new Set(workflows)];
-    const given: any = after;
-    if (typeof given?.get === "function") this.#store = given;
-    else this.#keep((id) => (typeof given === "object" ? given[id] : given));
-  }
-
-  /** Reads the cursors from where they are kept. */
-  async load(): Promise<void> {
-    const kept = await this.#store?.get();
-    this.#keep((id) => kept?.[id] ?? this.cursors[id]);
-  }
+export function track({ workflows: given, after }: Pick<Options, "workflows" | "after">) {
+  let workflows: readonly string[] = [...new Set(given)];
+  let cursors: Cursors = {};
+  let store: CursorStore | undefined;
+  const seen = new Map<string, Cursor>();
 
   /** Makes the cursors anew, those of the workflows that are followed. */
-  #keep(cursor: (workflow: string) => Cursor | undefined): void {
-    const cursors: Cursors = {};
-    for (const id of this.workflows) {
+  const keep = (cursor: (workflow: string) => Cursor | undefined) => {
+    const kept: Cursors = {};
+    for (const id of workflows) {
       const at = cursor(id);
-      if (at !== undefined) cursors[id] = at;
+      if (at !== undefined) kept[id] = at;
     }
-    this.cursors = cursors;
-  }
+    cursors = kept;
+  };
 
-  add(workflow: string, after: Cursor = 0): void {
-    if (this.workflows.includes(workflow)) return;
-    this.workflows = [...this.workflows, workflow];
-    this.cursors = { ...this.cursors, [workflow]: after };
-  }
+  const from: any = after;
+  if (typeof from?.get === "function") store = from;
+  else keep((id) => (typeof from === "object" ? from[id] : from));
 
-  drop(workflow: string): void {
-    this.workflows = this.workflows.filter((id) => id !== workflow);
-    this.#keep((id) => this.cursors[id]);
-  }
+  return {
+    get workflows() {
+      return workflows;
+    },
+    get cursors() {
+      return cursors;
+    },
 
-  /**
-   * Returns the items that have not come before. The server repeats none; what is between may. Whether an item is new cannot be
-   * told by its time: after a failover that lost commits, new items may be older than those that were lost.
-   */
-  fresh(items: readonly Item[]): readonly Item[] {
-    return items.filter(({ type, createdAt, item }) => {
-      const key = JSON.stringify([item.workflowId, type, item.id]);
-      if (this.#seen.get(key) === createdAt) return false;
-      this.#seen.delete(key); // so that it is the newest
-      this.#seen.set(key, createdAt);
-      if (this.#seen.size > remembered) this.#seen.delete(this.#seen.keys().next().value!);
-      return this.workflows.includes(item.workflowId);
-    });
-  }
+    /** Reads the cursors from where they are kept. */
+    async load(): Promise<void> {
+      const kept = await store?.get();
+      keep((id) => kept?.[id] ?? cursors[id]);
+    },
 
-  /** Moves the cursors: a batch was rendered. */
-  rendered({ anew, items, upToDate }: Batch): void {
-    const moved: Cursors = { ...this.cursors };
-    for (const id of anew) moved[id] = 0;
-    for (const { item, createdAt } of items) moved[item.workflowId] = createdAt;
-    // Who is up to date without an item has not to ask for the last ones again: all that follows is new.
-    this.#keep((id) => moved[id] ?? (upToDate ? 0 : undefined));
-    if (anew.length || items.length) this.#store?.set(this.cursors);
-  }
+    add(workflow: string, after: Cursor = 0): void {
+      if (workflows.includes(workflow)) return;
+      workflows = [...workflows, workflow];
+      cursors = { ...cursors, [workflow]: after };
+    },
+
+    drop(workflow: string): void {
+      workflows = workflows.filter((id) => id !== workflow);
+      keep((id) => cursors[id]);
+    },
+
+    /**
+     * Returns the items that have not come before. The server repeats none; what is between may. Whether an item is new cannot be
+     * told by its time: after a failover that lost commits, new items may be older than those that were lost.
+     */
+    fresh: (items: readonly Item[]): readonly Item[] =>
+      items.filter(({ type, createdAt, item }) => {
+        const key = JSON.stringify([item.workflowId, type, item.id]);
+        if (seen.get(key) === createdAt) return false;
+        seen.delete(key); // so that it is the newest
+        seen.set(key, createdAt);
+        if (seen.size > remembered) seen.delete(seen.keys().next().value!);
+        return workflows.includes(item.workflowId);
+      }),
+
+    /** Moves the cursors: a batch was rendered. */
+    rendered({ anew, items, upToDate }: Batch): void {
+      const moved: Cursors = { ...cursors };
+      for (const id of anew) moved[id] = 0;
+      for (const { item, createdAt } of items) moved[item.workflowId] = createdAt;
+      // Who is up to date without an item has not to ask for the last ones again: all that follows is new.
+      keep((id) => moved[id] ?? (upToDate ? 0 : undefined));
+      if (anew.length || items.length) store?.set(cursors);
+    },
+  };
 }
 
 /** Keeps cursors in the page's session storage under a name, so that they survive a reload but not the tab. */

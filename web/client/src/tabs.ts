@@ -1,6 +1,6 @@
 import { feedError, type FeedError } from "./errors.js";
 import { follow } from "./follow.js";
-import { Positions } from "./positions.js";
+import { track } from "./positions.js";
 import type { Batch, Cursors, Feed, Options, State } from "./types.js";
 
 /** What tabs tell each other. Those that do not read from the server ask whether the one that does is there, and for a retry. */
@@ -35,7 +35,7 @@ class Tab implements Feed {
   readonly headers: Feed["headers"];
 
   readonly #options: SharedOptions;
-  readonly #positions: Positions;
+  readonly #positions: ReturnType<typeof track>;
   readonly #listeners = new Set<() => void>();
   readonly #iterator = this.#run();
   readonly #name: string;
@@ -63,7 +63,7 @@ class Tab implements Feed {
     this.workflows = like.workflows;
     this.headers = () => like.headers();
     this.#options = options;
-    this.#positions = new Positions(options);
+    this.#positions = track(options);
     this.#name = "chatfeed:" + JSON.stringify([options.name, this.url, [...this.workflows].sort(), options.types]);
     options.signal?.addEventListener("abort", () => this.close());
     if (options.signal?.aborted) this.close();

@@ -1,5 +1,5 @@
 import { FeedError } from "./errors.js";
-import { Positions } from "./positions.js";
+import { track } from "./positions.js";
 import { sleep } from "./sleep.js";
 import type { Batch, Cursor, Feed, Gone, Item, ItemType, State } from "./types.js";
 import { batch } from "./ways/way.js";
@@ -30,7 +30,7 @@ const transport = "connect";
  * `chat`, are sent with `fetch` to "http://feed.test".
  */
 export function scripted(steps: Iterable<Step> | AsyncIterable<Step>, { workflows = ["wf_1"] }: { workflows?: readonly string[] } = {}): Feed {
-  const positions = new Positions({ workflows });
+  const positions = track({ workflows });
   const listeners = new Set<() => void>();
   const closed = new AbortController();
   let state: State = { status: "idle" };

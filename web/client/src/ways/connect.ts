@@ -16,15 +16,14 @@ export async function* connect(request: Request): AsyncGenerator<Batch> {
   });
   const response = await ask(request, "/chatfeed.v1.FeedService/Subscribe", contentType, {
     method: "POST",
-    headers: { "Content-Type": contentType, "Connect-Protocol-Version": "1" },
+    headers: { "Content-Type": contentType },
     body: envelope(JSON.stringify({ cursors, types })),
   });
   for await (const [flags, text] of envelopes(chunks(response, request))) {
     const message = parse(text);
-    if (flags === 2) {
-      if (message.error) throw told(message.error, Number(message.metadata?.["retry-after"]?.[0]) || 0);
-      return;
-    }
+    // Only the last message has an error. Its metadata are lists, each of one text, which is what a list is as a number.
+    if (message.error) throw told(message.error, Number(message.metadata?.["retry-after"]) || 0);
+    if (flags) return;
     yield batch({ ...message, items: (message.items ?? []).map(item), gone: (message.gone ?? []).map(gone) });
   }
 }
@@ -48,7 +47,7 @@ async function* envelopes(source: AsyncIterable<Uint8Array>): AsyncGenerator<[nu
     while (joined.length - at >= 5) {
       const length = new DataView(joined.buffer, at).getUint32(1);
       const flags = joined[at]!;
-      if ((flags & ~2) !== 0 || length > longest) throw garbled();
+      if (flags & ~2 || length > longest) throw garbled();
       if (joined.length - at < length + 5) break;
       yield [flags, new TextDecoder().decode(joined.subarray(at + 5, at + 5 + length))];
       at += 5 + length;

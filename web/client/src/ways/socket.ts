@@ -28,7 +28,7 @@ export async function* socket(request: Request): AsyncGenerator<Batch> {
     request.heard();
     waiting.push(data);
     size += data.length;
-    if (size > most && size - data.length <= most) stop(new FeedError("unavailable", "rendering is too slow"));
+    if (size > most) stop(new FeedError("unavailable", "the page is slow"));
     wake();
   };
   conn.onclose = ({ code, reason }) => stop(new FeedError(code === 3000 ? "unauthenticated" : "unavailable", reason || unreachable));

@@ -38,7 +38,7 @@ export async function ask(request: Request, path: string, contentType: string, i
 
 /** Returns parameters for an address, without those that are undefined. Those of a list are joined. */
 export function query(of: Record<string, unknown>): string {
-  return String(new URLSearchParams(Object.entries(of).filter(([, value]) => value !== undefined) as string[][]));
+  return `${new URLSearchParams(JSON.parse(JSON.stringify(of)))}`; // JSON leaves them out
 }
 
 /** Returns where to begin in a workflow. */
