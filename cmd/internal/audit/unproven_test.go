@@ -66,7 +66,9 @@ func TestATransportWithoutAnswersIsReportedAsUnproven(t *testing.T) {
 		})
 	}
 	lab.serve(t)
-	report := finish(t, lab.start(t, audit.Config{Workflows: []string{"wf_1"}, Settle: 500 * time.Millisecond}))
+	a := lab.start(t, audit.Config{Workflows: []string{"wf_1"}, Settle: 500 * time.Millisecond})
+	delivered(t, a, 20*(len(audit.Transports())-1))
+	report := finish(t, a)
 	require.Len(t, report.Findings, 1)
 	require.Equal(t, audit.Unanswered, report.Findings[0].Kind)
 	require.Equal(t, []string{"no item was compared on REST long poll over HTTP/1.1"}, report.Unproven)
