@@ -194,7 +194,7 @@ func TestACancelledWriteIsNotAFinding(t *testing.T) {
 			when (new.id like '%3') execute function chatfeed.refuse()`)
 	}
 	lab.serve(t)
-	a := lab.start(t, audit.Config{Workflows: []string{"wf_1"}, Writers: 8})
+	a := lab.start(t, audit.Config{Workflows: []string{"wf_1"}, Writers: 8, Settle: 5 * time.Second})
 	require.Eventually(t, func() bool { return a.Progress().Written > 0 }, time.Minute, time.Millisecond)
 	report := finish(t, a)
 	require.Empty(t, report.Findings)
