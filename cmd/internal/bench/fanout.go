@@ -178,16 +178,16 @@ func fanoutPlots(runs []Run) []Plot {
 	}
 	var labels []string
 	for _, run := range runs {
-		label := readable(run.Values[0].Number) + " " + run.Values[2].Text
+		label := readable(run.Values[0].Number) + "\n" + run.Values[2].Text
 		if workflows := run.Values[1].Number; workflows > 1 {
-			label = readable(run.Values[0].Number) + " on " + readable(workflows)
+			label = readable(run.Values[0].Number) + "\non " + readable(workflows)
 		}
 		labels = append(labels, label)
 	}
 	plot := func(name, title, y, key string) Plot {
 		return Plot{
 			Name: name, Title: title, X: "streams on one workflow and their format, or on many workflows", Y: y, Bars: true, Labels: labels,
-			Series: []Series{{"chatfeed", column(key)}, {"net/http", column("baseline_" + key)}},
+			Series: []Series{{"chatfeed", column(key)}, {"baseline", column("baseline_" + key)}},
 		}
 	}
 	return []Plot{
