@@ -15,7 +15,8 @@ export interface Listed {
 export interface Server {
   chat: boolean // a message can be sent now
   reason: string // why not, such as the progress of Temporal's build
-  building: number | undefined // per cent of that
+  starting: boolean // Temporal is being built or started
+  building: number | undefined // per cent of that, where it is known
   temporalUI: string // where its UI shows a workflow, up to the id, or empty
 }
 
@@ -28,7 +29,7 @@ export type Theme = 'system' | 'light' | 'dark'
 
 export const workflows = signal<Listed[]>([])
 export const listState = signal<ListState>({ kind: 'loading' })
-export const server = signal<Server>({ chat: true, reason: '', building: undefined, temporalUI: '' })
+export const server = signal<Server>({ chat: true, reason: '', starting: false, building: undefined, temporalUI: '' })
 export const session = signal<Session | undefined>(undefined)
 export const seen = signal<Record<string, number>>({}) // the newest item that was shown of each workflow
 export const search = signal('')

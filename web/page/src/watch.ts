@@ -109,10 +109,12 @@ export async function watchStatus() {
       try {
         const s = await call<Status>('FeedService/GetStatus', {})
         ready = s.chat?.available === true
-        const building = s.chat?.reason?.match(/package (\d+) of at most (\d+)/)
+        const reason = (s.chat?.reason ?? '').replace(/; try again.*/, '') // which this does by itself
+        const building = reason.match(/package (\d+) of at most (\d+)/)
         server.value = {
           chat: ready,
-          reason: s.chat?.reason ?? '',
+          reason,
+          starting: /^Temporal is (still being built|starting)/.test(reason),
           building: building ? (100 * Number(building[1])) / Number(building[2]) : undefined,
           temporalUI: s.temporalUi ?? '',
         }

@@ -10,7 +10,7 @@ const query = new URLSearchParams(location.search)
 theme.value = (query.get('theme') as Theme) ?? 'light'
 document.documentElement.dataset.theme = theme.value
 now.value = at
-server.value = { chat: true, reason: '', building: undefined, temporalUI: 'http://127.0.0.1:8233/namespaces/default/workflows/' }
+server.value = { chat: true, reason: '', starting: false, building: undefined, temporalUI: 'http://127.0.0.1:8233/namespaces/default/workflows/' }
 states[query.get('state') ?? 'up-to-date']!()
 seen.value = Object.fromEntries(workflows.value.map((w) => [w.id, w.id === 'order-1041/refund' ? 0 : w.head]))
 actions.open = () => {}

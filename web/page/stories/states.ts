@@ -14,9 +14,13 @@ export const states: Record<string, () => void> = {
   building: () => {
     list([])
     server.value = {
-      chat: false, building: 37, temporalUI: '',
-      reason: 'Temporal is still being built: package 412 of at most 1113; try again in a minute',
+      chat: false, starting: true, building: 37, temporalUI: '',
+      reason: 'Temporal is still being built: package 412 of at most 1113',
     }
+  },
+  starting: () => {
+    list([])
+    server.value = { chat: false, starting: true, building: undefined, temporalUI: '', reason: 'Temporal is starting' }
   },
   'first-items': () => show(new Script('wf_1', at - 3).message('user', question).progress(0, 'reading').log('Reading a message of 77 bytes.')),
   'nothing-yet': () => show(new Script('wf_1', at)),

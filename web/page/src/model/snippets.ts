@@ -40,9 +40,16 @@ view.subscribe(() => console.log(view.getSnapshot()))`,
       name: 'useChat',
       code: `import { useChat } from '@ai-sdk/react'
 import { ChatfeedTransport } from '@chatfeed/client/ai'
+import { useEffect } from 'react'
 
 const transport = new ChatfeedTransport({ url: ${script(origin)} })
-const chat = useChat({ id: ${script(id)}, transport, resume: true })`,
+
+function Chat() {
+  const chat = useChat({ id: ${script(id)}, transport })
+  useEffect(() => transport.attach(chat), [])
+  return chat.messages.map((m) => <p key={m.id}>
+    {m.parts.map((p) => p.type === 'text' && p.text)}</p>)
+}`,
     },
     {
       name: 'Go',

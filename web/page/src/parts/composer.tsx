@@ -5,7 +5,7 @@ import type { Session } from '../session'
 import { server } from '../store'
 
 // Composer sends messages to the workflow. What is sent is shown until the workflow has recorded it.
-export function Composer({ session }: { session: Session }) {
+export function Composer({ session, onSend }: { session: Session; onSend: () => void }) {
   const [text, setText] = useState('')
   const area = useRef<HTMLTextAreaElement>(null)
   session.version.value
@@ -23,6 +23,7 @@ export function Composer({ session }: { session: Session }) {
     if (!text.trim() || !chat) return
     void deliver(session, { id: `page_${crypto.getRandomValues(new Uint32Array(4)).join('')}`, text, error: '' })
     setText('')
+    onSend()
   }
   if (closed) return <p class="composer closed">This workflow is closed. Nothing can be added to it.</p>
   return (

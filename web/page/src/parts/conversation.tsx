@@ -57,7 +57,7 @@ export function Conversation({ session }: { session: Session }) {
           {newer > 0 ? `${count(newer)} new ↓` : 'To the end ↓'}
         </button>
       )}
-      {session.state.value.kind !== 'failed' && <Composer session={session} />}
+      {session.state.value.kind !== 'failed' && <Composer session={session} onSend={() => toEnd.current()} />}
     </div>
   )
 }
@@ -86,6 +86,6 @@ function Nothing({ session }: { session: Session }) {
   if (session.erased.value) return <Erased />
   if (state.kind === 'failed') return <div class="middle" />
   if (state.kind === 'connecting' || state.kind === 'catching-up') return <p class="middle quiet">Reading…</p>
-  if (server.value.building !== undefined) return <Building />
+  if (server.value.starting) return <Building />
   return <FirstItems id={session.id} />
 }

@@ -18,7 +18,7 @@ export function NoWorkflow() {
     )
   }
   if (state.kind === 'loading') return <p class="middle quiet">Reading…</p>
-  if (server.value.building !== undefined) return <Building />
+  if (server.value.starting) return <Building />
   return (
     <div class="middle">
       <h1>No workflow yet</h1>
@@ -29,7 +29,7 @@ export function NoWorkflow() {
           Or <a href={linkTo('wf_1')} onClick={(e) => (e.preventDefault(), actions.open('wf_1'))}>write it here</a>.
         </p>
       )}
-      <p>Or insert a row. It is here before the prompt returns.</p>
+      <p>Or insert a row, with the address of the database in DATABASE_URL. It is here before the prompt returns.</p>
       <Copy code={psql('wf_1')} />
     </div>
   )
@@ -50,12 +50,12 @@ export function Building() {
   const { building, reason } = server.value
   return (
     <div class="middle">
-      <h1>Temporal is being built</h1>
-      <p>{reason}</p>
+      <h1>{building === undefined ? 'Temporal is not ready yet' : 'Temporal is being built'}</h1>
+      <p>{reason}.</p>
       <progress max={100} value={building} aria-label="Progress of the build" />
       <p>The feed works already: what is written to PostgreSQL appears here.</p>
       <Copy code={psql('wf_1')} />
-      <p class="quiet">This is done once. Messages can be sent when it is ready.</p>
+      <p class="quiet">Messages can be sent when it is ready.</p>
     </div>
   )
 }
