@@ -1,11 +1,6 @@
 package rpc
 
-import (
-	"bytes"
-	"net/http"
-
-	"chatfeed/feed"
-)
+import "net/http"
 
 // legacyEndpoints are the endpoints of the polling design that read one type each, and that type.
 var legacyEndpoints = map[string]string{"messages": "message", "logs": "log", "stats": "stat"}
@@ -23,21 +18,8 @@ func (s *feedService) legacy(name, itemType string) http.HandlerFunc {
 		parameters.Set(chatDataForm.types, itemType)
 		s.writeItems(w, r, parameters, listing{
 			begin:  `{"` + name + `": [`,
-			append: s.appendBare,
+			format: s.encoder.bare,
 			end:    func(b []byte, _ reached, _ []string) []byte { return append(b, "]}\n"...) },
 		})
 	}
-}
-
-// appendBare appends items with commas between them, without the type and the cursor that an element of chatData has around them.
-func (s *feedService) appendBare(b []byte, items []*feed.Item) ([]byte, error) {
-	for i, item := range items {
-		element, err := item.Encoded(s.encoder.rest)
-		if err != nil {
-			return b, err
-		}
-		_, bare, _ := bytes.Cut(element, []byte(`, "item": `)) // only a type and a number come before
-		b = append(append(b, separator(i, "", ", ")...), bare[:len(bare)-1]...)
-	}
-	return b, nil
 }

@@ -15,9 +15,7 @@ import (
 // returns everything after the timestamp in one response, read page by page. A timestamp that is invalid, or that no item can
 // have, is ignored, and the answer says so. A short answer has an entity tag; who has it already is answered with 304.
 func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
-	s.writeItems(w, r, r.URL.Query(), listing{begin: `{"items": [`, append: func(b []byte, items []*feed.Item) ([]byte, error) {
-		return appendElements(b, items, s.encoder.rest)
-	}, end: func(b []byte, end reached, ignored []string) []byte {
+	s.writeItems(w, r, r.URL.Query(), listing{begin: `{"items": [`, format: s.encoder.rest, end: func(b []byte, end reached, ignored []string) []byte {
 		b = strconv.AppendBool(append(b, `], "upToDate": `...), end.upToDate)
 		if end.final {
 			b = append(b, `, "final": true`...)
@@ -32,11 +30,10 @@ func (s *feedService) chatData(w http.ResponseWriter, r *http.Request) {
 	}})
 }
 
-// listing is the form of an answer that has a list of items: what comes before, how items are appended, with commas between them,
-// and what comes after.
+// listing is the form of an answer that has a list of items: what comes before, the format of an item, and what comes after.
 type listing struct {
 	begin  string
-	append func(b []byte, items []*feed.Item) ([]byte, error)
+	format *feed.Format
 	end    func(b []byte, end reached, ignored []string) []byte
 }
 
@@ -65,7 +62,7 @@ func (s *feedService) writeItems(w http.ResponseWriter, r *http.Request, paramet
 			buffer = append(buffer, ", "...)
 		}
 		items += len(page)
-		if buffer, err = form.append(buffer, page); err != nil {
+		if buffer, err = appendElements(buffer, page, form.format); err != nil {
 			return err
 		}
 		if len(buffer) < 64<<10 { // so that an early failure can still be answered with an error

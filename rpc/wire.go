@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -111,6 +112,7 @@ type encoder struct {
 	proto, json liveFormat
 	socket      liveFormat
 	rest        *feed.Format // an element of socket
+	bare        *feed.Format // an item of rest, without the type and the cursor around it
 	event       *feed.Format // a whole server-sent event, for streams of one workflow
 
 	mu     sync.Mutex
@@ -136,6 +138,14 @@ func newEncoder(log *slog.Logger) *encoder {
 		return encodeItem(e, item, encodeREST)
 	})
 	e.rest = e.socket.element
+	e.bare = feed.NewFormat(func(item *feed.Item) ([]byte, error) {
+		element, err := item.Encoded(e.rest)
+		if err != nil {
+			return nil, err
+		}
+		_, bare, _ := bytes.Cut(element, []byte(`, "item": `)) // only a type and a number come before
+		return bare[: len(bare)-1 : len(bare)-1], nil
+	})
 	e.event = feed.NewFormat(func(item *feed.Item) ([]byte, error) {
 		data, err := item.Encoded(e.rest)
 		if err != nil {
