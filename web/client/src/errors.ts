@@ -23,7 +23,7 @@ export class FeedError extends Error {
   }
 }
 
-/** The code for a status of HTTP that came without one. */
+/** The code for a status of HTTP that came without one. A success that is not what was asked for is "unimplemented", too. */
 function codeOf(status: number): string {
   const known: Record<number, string> = { 401: "unauthenticated", 403: "permission_denied", 408: "unavailable", 429: "resource_exhausted" };
   return known[status] ?? (status < 500 ? "unimplemented" : "unavailable");
@@ -31,13 +31,13 @@ function codeOf(status: number): string {
 
 /** Returns the error of an answer that is no success or not of the type that was asked for. */
 export async function refusal(response: Response): Promise<FeedError> {
-  const after = Number(response.headers.get("Retry-After")) || 0;
+  const after = +response.headers.get("Retry-After")! || 0;
   try {
     const error = JSON.parse(await response.text());
     if (error.code) return told(error, after);
   } catch {} // not ours
   const what = `the answer is not from a chatfeed server (HTTP ${response.status})`;
-  return new FeedError(response.ok ? "unknown" : codeOf(response.status), what, after, true);
+  return new FeedError(codeOf(response.status), what, after, true);
 }
 
 /** Returns the error that the server has sent. */

@@ -64,6 +64,7 @@ export function follow(server: string, options: Options): Feed {
       await positions.load();
       let refused = false; // the last token was
       let pauses = 0; // since the last batch
+      let met = false; // the server has been heard
       while (!over()) {
         attempt = new AbortController();
         let error: FeedError;
@@ -71,6 +72,7 @@ export function follow(server: string, options: Options): Feed {
           for await (const batch of connection()) {
             refused = false;
             pauses = 0;
+            met = true;
             yield batch;
             positions.rendered(batch);
             if (batch.final) {
@@ -89,7 +91,8 @@ export function follow(server: string, options: Options): Feed {
           refused = true; // the next connection asks for another token
           continue;
         }
-        if (denied || (error.fatal && !(error.foreign && auto.more()))) {
+        // Who gets something else and has never heard the server has the wrong address. Later it is what a proxy says during a restart.
+        if (denied || (error.fatal && !(error.foreign && (met || auto.more())))) {
           set({ status: "failed", code: error.code, reason: error.message });
           throw error;
         }
@@ -118,7 +121,7 @@ export function follow(server: string, options: Options): Feed {
         timing.stop();
         auto.delivered();
         const items = positions.fresh(batch.items);
-        const empty = !items.length && !batch.gone.length && !batch.anew.length;
+        const empty = !(items.length + batch.gone.length + batch.anew.length);
         if (batch.upToDate) {
           if (state.status !== "live") set({ status: "live", transport });
         } else {
@@ -165,7 +168,7 @@ export function follow(server: string, options: Options): Feed {
   }
 
   async function pause(pauses: number, error: FeedError): Promise<void> {
-    const most = Math.min(20, 0.3 * 2 ** (pauses + 1));
+    const most = Math.min(20, 0.6 * 2 ** pauses);
     const seconds = Math.max(0.3 + Math.random() * (most - 0.3), error.retryAfter * (1 + Math.random() / 4));
     attempt = new AbortController();
     set({ status: "waiting", reason: error.message, retryAt: Date.now() + seconds * 1000 });

@@ -133,6 +133,26 @@ test("sends, stops and approves, with the token", async () => {
   for (const { headers } of server.asked) expect(headers.get("Authorization")).toBe("Bearer secret");
 });
 
+test("asks for a token once more when it is refused", async () => {
+  let token = 0;
+  let good = 1;
+  server.fault = ({ headers }) =>
+    headers.get("Authorization") === `Bearer ${good}` ? undefined : { answer: () => Response.json({ code: "unauthenticated", message: "expired" }, { status: 401 }) };
+  const { view } = begin({ token: () => `${++token}` });
+  await settle();
+  good = 3;
+  await view.stop(); // 2 was refused
+  expect(token).toBe(3);
+  good = 0;
+  await expect(view.stop()).rejects.toMatchObject({ code: "unauthenticated" });
+  expect(token).toBe(5);
+  const anonymous = begin().view;
+  await settle();
+  server.asked.length = 0;
+  await expect(anonymous.stop()).rejects.toMatchObject({ code: "unauthenticated" });
+  expect(server.asked).toHaveLength(1);
+});
+
 test("says why a message was not sent", async () => {
   const { view } = begin();
   await settle();

@@ -209,6 +209,31 @@ test("a server that asks for a pause is given it", async () => {
   }
 });
 
+test("a server that is not chatfeed is an error, unless it has been one before", async () => {
+  const page = () => new Response("<!doctype html>", { headers: { "Content-Type": "text/html" } });
+  server.fault = () => ({ answer: page });
+  const stranger = read({});
+  await pass(1_000);
+  expect(stranger.feed.state).toMatchObject({ status: "failed", code: "unimplemented", reason: "the answer is not from a chatfeed server (HTTP 200)" });
+  expect(server.asked.map((asked) => asked.transport)).toEqual(["connect", "sse", "chatData", "chatData"]);
+
+  server.fault = () => undefined;
+  const reader = read({});
+  await settle();
+  server.log("a", "one");
+  await settle();
+  for (const status of [200, 403, 404, 502]) {
+    server.fault = () => ({ answer: () => new Response("<!doctype html>", { status, headers: { "Content-Type": "text/html" } }) });
+    server.cut();
+    await pass(60_000);
+    expect(reader.feed.state.status, `${status}`).toBe("waiting");
+  }
+  server.fault = () => undefined;
+  server.log("a", "two");
+  await pass(30_000);
+  expect(reader.texts).toEqual(["one", "two"]);
+});
+
 test("a token is asked for before each connection, and once more when it is refused", async () => {
   let token = 0;
   let good = 1;

@@ -1,4 +1,5 @@
 import { follow } from "../follow.js";
+import { share } from "../tabs.js";
 import type { Batch, Cursor, Feed, Options } from "../types.js";
 import { ends, History } from "./history.js";
 import type { Response } from "./response.js";
@@ -24,11 +25,12 @@ export class Session {
 
   constructor(
     url: string,
-    options: Pick<Options, "token" | "transport">,
+    { share: name, ...options }: Pick<Options, "token" | "transport"> & { share?: string },
     readonly workflow: string,
     private readonly unused: () => void,
   ) {
-    this.feed = follow(url, { ...options, workflows: [workflow], types: ["message", "delta", "tool", "progress", "log"] });
+    const asked: Options = { ...options, workflows: [workflow], types: ["message", "delta", "tool", "progress", "log"] };
+    this.feed = name === undefined ? follow(url, asked) : share(url, { ...asked, name });
     void this.#run();
   }
 

@@ -10,6 +10,11 @@ import { Session } from "./session.js";
 export interface TransportOptions extends Pick<Options, "token" | "transport"> {
   /** The server, which may be "" for the page's own. */
   url: string;
+  /**
+   * Tabs with the same name that show the same chat share one connection; see `share`. It has to differ between viewers, such as the id of
+   * the user.
+   */
+  share?: string;
 }
 
 type Send<Message extends UIMessage> = Parameters<ChatTransport<Message>["sendMessages"]>[0];
@@ -24,7 +29,7 @@ export class ChatfeedTransport<Message extends UIMessage = ChatfeedUIMessage> im
   /** A response to a resume begins each message anew. */
   readonly resumeStreamIsReplay = true;
   readonly #url: string;
-  readonly #options: Pick<Options, "token" | "transport">;
+  readonly #options: Omit<TransportOptions, "url">;
   readonly #sessions = new Map<string, Session>();
   readonly #given = new Map<string, Cursor>(); // what the page has been given of a workflow
 

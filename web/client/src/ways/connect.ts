@@ -22,7 +22,7 @@ export async function* connect(request: Request): AsyncGenerator<Batch> {
   for await (const [flags, text] of envelopes(chunks(response, request))) {
     const message = parse(text);
     // Only the last message has an error. Its metadata are lists, each of one text, which is what a list is as a number.
-    if (message.error) throw told(message.error, Number(message.metadata?.["retry-after"]) || 0);
+    if (message.error) throw told(message.error, +message.metadata?.["retry-after"] || 0);
     if (flags) return;
     yield batch({ ...message, items: (message.items ?? []).map(item), gone: (message.gone ?? []).map(gone) });
   }
@@ -30,10 +30,8 @@ export async function* connect(request: Request): AsyncGenerator<Batch> {
 
 function envelope(text: string): Uint8Array<ArrayBuffer> {
   const message = new TextEncoder().encode(text);
-  const bytes = new Uint8Array(message.length + 5);
-  new DataView(bytes.buffer).setUint32(1, message.length);
-  bytes.set(message, 5);
-  return bytes;
+  const { length } = message;
+  return new Uint8Array([0, length >> 24, length >> 16, length >> 8, length, ...message]); // of each number the last eight bits
 }
 
 /** Returns the flags and the message of each envelope. One that is cut off is dropped. */

@@ -22,7 +22,7 @@ export async function* sse(request: Request): AsyncGenerator<Batch> {
         fields[line.slice(0, colon)] = line.slice(colon + 1).trim(); // a comment has no name, and is a heartbeat
       }
       const { event, data: text } = fields;
-      retry = Number(fields.retry) / 1000 || retry;
+      retry = +fields.retry! / 1000 || retry;
       if (!text) continue;
       const data = parse(text);
       if (event === "up-to-date") {

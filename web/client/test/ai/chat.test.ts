@@ -1,5 +1,6 @@
 import { lastAssistantMessageIsCompleteWithApprovalResponses } from "ai";
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { Browser } from "../browser.js";
 import { pass, settle } from "../help.js";
 import { Page, Workflow } from "./workflow.js";
 
@@ -346,6 +347,37 @@ it("a feed that is refused is an error, not an answer that never ends", async ()
   await page.chat.sendMessage({ text: "hi" });
   expect(page.chat.status).toBe("error");
   expect(page.chat.error?.message).toBe("you may not read");
+});
+
+it("a server that is not chatfeed is an error, too", async () => {
+  workflow.fault = () => ({ answer: () => new Response("<!doctype html>", { headers: { "Content-Type": "text/html" } }) });
+  const page = new Page();
+  void page.chat.sendMessage({ text: "hi" });
+  await pass(1_000);
+  expect(page.chat.status).toBe("error");
+  expect(page.chat.error?.message).toBe("the answer is not from a chatfeed server (HTTP 200)");
+});
+
+it("tabs that share have one connection, and show the same when the one that reads is closed within an answer", async () => {
+  new Browser();
+  const pages = Array.from({ length: 8 }, () => new Page({ share: "me" }));
+  await pass(1_000);
+  expect(workflow.server.streams).toBe(1);
+  await begin(pages[7]!);
+  await pass(100);
+  for (const page of pages) expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo…"]);
+  pages[0]!.transport.close();
+  await pass(1_000);
+  expect(workflow.server.streams).toBe(1);
+  await end();
+  await pass(1_000);
+  for (const page of pages.slice(1)) {
+    expect(page.shown).toEqual(whole);
+    expect(page.chat.status).toBe("ready");
+  }
+  for (const page of pages) page.transport.close();
+  await pass(100);
+  expect(workflow.server.streams).toBe(0);
 });
 
 it.each([true, false])("the end of the workflow ends the answer (attached: %s)", async (attached) => {

@@ -80,8 +80,8 @@ export class Page {
   readonly data: unknown[] = [];
   readonly detach: () => void;
 
-  constructor({ attached = true, messages = [], ...options }: { attached?: boolean; messages?: ChatfeedUIMessage[]; id?: string } & Record<string, unknown> = {}) {
-    this.transport = new ChatfeedTransport({ url: "http://feed.example" });
+  constructor({ attached = true, messages = [], share, ...options }: { attached?: boolean; messages?: ChatfeedUIMessage[]; id?: string; share?: string } & Record<string, unknown> = {}) {
+    this.transport = new ChatfeedTransport({ url: "http://feed.example", ...(share && { share }) });
     this.chat = new Chat<ChatfeedUIMessage>({
       id: "wf_1",
       transport: this.transport,
