@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 	"go.uber.org/goleak"
 
@@ -23,7 +25,12 @@ import (
 	"chatfeed/internal/dbtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, dbtest.Goroutines()...) }
+func TestMain(m *testing.M) {
+	// The environment of tests leaves what waits for the next attempt of an activity that was cancelled.
+	const environment = "go.temporal.io/sdk/internal.(*testWorkflowEnvironmentImpl)."
+	goleak.VerifyTestMain(m, append(dbtest.Goroutines(), goleak.IgnoreAnyFunction(environment+"executeActivityWithRetryForTest"),
+		goleak.IgnoreAnyFunction(environment+"ExecuteActivity.func2"))...)
+}
 
 // secret is one that is different for each letter.
 func secret(letter string) string {
@@ -74,6 +81,7 @@ func (w *world) letters(t *testing.T) []db.DeadLetter {
 // environment runs workflows with the activities of the world. Time passes at once when nothing else happens.
 func (w *world) environment() *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(time.Minute)
 	w.Register(env)
