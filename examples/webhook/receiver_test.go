@@ -110,7 +110,7 @@ func TestTheDocsQuoteTheExample(t *testing.T) {
 	require.NotEmpty(t, blocks)
 	for _, block := range blocks {
 		quoted, _, _ := strings.Cut(block, "```")
-		require.Contains(t, code.String(), unindented(quoted))
+		require.True(t, strings.Contains(code.String(), unindented(quoted)), "the example does not have this code:\n%s", quoted)
 	}
 }
 
