@@ -163,8 +163,10 @@ func lettersOf(t *testing.T, workflow string) []letter {
 
 func replay(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := start(t, "chatfeed", append([]string{"webhooks", "replay", "--database-url", shared.DatabaseURL,
-		"--webhook-secret", hookSecret, "--webhook-allow-private", "127.0.0.1"}, args...)...)
+	p := start(t, "chatfeed", append([]string{
+		"webhooks", "replay", "--database-url", shared.DatabaseURL,
+		"--webhook-secret", hookSecret, "--webhook-allow-private", "127.0.0.1",
+	}, args...)...)
 	p.ends(t)
 	return p
 }
