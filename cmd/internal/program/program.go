@@ -30,6 +30,7 @@ type CLI struct {
 	Send     Send           `cmd:"" help:"Send a message to a workflow, and start the workflow if it is not running."`
 	Stop     Stop           `cmd:"" help:"Stop the answer that a workflow is giving."`
 	Approve  Approve        `cmd:"" help:"Allow or refuse a call that a workflow asks approval for."`
+	Webhooks Webhooks       `cmd:"" help:"List, replay and drop the deliveries of webhooks that failed for good."`
 	Audit    Audit          `cmd:"" help:"Follow workflows on every transport and compare with the table."`
 	Compare  Compare        `cmd:"" help:"Compare with a server of the polling design, before clients change over."`
 	Baseline bench.Baseline `cmd:"" hidden:"" help:"What bench compares a feed server with."`

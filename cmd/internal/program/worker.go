@@ -19,6 +19,7 @@ import (
 type Worker struct {
 	Database
 	Temporal
+	WebhookFlags
 	TaskQueue string `help:"Task queue to serve." default:"chatfeed"`
 }
 
@@ -29,13 +30,18 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer pool.Close()
+	writer := db.NewWriter(pool)
+	defer writer.Close()
+	webhooks, err := c.deliverer(pool, writer)
+	if err != nil {
+		return err
+	}
+	defer webhooks.Close()
 	temporal, err := c.dial(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	writer := db.NewWriter(pool)
-	defer writer.Close()
 	failed, unfit := make(chan error, 1), make(chan error, 1)
 	checking, stopChecking := context.WithCancel(ctx)
 	var checked sync.WaitGroup
@@ -51,6 +57,7 @@ func (c *Worker) Run(ctx context.Context, log *slog.Logger) error {
 		OnFatalError:      func(err error) { failed <- err },
 	})
 	activities.Register(w, writer)
+	webhooks.Register(w)
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}

@@ -3,3 +3,16 @@
 //   sqlc v1.31.1
 
 package dbsqlc
+
+import (
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+type ChatfeedWebhookDeadLetter struct {
+	ID         string
+	WorkflowID string
+	Request    []byte
+	Error      string
+	Attempts   int32
+	Since      pgtype.Timestamptz
+}
