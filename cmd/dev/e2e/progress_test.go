@@ -59,7 +59,7 @@ var trackedOnce sync.Once
 
 func startTracked(t *testing.T, c client.Client, id string, in tracked.Input) client.WorkflowRun {
 	t.Helper()
-	options := client.StartWorkflowOptions{ID: id, TaskQueue: trackedQueue, WorkflowTaskTimeout: 5 * time.Second}
+	options := client.StartWorkflowOptions{ID: id, TaskQueue: trackedQueue, WorkflowTaskTimeout: 5 * time.Second} // so that kills delay it little
 	run, err := c.ExecuteWorkflow(t.Context(), options, tracked.Steps, in)
 	require.NoError(t, err)
 	return run
