@@ -1,9 +1,17 @@
 package webhook
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +40,62 @@ func TestAnAnswerIsAcceptedFinalOrTriedAgain(t *testing.T) {
 			require.Equal(t, 7*time.Second, failure.After)
 		}
 	}
+}
+
+// alone is a deliverer without a database, and the URL of an endpoint that it may call.
+func alone(t *testing.T, server *httptest.Server) (*Deliverer, *url.URL) {
+	t.Helper()
+	key := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	d, err := New(Config{Secrets: []string{"whsec_" + key}, AllowPrivate: []string{"127.0.0.1"}}, nil, nil)
+	require.NoError(t, err)
+	t.Cleanup(d.Close)
+	u, err := endpoint(server.URL)
+	require.NoError(t, err)
+	return d, u
+}
+
+func TestACertificateIsCheckedAndHTTP2Spoken(t *testing.T) {
+	t.Parallel()
+	var protocol atomic.Value
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { protocol.Store(r.Proto) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	d, u := alone(t, server)
+	_, err := d.post(t.Context(), u, Request{ID: "a", Events: []Event{{}}}, 5)
+	var failure *Failure
+	require.ErrorAs(t, err, &failure)
+	require.Contains(t, failure.Reason, "the endpoint cannot be reached: tls: failed to verify certificate")
+	require.False(t, failure.Final, "certificates expire, and are renewed")
+
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	d, u = alone(t, server)
+	d.clients["https"].Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	done, err := d.post(t.Context(), u, Request{ID: "a", Events: []Event{{}}}, 5)
+	require.NoError(t, err)
+	require.Equal(t, Delivered{After: 5}, done)
+	require.Equal(t, "HTTP/2.0", protocol.Load())
+}
+
+func TestAnAnswerThatDoesNotComeIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		close(ended)
+	}))
+	t.Cleanup(server.Close)
+	d, u := alone(t, server)
+	d.timeout = 200 * time.Millisecond
+	_, err := d.post(t.Context(), u, Request{ID: "a", Events: []Event{{}}}, 5)
+	var failure *Failure
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, "the endpoint did not answer within 200ms", failure.Reason)
+	require.False(t, failure.Final)
+	<-ended
 }
 
 func TestAReceiverSaysWhenToComeBack(t *testing.T) {

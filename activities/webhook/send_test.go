@@ -76,11 +76,11 @@ func TestAReceiverThatFailsThreeTimesHasEachDeliveryOnceByItsID(t *testing.T) {
 func TestADeliveryThatFailedForGoodIsADeadLetterOnceAndIsReplayed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		status, attempts int // zero attempts are those of a day
+		status, attempts int // zero attempts are many
 		reason           string
 	}{
 		"rejected":         {400, 1, "the endpoint answered 400 Bad Request"},
-		"failed for a day": {503, 0, "the endpoint answered 503 Service Unavailable"},
+		"failed too often": {503, 0, "the endpoint answered 503 Service Unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +108,7 @@ func TestADeliveryThatFailedForGoodIsADeadLetterOnceAndIsReplayed(t *testing.T) 
 				if test.attempts > 0 {
 					require.Equal(t, test.attempts, letter.Attempts)
 				} else {
-					require.Greater(t, letter.Attempts, 20, "a day with an hour between them at most")
+					require.Equal(t, 10, letter.Attempts, "as many as the test environment makes")
 				}
 				require.Equal(t, "default-test-workflow-id", letter.WorkflowID)
 			}
@@ -214,7 +214,7 @@ func TestACancelledDeliveryIsADeadLetter(t *testing.T) {
 	w := newWorld(t, loopback(secret("a")))
 	r := newReceiver(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) })
 	env := w.environment()
-	env.RegisterDelayedCallback(env.CancelWorkflow, time.Hour)
+	env.RegisterDelayedCallback(env.CancelWorkflow, 30*time.Second)
 	run(env, func(ctx workflow.Context) (webhook.Delivered, error) {
 		return webhook.Send(ctx, webhook.Request{URL: r.URL, Events: []webhook.Event{{Progress: 7}}})
 	})
@@ -233,21 +233,21 @@ func TestARequestThatCanNeverBeDeliveredNamesTheField(t *testing.T) {
 	r := newReceiver(t, nil)
 	events := `"events": [{"progress": 1, "at": "2026-01-31T12:00:00Z"}]`
 	for input, want := range map[string]string{
-		`{"url": "` + r.URL + `", "id": "a.b", "workflowId": "wf", ` + events + `}`:                                 "id: 1 to 200 letters, digits, - and _ are accepted",
-		`{"url": "` + r.URL + `", "workflowId": "wf", ` + events + `}`:                                              "id: is empty",
+		`{"url": "` + r.URL + `", "id": "a.b", "workflowId": "wf", ` + events + `}`:                                  "id: 1 to 200 letters, digits, - and _ are accepted",
+		`{"url": "` + r.URL + `", "workflowId": "wf", ` + events + `}`:                                               "id: is empty",
 		`{"url": "` + r.URL + `", "id": "` + strings.Repeat("x", 201) + `", "workflowId": "wf", ` + events + `}`:     "id: 1 to 200 letters",
-		`{"url": "` + r.URL + `", "id": "a", ` + events + `}`:                                                       "workflowId: is empty",
-		`{"url": "` + r.URL + `", "id": "a", "workflowId": "wf"}`:                                                   "events: are 0; 1 to 1000 are accepted",
-		`{"url": "` + r.URL + `", "id": "a", "workflowId": "wf", "events": [{"progress": 101}]}`:                    "events[0].progress: is 101; accepted is a number from 0 to 100",
+		`{"url": "` + r.URL + `", "id": "a", ` + events + `}`:                                                        "workflowId: is empty",
+		`{"url": "` + r.URL + `", "id": "a", "workflowId": "wf"}`:                                                    "events: are 0; 1 to 1000 are accepted",
+		`{"url": "` + r.URL + `", "id": "a", "workflowId": "wf", "events": [{"progress": 101}]}`:                     "events[0].progress: is 101; accepted is a number from 0 to 100",
 		`{"url": "` + r.URL + `", "id": "a", "workflowId": "wf", "events": [{"progress": 1, "status": "a\u0000b"}]}`: "events[0].status: contains a NUL byte",
-		`{"url": "` + r.URL + `", "id": "a", "workflowId": "wf", "events": 7}`:                                      "events: is a JSON number",
+		`{"url": "` + r.URL + `", "id": "a", "workflowId": "wf", "events": 7}`:                                       "events: is a JSON number",
 		`{"url": "` + r.URL + `", "id": "a", "workflowId": "wf", "before": "soon", ` + events + `}`:                  `request: cursor: "soon" is not a number of seconds`,
 		`"text"`: "request: is a JSON string; an object is accepted",
-		`{"url": "ftp://hooks.example", "id": "a", "workflowId": "wf", ` + events + `}`:                    `url: has the scheme "ftp"`,
-		`{"url": "hooks.example/x", "id": "a", "workflowId": "wf", ` + events + `}`:                        "url: is not a URL with a host",
-		`{"url": "https:hooks.example", "id": "a", "workflowId": "wf", ` + events + `}`:                    "url: is not a URL with a host",
-		`{"url": "https://me:hunter2@hooks.example", "id": "a", "workflowId": "wf", ` + events + `}`:       "url: has a user or a password",
-		`{"url": "https://hooks.example:hunter2/", "id": "a", "workflowId": "wf", ` + events + `}`:         "url: is not a URL with a host",
+		`{"url": "ftp://hooks.example", "id": "a", "workflowId": "wf", ` + events + `}`:                                     `url: has the scheme "ftp"`,
+		`{"url": "hooks.example/x", "id": "a", "workflowId": "wf", ` + events + `}`:                                         "url: is not a URL with a host",
+		`{"url": "https:hooks.example", "id": "a", "workflowId": "wf", ` + events + `}`:                                     "url: is not a URL with a host",
+		`{"url": "https://me:hunter2@hooks.example", "id": "a", "workflowId": "wf", ` + events + `}`:                        "url: has a user or a password",
+		`{"url": "https://hooks.example:hunter2/", "id": "a", "workflowId": "wf", ` + events + `}`:                          "url: is not a URL with a host",
 		`{"url": "https://hooks.example/` + strings.Repeat("x", 2000) + `", "id": "a", "workflowId": "wf", ` + events + `}`: "url: is 2022 bytes long",
 	} {
 		for name, call := range map[string]string{webhook.Deliver: input, webhook.Bury: `{"error": "x", "request": ` + input + `}`} {
@@ -272,6 +272,43 @@ func TestARequestThatCanNeverBeDeliveredNamesTheField(t *testing.T) {
 	require.Empty(t, w.letters(t), "nothing that could be replayed")
 }
 
+func TestALetterThatIsNoLetterIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, loopback(secret("a")))
+	for input, want := range map[string]string{
+		`{"error": 7, "request": {}}`: "error: is a JSON number", `7`: "letter: is a JSON number; an object is accepted",
+		`{"error": "x"}`: "id: is empty",
+	} {
+		env := w.environment()
+		run(env, func(ctx workflow.Context) error {
+			ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+			return workflow.ExecuteActivity(ctx, webhook.Bury, json.RawMessage(input)).Get(ctx, nil)
+		})
+		var application *temporal.ApplicationError
+		require.ErrorAs(t, env.GetWorkflowError(), &application)
+		require.Contains(t, application.Message(), want)
+		require.True(t, application.NonRetryable())
+	}
+}
+
+func TestEventsThatAClosedWorkflowCannotHaveAreADeadLetter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, loopback(secret("a")))
+	r := newReceiver(t, nil)
+	_, err := w.writer.Write(t.Context(), db.Progress{WorkflowID: "default-test-workflow-id", Final: true})
+	require.NoError(t, err)
+	env := w.environment()
+	run(env, sendTwo, r.URL)
+	require.NoError(t, env.GetWorkflowError())
+	var done []webhook.Delivered
+	require.NoError(t, env.GetWorkflowResult(&done))
+	require.True(t, done[0].Dead)
+	require.Zero(t, done[0].After)
+	require.Contains(t, done[0].Error, "the workflow is closed")
+	require.Len(t, w.letters(t), 2)
+	require.Empty(t, r.deliveries())
+}
+
 // An attempt that finds its endpoint busy does not wait in the worker: it comes back later.
 func TestASlowEndpointDelaysNoOther(t *testing.T) {
 	t.Parallel()
@@ -293,7 +330,7 @@ func TestASlowEndpointDelaysNoOther(t *testing.T) {
 		var failure *webhook.Failure
 		require.ErrorAs(t, err, &failure, i)
 		require.False(t, failure.Final)
-		require.Contains(t, failure.Reason, "it is slow")
+		require.Contains(t, failure.Reason, "this one has to come back")
 	}
 	require.Len(t, quick.deliveries(), 50)
 	require.Len(t, stuck.deliveries(), limit)

@@ -117,7 +117,9 @@ func (c *WebhooksList) Run(ctx context.Context) error {
 }
 
 // inLine is a text of others that cannot break a line of a table.
-func inLine(text string) string { return strings.NewReplacer("\n", " ", "\t", " ").Replace(printable(text)) }
+func inLine(text string) string {
+	return strings.NewReplacer("\n", " ", "\t", " ").Replace(printable(text))
+}
 
 func withoutQuery(text string) string {
 	u, err := url.Parse(text)
