@@ -88,7 +88,7 @@ func newEnvironment(feed *memory) *testsuite.TestWorkflowEnvironment {
 func newBareEnvironment() *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	return suite.NewTestWorkflowEnvironment()
+	return suite.NewTestWorkflowEnvironment().SetTestTimeout(time.Minute) // of the machine's time
 }
 
 func TestEachChangeIsRecordedInOrderAndNoneIsWaitedFor(t *testing.T) {

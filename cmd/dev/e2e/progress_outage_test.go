@@ -35,7 +35,7 @@ func TestTheProgressOfEveryWorkflowIsCompleteWhicheverPartIsAway(t *testing.T) {
 	var runs []client.WorkflowRun
 	for i := range 4 {
 		feed := progress.Feed{TaskQueue: activities.TaskQueue, Local: i%2 == 1, Final: true}
-		in := tracked.Input{Pause: 50 * time.Millisecond, RunSteps: 150, Feed: &feed}
+		in := tracked.Input{Pause: 50 * time.Millisecond, RunSteps: 40, Feed: &feed}
 		runs = append(runs, startTracked(t, c, fmt.Sprint("wf_outage_", i), in))
 	}
 	silent, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "wf_outage_silent", TaskQueue: trackedQueue}, tracked.Silent)
