@@ -1,0 +1,77 @@
+package watcher
+
+import (
+	"sync"
+	"time"
+)
+
+// An outage, or the trouble of one workflow, is worth an item after this many failures in a row and this long after the first.
+const (
+	patience     = 3
+	patienceTime = 5 * time.Second
+	probeEvery   = time.Second
+)
+
+// failures counts what has failed in a row. The zero value is that of none.
+type failures struct {
+	n     int
+	since time.Time // the first
+}
+
+func (f *failures) add(now time.Time) {
+	if f.n == 0 {
+		f.since = now
+	}
+	f.n++
+}
+
+func (f *failures) isLasting(now time.Time) bool {
+	return f.n >= patience && now.Sub(f.since) >= patienceTime
+}
+
+// outage notices when Temporal fails for all workflows. Then one call a second finds out when it is back, so that calls that hang do
+// not delay each other.
+type outage struct {
+	mu sync.Mutex
+	failures
+	away   bool
+	probed time.Time
+}
+
+// admit reports whether Temporal may be called.
+func (o *outage) admit(now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.away {
+		return true
+	}
+	if now.Sub(o.probed) < probeEvery {
+		return false
+	}
+	o.probed = now
+	return true
+}
+
+// note records the result of a call, and reports whether an outage has begun or ended with it.
+func (o *outage) note(failed bool, now time.Time) (turned bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if failed {
+		o.add(now)
+	} else {
+		o.failures = failures{}
+	}
+	was := o.away
+	o.away = failed && (was || o.isLasting(now))
+	if o.away && !was {
+		o.probed = now
+	}
+	return o.away != was
+}
+
+// lasts reports whether there is an outage.
+func (o *outage) lasts() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.away
+}
