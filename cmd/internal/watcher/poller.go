@@ -39,18 +39,24 @@ type poller struct {
 
 // run polls until ctx ends. Intervals are between the beginnings of polls.
 func (p *poller) run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	var interval time.Duration
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	for ctx.Err() == nil {
 		began := time.Now()
 		interval = next(interval, p.poll(ctx, interval))
-		timer.Reset(max(0, interval-time.Since(began)))
+		pause(ctx, interval-time.Since(began))
+	}
+}
+
+// pause waits for the given time, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
@@ -159,14 +165,21 @@ func (p *poller) ask(ctx context.Context, e Execution, interval time.Duration) b
 	case p.unclear.n == 0 && p.answer != nil && p.answer.events == e.Events && interval < most:
 		return false
 	}
-	p.asked = time.Now()
-	got, err := p.w.query(ctx, p.workflowID, e.RunID, p.unclear.n > 0)
+	lane := p.w.limits.queries
 	switch {
-	case ctx.Err() != nil || errors.Is(err, errBusy) || errors.Is(err, ErrNotFound): // it has ended meanwhile
+	case p.unclear.n > 0:
+		lane = p.w.limits.doubtful
+	case p.answer == nil:
+		lane = p.w.limits.firstQueries
+	}
+	got, err := p.w.query(ctx, p.workflowID, e.RunID, lane)
+	if ctx.Err() != nil || errors.Is(err, errBusy) || errors.Is(err, ErrNotFound) { // it has ended meanwhile
 		return false
-	case err != nil:
+	}
+	p.asked = time.Now()
+	if err != nil {
 		p.unclear.add(p.asked)
-		lasting := p.unclear.isLasting(time.Now())
+		lasting := p.unclear.isLasting(p.asked)
 		if lasting && !p.reported {
 			p.reported = true
 			p.w.cfg.Log.WarnContext(ctx, "a workflow does not answer the query for its progress; it is asked less often",
@@ -290,12 +303,8 @@ func (w *Watcher) describe(ctx context.Context, workflowID, runID string, doubtf
 	return e, err
 }
 
-// query calls Temporal, unless too many queries are running.
-func (w *Watcher) query(ctx context.Context, workflowID, runID string, doubtful bool) (answer, error) {
-	lane := w.limits.queries
-	if doubtful {
-		lane = w.limits.doubtful
-	}
+// query calls Temporal, unless too many queries of the lane are running.
+func (w *Watcher) query(ctx context.Context, workflowID, runID string, lane slots) (answer, error) {
 	if !lane.try() {
 		return answer{}, errBusy
 	}

@@ -75,7 +75,7 @@ const (
 const (
 	callsPerSecond = 200
 	callsAtOnce    = 16
-	queriesAtOnce  = 8
+	queriesAtOnce  = 8 // of workflows that have answered, and as many of those that are asked for the first time
 	doubtfulAtOnce = 4 // calls for workflows whose last one has failed, so that they do not delay the others
 	readsAtOnce    = 2
 )
@@ -92,7 +92,7 @@ type Watcher struct {
 }
 
 // limits are how many calls of each kind may run at a time.
-type limits struct{ calls, queries, doubtful, reads slots }
+type limits struct{ calls, queries, firstQueries, doubtful, reads slots }
 
 // New makes a watcher. It does nothing until [Watcher.Run].
 func New(cfg Config) *Watcher {
@@ -100,7 +100,7 @@ func New(cfg Config) *Watcher {
 		cfg:  cfg,
 		rate: rate.NewLimiter(callsPerSecond, callsAtOnce),
 		limits: limits{
-			calls: make(slots, callsAtOnce), queries: make(slots, queriesAtOnce),
+			calls: make(slots, callsAtOnce), queries: make(slots, queriesAtOnce), firstQueries: make(slots, queriesAtOnce),
 			doubtful: make(slots, doubtfulAtOnce), reads: make(slots, readsAtOnce),
 		},
 	}
