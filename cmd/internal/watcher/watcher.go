@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -135,7 +134,7 @@ func (w *Watcher) Stats() Stats {
 
 // Run watches until ctx ends. It returns when all goroutines that it has started have ended and no lock is held.
 func (w *Watcher) Run(ctx context.Context) {
-	s := &session{w: w, held: make(map[string]*watch), tried: make(map[string]time.Time)}
+	s := &session{w: w, held: make(map[string]*running), tried: make(map[string]time.Time)}
 	tick := time.NewTicker(refresh)
 	defer tick.Stop()
 	defer func() {
@@ -154,154 +153,3 @@ func (w *Watcher) Run(ctx context.Context) {
 		}
 	}
 }
-
-// session is what a watcher does as long as it has its locks.
-type session struct {
-	w       *Watcher
-	held    map[string]*watch
-	tried   map[string]time.Time // when the lock of a followed workflow was last tried, which another server has
-	checked time.Time
-	lost    time.Time // when locks were last lost, or could not be had
-	failing string    // the error that was logged last
-}
-
-// watch is a running poller.
-type watch struct {
-	stop func()
-	done chan struct{}
-}
-
-// turn brings what is watched in line with what is followed. An error means that the locks are lost.
-func (s *session) turn(ctx context.Context) error {
-	now := time.Now()
-	if !s.lost.IsZero() && now.Sub(s.lost) < recheck {
-		return nil
-	}
-	followed := make(map[string]bool)
-	for _, id := range s.w.cfg.Followed() {
-		followed[id] = len(id) <= maxWorkflowID
-	}
-	if err := s.leave(ctx, followed); err != nil {
-		return err
-	}
-	var wanted []string
-	for id, known := range followed {
-		tried, other := s.tried[id]
-		if known && s.held[id] == nil && (!other || now.Sub(tried) >= relock) {
-			wanted = append(wanted, id)
-			s.tried[id] = now
-		}
-	}
-	switch {
-	case len(wanted) > 0:
-		got, err := s.w.cfg.Locks.Lock(ctx, wanted)
-		if err != nil {
-			return fmt.Errorf("lock workflows: %w", err)
-		}
-		for _, id := range got {
-			delete(s.tried, id)
-			s.start(ctx, id)
-		}
-	case len(s.held) > 0 && now.Sub(s.checked) >= recheck:
-		if err := s.w.cfg.Locks.Check(ctx); err != nil {
-			return fmt.Errorf("check the locks: %w", err)
-		}
-	default:
-		return nil
-	}
-	s.checked = time.Now()
-	if s.failing != "" {
-		s.failing = ""
-		s.w.cfg.Log.InfoContext(ctx, "workflows are watched again")
-	}
-	return nil
-}
-
-// leave stops watching workflows that nobody follows any more.
-func (s *session) leave(ctx context.Context, followed map[string]bool) error {
-	for id := range s.tried {
-		if !followed[id] {
-			delete(s.tried, id)
-		}
-	}
-	var left []string
-	for id, watch := range s.held {
-		if !followed[id] {
-			left = append(left, id)
-			watch.stop()
-		}
-	}
-	if len(left) == 0 {
-		return nil
-	}
-	for _, id := range left {
-		<-s.held[id].done // another server may ask as soon as the lock is free
-		delete(s.held, id)
-	}
-	s.w.stats.watched.Store(int64(len(s.held)))
-	if err := s.w.cfg.Locks.Unlock(ctx, left); err != nil {
-		return fmt.Errorf("unlock workflows: %w", err)
-	}
-	return nil
-}
-
-func (s *session) start(ctx context.Context, id string) {
-	ctx, stop := context.WithCancel(ctx)
-	running := &watch{stop: stop, done: make(chan struct{})}
-	s.held[id] = running
-	s.w.stats.watched.Store(int64(len(s.held)))
-	go func() {
-		defer close(running.done)
-		defer stop()
-		(&poller{w: s.w, workflowID: id}).run(ctx)
-	}()
-}
-
-// drop stops all pollers and releases all locks.
-func (s *session) drop() {
-	for _, running := range s.held {
-		running.stop()
-	}
-	for _, running := range s.held {
-		<-running.done
-	}
-	clear(s.held)
-	clear(s.tried)
-	s.w.stats.watched.Store(0)
-	s.w.cfg.Locks.Close()
-}
-
-// lose is drop because of an error.
-func (s *session) lose(ctx context.Context, err error) {
-	s.drop()
-	s.lost = time.Now()
-	if err.Error() != s.failing {
-		s.failing = err.Error()
-		s.w.cfg.Log.WarnContext(ctx, "workflows are not watched by this server; retrying", "error", err)
-	}
-}
-
-// slots limits how many goroutines do something at a time.
-type slots chan struct{}
-
-// take waits for a slot; it reports false if ctx ends before.
-func (s slots) take(ctx context.Context) bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// try takes a slot if one is free.
-func (s slots) try() bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s slots) give() { <-s }
