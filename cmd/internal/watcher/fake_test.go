@@ -31,6 +31,7 @@ type world struct {
 	running   int
 	most      int // calls at a time
 	down      error
+	latency   time.Duration                            // of each call
 	hangs     func(workflowID string, query bool) bool // may be nil
 	answers   func(workflowID string) (json.RawMessage, error)
 	items     map[string][]*feed.Item
@@ -123,7 +124,7 @@ func (w *world) told(workflowID string) []string {
 	return told
 }
 
-// describes returns when a workflow was described since the beginning, and resets that.
+// describes returns when a workflow was described, as the time since the beginning.
 func (w *world) describes(workflowID string, since time.Time) (at []time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -152,9 +153,14 @@ func (f *temporal) begin(ctx context.Context, workflowID string, query bool) err
 	f.calls = append(f.calls, call{time.Now(), workflowID, query, f.name})
 	f.running++
 	f.most = max(f.most, f.running)
-	hang, down := f.hangs != nil && f.hangs(workflowID, query), f.down
+	hang, down, latency := f.hangs != nil && f.hangs(workflowID, query), f.down, f.latency
 	f.mu.Unlock()
 	defer f.set(func() { f.running-- })
+	if latency > 0 {
+		timer := time.NewTimer(latency)
+		defer timer.Stop()
+		<-timer.C
+	}
 	if hang {
 		<-ctx.Done()
 		return ctx.Err()

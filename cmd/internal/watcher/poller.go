@@ -27,6 +27,7 @@ type poller struct {
 	workflowID string
 
 	past     *past     // nil if it has to be read
+	read     time.Time // when it was
 	last     Execution // as it was last described
 	found    time.Time // when the run was first described
 	answer   *answer   // nil if the run has given none
@@ -63,7 +64,7 @@ func pause(ctx context.Context, d time.Duration) {
 // poll asks Temporal once and records what is worth it.
 func (p *poller) poll(ctx context.Context, interval time.Duration) outcome {
 	if p.past == nil || p.past.final {
-		if err := p.read(ctx); err != nil {
+		if err := p.reread(ctx); err != nil {
 			return same
 		}
 		if p.past.final { // nothing could be recorded
@@ -103,6 +104,11 @@ func (p *poller) described(ctx context.Context, e Execution, interval time.Durat
 		p.found, p.answer, p.unclear = time.Now(), nil, failures{}
 	}
 	p.last = e
+	if moved && time.Since(p.read) >= most { // it may have begun to record itself
+		if err := p.reread(ctx); err != nil {
+			return same
+		}
+	}
 	if e.Status == Running && !e.isStalled() && !p.past.recordsItself(e) {
 		if p.ask(ctx, e, interval) {
 			moved = true
@@ -207,14 +213,14 @@ func (p *poller) trouble(ctx context.Context) {
 // writes. It reports whether an item was written.
 func (p *poller) say(ctx context.Context, what func() (db.Progress, bool)) (bool, error) {
 	if p.past == nil {
-		if err := p.read(ctx); err != nil {
+		if err := p.reread(ctx); err != nil {
 			return false, err
 		}
 	}
 	if _, ok := what(); !ok {
 		return false, nil
 	}
-	if err := p.read(ctx); err != nil {
+	if err := p.reread(ctx); err != nil {
 		return false, err
 	}
 	item, ok := what()
@@ -227,16 +233,16 @@ func (p *poller) say(ctx context.Context, what func() (db.Progress, bool)) (bool
 	if err != nil {
 		return false, err
 	}
-	return !written.Already, p.read(ctx)
+	return !written.Already, p.reread(ctx)
 }
 
-func (p *poller) read(ctx context.Context) error {
-	read, err := p.w.readPast(ctx, p.workflowID)
+func (p *poller) reread(ctx context.Context) error {
+	past, err := p.w.readPast(ctx, p.workflowID)
 	if err != nil {
 		p.w.unable(ctx, err)
 		return err
 	}
-	p.past = read
+	p.past, p.read = past, time.Now()
 	return nil
 }
 

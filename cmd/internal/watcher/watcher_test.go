@@ -144,6 +144,28 @@ func TestARunThatSpeaksSoonIsNotSpokenFor(t *testing.T) {
 	})
 }
 
+func TestAWorkflowThatBeginsToRecordItselfIsLeftToItself(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		w.run("wf", "r")
+		w.follow("wf")
+		w.watched(t, "a", "")
+		elapse(time.Minute)
+		w.record("wf", "own", 1, "reading")
+		busy := func(d time.Duration) {
+			for range d / (50 * time.Millisecond) {
+				w.set(func() { w.runs["wf"].Events++ })
+				elapse(50 * time.Millisecond)
+			}
+		}
+		busy(11 * time.Second)
+		calls := w.count()
+		busy(time.Minute)
+		require.LessOrEqual(t, w.count()-calls, 13)
+		require.Equal(t, []string{"0 running", "1 reading"}, w.told("wf"))
+	})
+}
+
 func TestWhatIsNoWorkflowIsAskedForSeldomAndLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {
