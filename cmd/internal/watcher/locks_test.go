@@ -78,7 +78,7 @@ func TestASettingDoesNotEndAnIdleSession(t *testing.T) {
 	pool := dbtest.Pool(t)
 	url := pool.Config().ConnString()
 	name := pgx.Identifier{pool.Config().ConnConfig.Database}.Sanitize()
-	_, err := pool.Exec(t.Context(), fmt.Sprintf("alter database %s set idle_session_timeout = '50ms'", name))
+	_, err := pool.Exec(t.Context(), fmt.Sprintf("alter database %s set idle_session_timeout = '2s'", name))
 	require.NoError(t, err)
 	locks := newLocks(t, url, "a")
 	require.Len(t, lock(t, locks, "wf"), 1)

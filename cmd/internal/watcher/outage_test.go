@@ -111,7 +111,8 @@ func TestAThousandWorkflowsDoNotFloodTemporal(t *testing.T) {
 		}
 		elapse(16 * time.Second)
 		for _, id := range ids {
-			require.Equal(t, []string{"1 running", "100 completed"}, w.told(id))
+			told := w.told(id) // some have to wait for their query longer than the grace
+			require.Equal(t, []string{"1 running", "100 completed"}, told[len(told)-2:])
 		}
 	})
 }

@@ -113,11 +113,12 @@ func TestAQueryThatHangsDelaysNeitherTheEndNorOtherWorkflows(t *testing.T) {
 		elapse(2 * time.Minute)
 		w.follow("wf")
 		elapse(5 * time.Second)
-		require.Equal(t, []string{"10 running"}, w.told("wf"))
+		last := func() string { told := w.told("wf"); return told[len(told)-1] }
+		require.Equal(t, "10 running", last())
 		for i := range 5 {
 			w.answer(fmt.Sprint(i))
 			elapse(6 * time.Second)
-			require.Equal(t, fmt.Sprint(i, " running"), w.told("wf")[i+1])
+			require.Equal(t, fmt.Sprint(i, " running"), last())
 		}
 		for _, id := range many(100) {
 			w.end(id, watcher.Terminated)
