@@ -33,6 +33,7 @@ type world struct {
 	down      error
 	latency   time.Duration                            // of each call
 	hangs     func(workflowID string, query bool) bool // may be nil
+	refuses   func(workflowID string) bool             // may be nil
 	answers   func(workflowID string) (json.RawMessage, error)
 	items     map[string][]*feed.Item
 	unwritten error // the database's
@@ -154,6 +155,9 @@ func (f *temporal) begin(ctx context.Context, workflowID string, query bool) err
 	f.running++
 	f.most = max(f.most, f.running)
 	hang, down, latency := f.hangs != nil && f.hangs(workflowID, query), f.down, f.latency
+	if f.refuses != nil && f.refuses(workflowID) {
+		down = errors.New("its shard is away")
+	}
 	f.mu.Unlock()
 	defer f.set(func() { f.running-- })
 	if latency > 0 {

@@ -5,11 +5,14 @@ import (
 	"time"
 )
 
-// An outage, or the trouble of one workflow, is worth an item after this many failures in a row and this long after the first.
 const (
+	// The trouble of one workflow is worth an item after this many failures in a row and this long after the first.
 	patience     = 3
 	patienceTime = 5 * time.Second
-	probeEvery   = time.Second
+	// outageTime is how long nothing must have succeeded for an outage: longer than the longest interval between two calls, so
+	// that one workflow that fails among others that do not makes none.
+	outageTime = 2 * most
+	probeEvery = time.Second
 )
 
 // failures counts what has failed in a row. The zero value is that of none.
@@ -25,8 +28,11 @@ func (f *failures) add(now time.Time) {
 	f.n++
 }
 
-func (f *failures) isLasting(now time.Time) bool {
-	return f.n >= patience && now.Sub(f.since) >= patienceTime
+func (f *failures) isLasting(now time.Time) bool { return f.last(now, patienceTime) }
+
+// last reports whether there have been some failures for so long.
+func (f *failures) last(now time.Time, d time.Duration) bool {
+	return f.n >= patience && now.Sub(f.since) >= d
 }
 
 // outage notices when Temporal fails for all workflows. Then one call a second finds out when it is back, so that calls that hang do
@@ -62,7 +68,7 @@ func (o *outage) note(failed bool, now time.Time) (turned bool) {
 		o.failures = failures{}
 	}
 	was := o.away
-	o.away = failed && (was || o.isLasting(now))
+	o.away = failed && (was || o.last(now, outageTime))
 	if o.away && !was {
 		o.probed = now
 	}

@@ -81,6 +81,22 @@ func TestAWorkflowThatTemporalDoesNotDescribeIsUnknownAndDelaysNoOther(t *testin
 	})
 }
 
+func TestOneWorkflowThatFailsIsNoOutage(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, w *world) {
+		w.run("bad", "b")
+		w.run("wf", "r")
+		w.follow("bad", "wf", "\xff")
+		stats, _ := w.watched(t, "a", "")
+		elapse(time.Minute)
+		require.Equal(t, 2, stats().Watched)
+		w.set(func() { w.refuses = func(id string) bool { return id == "bad" } })
+		elapse(time.Hour)
+		require.Equal(t, []string{"0 running"}, w.told("wf"))
+		require.Equal(t, []string{"0 running", "0 unknown"}, w.told("bad"))
+	})
+}
+
 func TestAThousandWorkflowsDoNotFloodTemporal(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, w *world) {

@@ -36,6 +36,7 @@ type poller struct {
 	unclear  failures  // of the query
 	asked    time.Time // when the query was last asked
 	reported bool      // a failure of the query has been logged
+	warned   bool      // a failure of Describe has been logged
 }
 
 // run polls until ctx ends. Intervals are between the beginnings of polls.
@@ -88,9 +89,13 @@ func (p *poller) poll(ctx context.Context, interval time.Duration) outcome {
 		if p.failing.isLasting(now) || p.w.outage.lasts() {
 			p.trouble(ctx)
 		}
+		if p.failing.isLasting(now) && !p.warned {
+			p.warned = true
+			p.w.cfg.Log.WarnContext(ctx, "a workflow cannot be described; retrying", "workflow", p.workflowID, "error", err)
+		}
 		return same
 	}
-	p.failing = failures{}
+	p.failing, p.warned = failures{}, false
 	return p.described(ctx, e, interval)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // session is what a watcher does as long as it has its locks.
@@ -30,7 +31,7 @@ func (s *session) turn(ctx context.Context) error {
 	}
 	followed := make(map[string]bool)
 	for _, id := range s.w.cfg.Followed() {
-		followed[id] = len(id) <= maxWorkflowID
+		followed[id] = len(id) <= maxWorkflowID && utf8.ValidString(id)
 	}
 	if err := s.leave(ctx, followed); err != nil {
 		return err
