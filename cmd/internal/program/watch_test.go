@@ -1,64 +1,47 @@
 package program_test
 
 import (
-	"net/url"
-	"os/exec"
+	"context"
+	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"chatfeed/cmd/internal/program"
+	"chatfeed/db"
 	"chatfeed/internal/dbtest"
 )
-
-// logged is what a program has printed.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) has(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.text.String(), text)
-}
-
-// started runs the program and returns what it prints. It is killed at the end of the test.
-func started(t *testing.T, args ...string) (cmd *exec.Cmd, printed *logged) {
-	t.Helper()
-	cmd, printed = command(t, args...), &logged{}
-	cmd.Stderr = printed
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return cmd, printed
-}
 
 func TestAServerThatMayNotWriteSaysThatItWatchesNothing(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t)
-	owner, err := pgxpool.New(t.Context(), server.URL())
+	admin, err := db.Open(t.Context(), server.URL())
 	require.NoError(t, err)
-	t.Cleanup(owner.Close)
-	_, err = owner.Exec(t.Context(), `create role chatfeed_reader login; grant usage on schema chatfeed to chatfeed_reader;
-		grant select on chatfeed.entries, chatfeed.items, chatfeed.heads, chatfeed.erasures to chatfeed_reader`)
+	t.Cleanup(admin.Close)
+	_, err = admin.Exec(t.Context(), `create role reading login; grant usage on schema chatfeed to reading;
+		grant select on chatfeed.entries, chatfeed.items, chatfeed.heads, chatfeed.erasures to reading`)
 	require.NoError(t, err)
-	reader, err := url.Parse(server.URL())
-	require.NoError(t, err)
-	reader.User = url.User("chatfeed_reader")
-	_, printed := started(t, "serve", "--watch-temporal", "--no-chat", "--listen", "127.0.0.1:0", "--database-url", reader.String())
-	for _, text := range []string{"--watch-temporal: no workflow is watched", "the role chatfeed_reader lacks", "docs/operations.md"} {
-		require.Eventually(t, func() bool { return printed.has(text) }, time.Minute, 10*time.Millisecond, text)
+	log := new(logged)
+	ctx, cancel := context.WithCancel(t.Context())
+	serving := program.Serve{
+		Database: program.Database{DatabaseURL: strings.Replace(server.URL(), "postgres@", "reading@", 1)},
+		Temporal: program.Temporal{TemporalAddress: "127.0.0.1:1", Local: true},
+		Listen:   "127.0.0.1:0", NoChat: true, WatchTemporal: true,
 	}
-	require.True(t, printed.has("msg=serving"), "all else works")
+	ended := make(chan error, 1)
+	go func() { ended <- serving.Run(ctx, slog.New(slog.NewTextHandler(log, nil))) }()
+	for _, text := range []string{"msg=serving", "--watch-temporal: no workflow is watched", "the role reading lacks", "docs/operations.md"} {
+		require.Eventually(t, log.has(text), time.Minute, 10*time.Millisecond, text)
+	}
+	_, err = admin.Exec(t.Context(), `grant insert, select (workflow_id, id) on chatfeed.messages, chatfeed.logs, chatfeed.stats,
+		chatfeed.progress, chatfeed.deltas, chatfeed.tools to reading`)
+	require.NoError(t, err)
+	require.Eventually(t, log.has("the database can be used now"), time.Minute, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
+	require.True(t, log.has("stopped watching")(), "it has begun")
 }
 
 func TestAMistakeInTheFlagsOfTheWatcherIsNamed(t *testing.T) {
@@ -71,14 +54,14 @@ func TestAMistakeInTheFlagsOfTheWatcherIsNamed(t *testing.T) {
 		t.Run(say, func(t *testing.T) {
 			t.Parallel()
 			cmd := command(t, append([]string{"serve", "--no-chat", "--listen", "127.0.0.1:0", "--database-url", "postgres://127.0.0.1:1/none"}, flags...)...)
-			var printed logged
-			cmd.Stderr = &printed
+			printed := new(logged)
+			cmd.Stderr = printed
 			if strings.HasPrefix(say, "TEMPORAL") {
-				cmd.Env = append(cmd.Env, "TEMPORAL_CONFIG_FILE=main_test.go")
+				cmd.Env = append(cmd.Env, "TEMPORAL_CONFIG_FILE=main_test.go") // which is none
 			}
 			require.Error(t, cmd.Run())
 			require.Equal(t, 2, cmd.ProcessState.ExitCode())
-			require.True(t, printed.has(say), printed.text.String())
+			require.True(t, printed.has(say)(), printed.text.String())
 		})
 	}
 }

@@ -46,7 +46,7 @@ func TestAWorkflowIsLockedByOneServerUntilItUnlocksOrItsSessionEnds(t *testing.T
 	require.NoError(t, a.Unlock(t.Context(), ids[:500]))
 	require.ElementsMatch(t, ids[:500], lock(t, b, ids...))
 	var sessions int
-	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where application_name in ('a', 'b')`).Scan(&sessions))
+	require.NoError(t, pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and application_name in ('a', 'b')`).Scan(&sessions))
 	require.Equal(t, 2, sessions, "one connection each")
 	a.Close()
 	taken := map[string]bool{}
@@ -65,7 +65,7 @@ func TestASessionThatPostgreSQLEndsIsNoticedAndItsLocksAreFree(t *testing.T) {
 	a, b := newLocks(t, url, "doomed"), newLocks(t, url, "b")
 	require.Len(t, lock(t, a, "wf"), 1)
 	require.NoError(t, a.Check(t.Context()))
-	_, err := pool.Exec(t.Context(), `select pg_terminate_backend(pid, 60000) from pg_stat_activity where application_name = 'doomed'`)
+	_, err := pool.Exec(t.Context(), `select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = current_database() and application_name = 'doomed'`)
 	require.NoError(t, err)
 	require.Len(t, lock(t, b, "wf"), 1)
 	require.Error(t, a.Check(t.Context()))

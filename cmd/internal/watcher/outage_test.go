@@ -37,7 +37,7 @@ func TestAnOutageOfTemporalIsToldOnceAndSoIsItsEnd(t *testing.T) {
 				elapse(20 * time.Second)
 				calls := w.count()
 				elapse(2 * time.Minute)
-				require.LessOrEqual(t, w.count()-calls, 150, "one call a second finds out that it is back")
+				require.LessOrEqual(t, w.count()-calls, 125, "one call a second finds out that it is back")
 				for _, id := range ids {
 					require.Equal(t, []string{"0 running", "0 unknown"}, w.told(id))
 				}

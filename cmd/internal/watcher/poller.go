@@ -72,14 +72,13 @@ func (p *poller) poll(ctx context.Context, interval time.Duration) outcome {
 			return settled
 		}
 	}
-	now := time.Now()
-	if !p.w.outage.admit(now) {
-		p.trouble(ctx)
-		return same
-	}
 	e, err := p.w.describe(ctx, p.workflowID, "", p.failing.n > 0)
+	now := time.Now()
 	switch {
 	case ctx.Err() != nil:
+		return same
+	case errors.Is(err, errAway):
+		p.trouble(ctx)
 		return same
 	case errors.Is(err, ErrNotFound):
 		p.failing = failures{}
@@ -276,8 +275,11 @@ func (w *Watcher) unable(ctx context.Context, err error) {
 	}
 }
 
-// errBusy says that too many queries are running.
-var errBusy = errors.New("too many queries are running")
+// errBusy says that too many queries are running, errAway that there is an outage. Temporal was not called.
+var (
+	errBusy = errors.New("too many queries are running")
+	errAway = errors.New("Temporal does not answer")
+)
 
 // describe calls Temporal. A doubtful workflow is one whose last call has failed.
 func (w *Watcher) describe(ctx context.Context, workflowID, runID string, doubtful bool) (Execution, error) {
@@ -291,6 +293,9 @@ func (w *Watcher) describe(ctx context.Context, workflowID, runID string, doubtf
 	defer lane.give()
 	if err := w.rate.Wait(ctx); err != nil {
 		return Execution{}, err
+	}
+	if !w.outage.admit(time.Now()) {
+		return Execution{}, errAway
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
