@@ -35,8 +35,8 @@ func (f *failures) last(now time.Time, d time.Duration) bool {
 	return f.n >= patience && now.Sub(f.since) >= d
 }
 
-// outage notices when Temporal fails for all workflows. Then one call a second finds out when it is back, so that calls that hang do
-// not delay each other.
+// outage notices when Temporal fails for all workflows. Then one call a second, for any of those whose last one has failed, finds
+// out when it is back. A workflow whose last call has not failed may be called about: it may be one of a few that still can.
 type outage struct {
 	mu sync.Mutex
 	failures
@@ -44,7 +44,7 @@ type outage struct {
 	probed time.Time
 }
 
-// admit reports whether Temporal may be called.
+// admit reports whether Temporal may be called about a workflow whose last call has failed.
 func (o *outage) admit(now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -294,7 +294,7 @@ func (w *Watcher) describe(ctx context.Context, workflowID, runID string, doubtf
 	if err := w.rate.Wait(ctx); err != nil {
 		return Execution{}, err
 	}
-	if !w.outage.admit(time.Now()) {
+	if doubtful && !w.outage.admit(time.Now()) {
 		return Execution{}, errAway
 	}
 	call, cancel := context.WithTimeout(ctx, callTimeout)
