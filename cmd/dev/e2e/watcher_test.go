@@ -51,18 +51,25 @@ func silent(ctx workflow.Context) error {
 // silence is a Temporal with a worker for silent workflows, and a database without anything.
 type silence struct {
 	client.Client
-	pool  *pgxpool.Pool
-	queue string
+	pool   *pgxpool.Pool
+	queue  string
+	worker worker.Worker
 }
 
 func startSilence(t *testing.T, queue string) *silence {
 	t.Helper()
 	s := &silence{Client: dialTemporal(t), pool: dbtest.Pool(t), queue: queue}
-	w := worker.New(s.Client, queue, worker.Options{})
-	w.RegisterWorkflow(silent)
-	require.NoError(t, w.Start())
-	t.Cleanup(w.Stop)
+	s.work(t)
 	return s
+}
+
+// work starts a worker, which ends with the test.
+func (s *silence) work(t *testing.T) {
+	t.Helper()
+	s.worker = worker.New(s.Client, s.queue, worker.Options{})
+	s.worker.RegisterWorkflow(silent)
+	require.NoError(t, s.worker.Start())
+	t.Cleanup(s.worker.Stop)
 }
 
 func (s *silence) start(t *testing.T, options client.StartWorkflowOptions) client.WorkflowRun {
@@ -269,6 +276,26 @@ func TestAnOutageOfTemporalIsShownAndDelaysNoItem(t *testing.T) {
 	server.prints(t, "Temporal answers again")
 	tail.prints(t, "40 % unknown: Temporal does not answer")
 	require.Empty(t, s.told(t, "no_workflow"))
+}
+
+func TestAWorkflowWhoseWorkerIsGoneIsStalledAndItsEndIsShown(t *testing.T) {
+	t.Parallel()
+	s := startSilence(t, "watched-stalled")
+	const id = "wf_watched_stalled"
+	s.start(t, client.StartWorkflowOptions{ID: id})
+	url, _, _ := s.serve(t, "--watch-query", "progress")
+	tail := start(t, "chatfeed", "tail", id, "--server", url)
+	tail.prints(t, "0 % running")
+	require.NoError(t, s.SignalWorkflow(t.Context(), id, "", "percent", 40))
+	tail.prints(t, "40 % running")
+	s.worker.Stop()
+	tail.prints(t, "40 % stalled: The workflow is running, but its worker does not go on with it.")
+	s.work(t)
+	waitFor(t, func() bool { return len(s.told(t, id)) > 3 }, "the workflow to answer again")
+	require.NoError(t, s.SignalWorkflow(t.Context(), id, "", "percent", 400)) // which is no percentage
+	require.NoError(t, s.TerminateWorkflow(t.Context(), id, "", "for the test"))
+	tail.prints(t, "40 % terminated")
+	require.Equal(t, []string{"0 running", "40 running", "40 stalled", "40 running", "40 terminated"}, s.told(t, id))
 }
 
 func TestTheExampleOfTheWatcherIsShown(t *testing.T) {
