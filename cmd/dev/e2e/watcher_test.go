@@ -84,8 +84,8 @@ func (s *silence) start(t *testing.T, options client.StartWorkflowOptions) clien
 func (s *silence) serve(t *testing.T, flags ...string) (url string, calls *meter, server *process) {
 	t.Helper()
 	calls = startMeter(t)
-	server = start(t, "chatfeed", append([]string{"serve", "--watch-temporal", "--no-chat", "--listen", "127.0.0.1:0",
-		"--database-url", s.pool.Config().ConnString(), "--temporal-address", calls.address}, flags...)...)
+	server = start(t, "chatfeed", append([]string{"serve"}, append(flags, "--watch-temporal", "--no-chat", "--listen", "127.0.0.1:0",
+		"--database-url", s.pool.Config().ConnString(), "--temporal-address", calls.address)...)...)
 	server.prints(t, "msg=serving")
 	return "http://" + (&part{process: server}).address(), calls, server
 }
@@ -114,7 +114,7 @@ func TestEachEndOfAWorkflowThatRecordsNothingIsShown(t *testing.T) {
 	}{
 		"100 % completed": {end: signal("complete")},
 		"0 % failed":      {end: signal("fail")},
-		"0 % canceled": {end: func(t *testing.T, run client.WorkflowRun) {
+		"0 % cancelled": {end: func(t *testing.T, run client.WorkflowRun) {
 			require.NoError(t, s.CancelWorkflow(t.Context(), run.GetID(), ""))
 		}},
 		"0 % terminated": {end: func(t *testing.T, run client.WorkflowRun) {

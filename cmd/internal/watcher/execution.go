@@ -24,7 +24,7 @@ const (
 	Running        Status = "running"
 	Completed      Status = "completed"
 	Failed         Status = "failed"
-	Canceled       Status = "canceled"
+	Canceled       Status = "cancelled"
 	Terminated     Status = "terminated"
 	TimedOut       Status = "timed_out"
 	ContinuedAsNew Status = "continued_as_new"
@@ -40,7 +40,7 @@ const (
 var said = map[Status][]string{
 	Completed:  {"complete", "done", "finished", "succeeded", "success", "ok"},
 	Failed:     {"failure", "error"},
-	Canceled:   {"cancelled", "stopped"},
+	Canceled:   {"canceled", "stopped"},
 	Terminated: {"killed"},
 	TimedOut:   {"timeout", "expired"},
 }

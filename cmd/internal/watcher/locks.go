@@ -131,7 +131,7 @@ func (l *AdvisoryLocks) do(ctx context.Context, call func(context.Context) error
 	}
 	err := call(ctx)
 	if err != nil {
-		l.Close()
+		l.Close() //nolint:contextcheck // ctx may have ended
 	}
 	return err
 }
@@ -154,7 +154,7 @@ func (l *AdvisoryLocks) connect(ctx context.Context) error {
 			pgx.QueryExecModeSimpleProtocol)
 	}
 	if err != nil {
-		l.Close()
+		l.Close() //nolint:contextcheck // ctx may have ended
 	}
 	return err
 }

@@ -72,7 +72,7 @@ func TestNobodyFollowingCostsNoCall(t *testing.T) {
 func TestEachEndIsToldOnceWithinSixSeconds(t *testing.T) {
 	t.Parallel()
 	for end, say := range map[watcher.Status]string{
-		watcher.Completed: "100 completed", watcher.Failed: "0 failed", watcher.Canceled: "0 canceled",
+		watcher.Completed: "100 completed", watcher.Failed: "0 failed", watcher.Canceled: "0 cancelled",
 		watcher.Terminated: "0 terminated", watcher.TimedOut: "0 timed_out",
 	} {
 		inBubble(t, func(t *testing.T, w *world) {
