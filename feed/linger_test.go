@@ -56,6 +56,23 @@ func TestATopicIsDroppedAfterLinger(t *testing.T) {
 	})
 }
 
+func TestFollowedIsWhatHasASubscriptionNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := run(t, newSource(), feed.Config{Linger: time.Minute})
+		require.Empty(t, f.Followed())
+		both, one := follow(t, f, feed.Options{From: all("v", "w")}), follow(t, f, feed.Options{From: all("w")})
+		require.ElementsMatch(t, []string{"v", "w"}, f.Followed())
+		both.Close()
+		require.Equal(t, []string{"w"}, f.Followed(), "the other is only kept")
+		require.Equal(t, 2, f.Stats().Topics)
+		require.NoError(t, one.Add(after("v", 0)))
+		require.ElementsMatch(t, []string{"v", "w"}, f.Followed())
+		one.Close()
+		require.Empty(t, f.Followed())
+	})
+}
+
 func TestADroppedTopicIsCreatedAgainWithEveryCommittedItem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

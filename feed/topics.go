@@ -91,6 +91,17 @@ func (k *topics) followed() []*topic {
 	return followed
 }
 
+// Followed returns the workflows that have a subscription now, in no particular order. One that is only kept for Config.Linger
+// is not among them. It takes time in proportion to the number of topics, so it is for a caller that asks a few times a second.
+func (f *Feed) Followed() []string {
+	topics := f.followed()
+	ids := make([]string, len(topics))
+	for i, t := range topics {
+		ids[i] = t.workflowID
+	}
+	return ids
+}
+
 // dropExpired drops the topics that have had no subscription for Config.Linger, and returns all others.
 func (f *Feed) dropExpired(now time.Time) []*topic {
 	f.mu.Lock()

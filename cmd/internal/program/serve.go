@@ -36,6 +36,8 @@ type Serve struct {
 	NoChat            bool          `help:"Do not offer ChatService; Temporal is then not needed."`
 	NoRecord          bool          `help:"Do not offer RecordService, which writes items for activities in other languages."`
 	LegacyEndpoints   bool          `help:"Serve /workflows/ID/messages, /logs and /stats too, as the polling design had them."`
+	WatchTemporal     bool          `help:"Record how followed workflows stand that do not record it themselves, or have ended without a chance to."`
+	WatchQuery        string        `help:"Query that they answer with their progress: a number, or {progress, status}." placeholder:"NAME"`
 	Temporal
 	ChatWorkflow       string `help:"Type of the workflow that SendMessage starts." default:"Chat"`
 	ChatTaskQueue      string `help:"Task queue of that workflow." default:"chatfeed-demo"`
@@ -86,14 +88,19 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer closeChat()
-	recorder, closeRecorder := c.recorder(beside)
-	defer closeRecorder()
+	writer := db.NewWriter(beside)
+	defer writer.Close()
+	watch, closeWatch, err := c.watch(beside, writer, items, log)
+	if err != nil {
+		return err
+	}
+	defer closeWatch()
 	handler, err := rpc.NewHandler(rpc.Config{ //nolint:contextcheck // logging about an item is not tied to a request
 		Feed:      items,
 		Workflows: db.NewLister(beside),
 		Directory: workflows,
 		Chat:      chat,
-		Recorder:  recorder,
+		Recorder:  c.recorder(writer),
 		About:     about,
 		Page:      page.Handler(),
 
@@ -116,6 +123,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 	var running sync.WaitGroup
 	running.Go(func() { _ = items.Run(feeding) })
 	running.Go(func() { _ = workflows.Run(feeding) })
+	running.Go(func() { watch(feeding) })
 	if c.Migrate {
 		running.Go(func() { migrateUntilDone(feeding, beside, log) })
 	}
@@ -190,13 +198,12 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	return chat, client.Close, nil
 }
 
-// recorder returns what RecordService writes with, or nil, and a function that closes it.
-func (c *Serve) recorder(pool *pgxpool.Pool) (rpc.Recorder, func()) {
+// recorder returns what RecordService writes with, or nil.
+func (c *Serve) recorder(writer *db.Writer) rpc.Recorder {
 	if c.NoRecord {
-		return nil, func() {}
+		return nil
 	}
-	writer := db.NewWriter(pool)
-	return recorder{writer}, writer.Close
+	return recorder{writer}
 }
 
 func migrateUntilDone(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) {
