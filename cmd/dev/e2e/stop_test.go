@@ -26,6 +26,7 @@ func TestAnAnswerIsStoppedAndTheChatGoesOn(t *testing.T) {
 	tail.prints(t, "assistant [writing] **Summary**")
 	stop := start(t, "chatfeed", "stop", "wf_stop", "--server", shared.Server)
 	require.Zero(t, stop.ends(t), stop.out)
+	require.Equal(t, "The answer of workflow wf_stop is being stopped.\n", stop.out.String())
 	tail.prints(t, "20 % stopped")
 	tail.prints(t, "[cancelled]")
 	require.True(t, is(`select count(*) = 1 and bool_and(status = 'cancelled' and message like '**Summary**%' and message not like '%reading time%')
@@ -52,6 +53,8 @@ func TestACallIsApprovedOrRefusedFromTheTerminal(t *testing.T) {
 			tail.prints(t, "20 % waiting")
 			approve := start(t, "chatfeed", append([]string{"approve", wf, "--server", shared.Server}, flags...)...)
 			require.Zero(t, approve.ends(t), approve.out)
+			done := map[bool]string{true: "approved", false: "denied"}[flags == nil]
+			require.Regexp(t, `^Call \S+ of workflow `+wf+` is `+done+`\.\n$`, approve.out.String())
 			tail.prints(t, answer)
 			tail.prints(t, "100 % done")
 		})

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -142,6 +143,7 @@ func (s *Stack) runPrograms(
 			ChatStopSignal:     demo.StopSignal,
 			ChatApprovalSignal: demo.ApprovalSignal,
 			ChatAway:           func() string { return *temporal.waitingFor.Load() },
+			ShownDatabaseURL:   strings.TrimSuffix(at.DatabaseURL, "?sslmode=disable"), // it has no password
 			Started: func(address net.Addr) {
 				at.Server = "http://" + address.String()
 				group.Go(func() error {
