@@ -5,6 +5,7 @@ export const actions = {
   open: (_workflow: string) => {},
   older: () => {},
   retry: () => {},
+  signOut: () => {},
 }
 
 export const keys: [key: string, what: string][] = [

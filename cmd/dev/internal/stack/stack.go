@@ -3,6 +3,7 @@ package stack
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx" of database/sql
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +24,7 @@ import (
 	"chatfeed/cmd/internal/program"
 	"chatfeed/db"
 	"chatfeed/internal/embedded"
+	"chatfeed/migrations"
 )
 
 // Stack configures the ports and folders of the parts. Port 0 is any free port.
@@ -78,7 +81,7 @@ func (s *Stack) Run(ctx context.Context, log *slog.Logger, events Events) (err e
 	}()
 	postgres, err := embedded.Start(groupCtx, embedded.Config{Bin: s.PgBin, Data: postgresData, Port: s.PostgresPort})
 	if err != nil {
-		return ended(ctx, err)
+		return ended(ctx, "PostgreSQL", err)
 	}
 	defer func() { err = errors.Join(err, postgres.Stop()) }()
 	group.Go(func() error {
@@ -131,11 +134,13 @@ func (s *Stack) runPrograms(
 		})
 	})
 	group.Go(func() error {
+		if err := migrate(ctx, at.DatabaseURL); err != nil { // before the server, which would say that there is no schema yet
+			return ended(ctx, "migrate", err)
+		}
 		return (&program.Serve{
 			Database:           database,
 			Temporal:           flags,
 			Listen:             s.Listen,
-			Migrate:            true,
 			AllowOrigin:        []string{"http://localhost:*", "http://127.0.0.1:*"},
 			ChatWorkflow:       demo.WorkflowName,
 			ChatTaskQueue:      demo.TaskQueue,
@@ -156,6 +161,16 @@ func (s *Stack) runPrograms(
 			},
 		}).Run(ctx, log)
 	})
+}
+
+// migrate brings the schema up to date.
+func migrate(ctx context.Context, databaseURL string) (err error) {
+	database, err := sql.Open("pgx", databaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, database.Close()) }()
+	return migrations.Up(ctx, database)
 }
 
 // runDemo runs a worker for the demo workflow until ctx ends. It calls ready when the worker runs.

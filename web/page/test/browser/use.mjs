@@ -2,7 +2,7 @@
 // WORKFLOW TEXT" or "erase WORKFLOW", and waits for a line of the input after each. In the end it prints "done", or what has gone wrong.
 import { createInterface } from 'node:readline'
 
-import { launch, watch } from './browser.mjs'
+import { launch, run, watch } from './browser.mjs'
 
 const [origin] = process.argv.slice(2)
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
@@ -13,9 +13,10 @@ const ask = async (...words) => {
 const findings = []
 const browser = await launch()
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' })
+page.setDefaultTimeout(60_000)
 await watch(page, origin, findings)
 const query = (name, value) => page.waitForFunction(([n, v]) => new URL(location.href).searchParams.get(n) === v, [name, value])
-const text = (words) => page.locator('main .markdown', { hasText: words }).waitFor()
+const text = (words) => page.locator('main .markdown', { hasText: words }).first().waitFor()
 const workflow = (id) => page.locator('main h1', { hasText: id }).waitFor()
 
 const steps = {
@@ -31,13 +32,16 @@ const steps = {
     await page.locator('main strong', { hasText: 'hand' }).waitFor()
     await page.locator('.connection', { hasText: 'live' }).waitFor()
   },
-  'another workflow is new until it is read; keys go from one to the other, and back goes back': async () => {
+  'messages of another workflow are counted until they are read; keys go from one to the other, and back goes back': async () => {
     await ask('write', 'chat-b', 'elsewhere')
-    await page.locator('.sidebar .unread').waitFor()
+    await page.locator('.sidebar .unread', { hasText: /^1 new message$/ }).waitFor()
+    await ask('write', 'chat-b', 'elsewhere, again')
+    await page.locator('.sidebar .unread', { hasText: /^2 new messages$/ }).waitFor()
     await page.keyboard.press('k')
     await workflow('chat-b')
     await text('elsewhere')
     await page.locator('.sidebar .unread').waitFor({ state: 'detached' })
+    await text('elsewhere, again')
     await page.keyboard.press('j')
     await workflow('chat-a')
     await page.goBack()
@@ -92,10 +96,6 @@ const steps = {
     await text('anew')
   },
 }
-for (const [name, step] of Object.entries(steps)) {
-  await step().catch((error) => findings.push(`${name}: ${error.message}`))
-  if (findings.length > 0) break
-}
+await run(findings, steps)
 await browser.close()
-console.log(findings.length > 0 ? JSON.stringify(findings) : 'done')
 process.exit()
