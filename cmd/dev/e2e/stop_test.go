@@ -34,6 +34,7 @@ func TestAnAnswerIsStoppedAndTheChatGoesOn(t *testing.T) {
 	require.True(t, is(`select count(*) = 0 from chatfeed.deltas where workflow_id = 'wf_stop'`)())
 	require.Zero(t, start(t, "chatfeed", "send", "wf_stop", "And now?", "--server", shared.Server).ends(t))
 	tail.prints(t, "100 % done")
+	require.NotContains(t, logged.String(), "wf_stop", "a stop is nothing to warn of")
 }
 
 func TestACallIsApprovedOrRefusedFromTheTerminal(t *testing.T) {

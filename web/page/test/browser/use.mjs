@@ -1,5 +1,6 @@
 // Usage: use.mjs ORIGIN. Uses the page as a person does, by keyboard and mouse. It prints what is to be done to the database, "write
-// WORKFLOW TEXT" or "erase WORKFLOW", and waits for a line of the input after each. In the end it prints "done", or what has gone wrong.
+// WORKFLOW TEXT" or "erase WORKFLOW", or to the server, "kill" or "start", and waits for a line of the input after each. In the end it
+// prints "done", or what has gone wrong.
 import { createInterface } from 'node:readline'
 
 import { launch, run, watch } from './browser.mjs'
@@ -94,6 +95,19 @@ const steps = {
     await page.getByRole('heading', { name: 'This history was erased' }).waitFor()
     await ask('write', 'chat-a', 'anew')
     await text('anew')
+  },
+  'after a restart the list comes back with the conversation, and does not wait for its own turn': async () => {
+    await page.evaluate(() => {
+      const real = setTimeout
+      globalThis.setTimeout = (f, ms, ...rest) => real(f, ms > 100 ? 1e9 : ms, ...rest) // nothing is tried again by itself
+    })
+    await ask('kill')
+    await page.locator('.bar', { hasText: 'Reconnecting' }).waitFor()
+    await page.locator('.foot p', { hasText: 'Reconnecting' }).waitFor()
+    await ask('start')
+    await page.evaluate(() => dispatchEvent(new Event('online'))) // the conversation's stream connects
+    await page.locator('.connection', { hasText: 'live' }).waitFor()
+    await page.locator('.foot p', { hasText: /workflows$/ }).waitFor()
   },
 }
 await run(findings, steps)
