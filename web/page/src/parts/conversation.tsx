@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 
+import { denied } from '../auth'
 import { actions } from '../keys'
 import { count } from '../model/format'
 import { type Row, rows } from '../model/rows'
@@ -68,7 +69,7 @@ export function Conversation({ session }: { session: Session }) {
           </button>
         )}
       </div>
-      {session.state.value.kind !== 'failed' && <Composer session={session} onSend={() => toEnd.current()} />}
+      {(session.state.value.kind !== 'failed' || denied.value) && <Composer session={session} onSend={() => toEnd.current()} />}
     </div>
   )
 }

@@ -12,7 +12,7 @@ export function SignIn() {
       setError(use(new FormData(e.currentTarget).get('token') as string))
     }}>
       <label for="token">Token</label>
-      <div class="row">
+      <div class="ask">
         <input id="token" name="token" type="password" autocomplete="off" spellcheck={false} required aria-describedby="token-note"
           aria-invalid={refused || Boolean(error)} />
         <button class="filled">Sign in</button>

@@ -88,8 +88,10 @@ await run(findings, {
     await page.keyboard.press('Enter')
     await page.getByRole('alert').filter({ hasText: 'refused the token' }).waitFor()
     await text('Are you there?').waitFor()
+    await page.locator('#composer').fill('not sent yet')
     await signIn('better')
     await text('Still here').waitFor()
+    if ((await page.locator('#composer').inputValue()) !== 'not sent yet') throw new Error('what was written is lost')
     await field.waitFor({ state: 'detached' })
   },
   'who signs out leaves nothing': async () => {
