@@ -67,8 +67,12 @@ await run(findings, {
   },
   'a request for approval that is out of sight is announced, and found; its answer is tried again': async () => {
     const log = page.locator('main [role=log]')
-    await log.evaluate((log) => (log.scrollTop = 200))
-    await page.locator('.pill', { hasText: 'To the end' }).waitFor()
+    await log.hover()
+    await page.waitForFunction(() => document.querySelector('.sending') === null)
+    for (let tries = 0; tries < 100 && (await page.locator('.pill', { hasText: 'To the end' }).count()) === 0; tries++) {
+      await page.mouse.wheel(0, -3000)
+      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))))
+    }
     await ask('asks', 'chat-a')
     await page.getByRole('button', { name: 'Approval needed ↓' }).click()
     await page.locator('[role=status]', { hasText: 'assistant: May I search?. search needs your approval' }).waitFor({ state: 'attached' })
