@@ -101,7 +101,7 @@ function tell(items: Item[], live: boolean) {
   if (!live) return
   const message = items.findLast((i) => i.type === 'message' && i.item.role !== 'user')
   const asked = items.findLast((i) => i.type === 'tool' && i.item.state === 'approval-requested')
-  const said = [message && `${message.item.role}: ${plain(text(message.item.message)).slice(0, 300)}`, asked && `${asked.item.name} needs your approval`]
+  const said = [message && `${message.item.role}: ${plain(text(message.item.message).slice(0, 1000)).slice(0, 300)}`, asked && `${asked.item.name} needs your approval`]
   announcement.value = said.filter(Boolean).join('. ') || announcement.value
 }
 

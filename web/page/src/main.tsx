@@ -42,8 +42,8 @@ actions.retry = () => {
 }
 actions.signOut = () => {
   session.value = undefined
+  forget() // before another is chosen
   choosing.value = true
-  forget()
 }
 
 // When one of the connections to the server comes back, the other is tried at once.

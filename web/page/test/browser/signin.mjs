@@ -28,6 +28,7 @@ await run(findings, {
     await ask('lines', 'chat-a')
     await page.goto(`${origin}/`)
     await page.getByRole('heading', { name: 'Sign in' }).waitFor()
+    await page.locator('main h1', { hasText: 'chatfeed' }).waitFor()
     if ((await page.locator('.sidebar li').count()) > 0) throw new Error('workflows are listed')
     await signIn('not one')
     await page.getByRole('alert').filter({ hasText: 'no spaces' }).waitFor()
