@@ -69,7 +69,7 @@ func run(m *testing.M) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan stack.Running, 1), make(chan error, 1)
 	go func() {
-		s := stack.Stack{Listen: "127.0.0.1:0", NoDemo: true}
+		s := stack.Stack{Listen: "127.0.0.1:0", NoDemo: true, Pace: 20 * time.Millisecond}
 		ended <- s.Run(ctx, slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelWarn})), stack.Events{
 			Ready:    func(stack.Running) {},
 			Building: func(int, int) {},

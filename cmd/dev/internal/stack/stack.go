@@ -2,6 +2,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -40,6 +41,8 @@ type Stack struct {
 
 	// Programs is the folder to build the Temporal server into, if the temporal program is not installed.
 	Programs string `kong:"-"`
+	// Pace is the time that a word of the demo's answers takes; zero is [demo.Pace], at which people can follow.
+	Pace time.Duration `kong:"-"`
 }
 
 // Running is the addresses of the parts.
@@ -121,7 +124,7 @@ func (s *Stack) runPrograms(
 				return (&program.Worker{Database: database, Temporal: flags, TaskQueue: activities.TaskQueue}).Run(ctx, log)
 			})
 		}
-		return runDemo(ctx, at.DatabaseURL, flags, log, func() {
+		return runDemo(ctx, at.DatabaseURL, flags, cmp.Or(s.Pace, demo.Pace), log, func() {
 			temporal.setWaiting("")
 			select {
 			case at := <-served:
@@ -174,7 +177,9 @@ func migrate(ctx context.Context, databaseURL string) (err error) {
 }
 
 // runDemo runs a worker for the demo workflow until ctx ends. It calls ready when the worker runs.
-func runDemo(ctx context.Context, databaseURL string, temporal program.Temporal, log *slog.Logger, ready func()) error {
+func runDemo(
+	ctx context.Context, databaseURL string, temporal program.Temporal, pace time.Duration, log *slog.Logger, ready func(),
+) error {
 	pool, err := pgxpool.New(ctx, databaseURL)
 	if err != nil {
 		return fmt.Errorf("connect the demo workflow: %w", err)
@@ -191,7 +196,7 @@ func runDemo(ctx context.Context, databaseURL string, temporal program.Temporal,
 		return fmt.Errorf("connect the demo workflow: %w", err)
 	}
 	defer c.Close()
-	w := demo.NewWorker(c, writer, demo.Pace)
+	w := demo.NewWorker(c, writer, pace)
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the demo workflow: %w", err)
 	}
