@@ -22,11 +22,10 @@ type About struct {
 // GetStatus implements the RPC of that name.
 func (s *feedService) GetStatus(ctx context.Context, _ *v1.GetStatusRequest) (*v1.GetStatusResponse, error) {
 	response := &v1.GetStatusResponse{
-		Database:   &v1.Availability{Available: true},
-		Chat:       &v1.Availability{Available: true},
-		TemporalUi: s.About.TemporalUI,
-		Version:    s.About.Version,
-
+		Database:    &v1.Availability{Available: true},
+		Chat:        &v1.Availability{Available: true},
+		TemporalUi:  s.About.TemporalUI,
+		Version:     s.About.Version,
 		DatabaseUrl: s.About.DatabaseURL,
 	}
 	if err := (&health{Config: s.Config}).check(ctx); err != nil {
