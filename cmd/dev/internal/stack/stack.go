@@ -87,6 +87,9 @@ func (s *Stack) Run(ctx context.Context, log *slog.Logger, events Events) (err e
 		return ended(ctx, "PostgreSQL", err)
 	}
 	defer func() { err = errors.Join(err, postgres.Stop()) }()
+	if err := migrate(groupCtx, postgres.URL()); err != nil { // before the programs, which would warn that there is no schema yet
+		return ended(ctx, "migrate", err)
+	}
 	group.Go(func() error {
 		select {
 		case <-groupCtx.Done():
@@ -137,9 +140,6 @@ func (s *Stack) runPrograms(
 		})
 	})
 	group.Go(func() error {
-		if err := migrate(ctx, at.DatabaseURL); err != nil { // before the server, which would say that there is no schema yet
-			return ended(ctx, "migrate", err)
-		}
 		return (&program.Serve{
 			Database:           database,
 			Temporal:           flags,
