@@ -82,11 +82,16 @@ func TestMessagesAreCountedAfterEachPosition(t *testing.T) {
 	var at int64
 	require.NoError(t, pool.QueryRow(ctx, `select extract(epoch from "_createdAt") * 1000000 from chatfeed.messages where id = 'b'`).Scan(&at))
 	lister := db.NewLister(pool)
+	positions := []feed.Position{
+		{WorkflowID: "few", Cursor: feed.Cursor(at)},
+		{WorkflowID: "none"},
+		{WorkflowID: "many"},
+		{WorkflowID: "few"},
+		{WorkflowID: "logs"},
+		{WorkflowID: "few", Cursor: feed.Cursor(at) - 1},
+	}
 	for range 10 { // so that PostgreSQL has had its choice of a generic plan
-		counts, err := lister.MessagesAfter(ctx, []feed.Position{
-			{WorkflowID: "few", Cursor: feed.Cursor(at)}, {WorkflowID: "none"}, {WorkflowID: "many"}, {WorkflowID: "few"}, {WorkflowID: "logs"},
-			{WorkflowID: "few", Cursor: feed.Cursor(at) - 1},
-		}, 100)
+		counts, err := lister.MessagesAfter(ctx, positions, 100)
 		require.NoError(t, err)
 		require.Equal(t, []int{1, 0, 100, 3, 0, 2}, counts)
 	}

@@ -42,8 +42,8 @@ type Answers struct {
 // beginning. That it is cancelled is a result like others and not an error, which the worker would log as one.
 func (a *Answers) Answer(ctx context.Context, q Question) (answered Answered, err error) {
 	recorder := activities.NewRecorder(ctx, a.writer)
-	defer func() {
-		err = recorder.End(err) //nolint:contextcheck // the recorder has it
+	defer func() { //nolint:contextcheck // the recorder has it
+		err = recorder.End(err)
 		if temporal.IsCanceledError(err) {
 			answered, err = Answered{Stopped: true}, nil
 		}
