@@ -91,6 +91,7 @@ const steps = {
     await page.locator('html[data-theme=dark]').waitFor()
   },
   'what is erased is gone from the screen': async () => {
+    await text('over the socket')
     await ask('erase', 'chat-a')
     await page.getByRole('heading', { name: 'This history was erased' }).waitFor()
     await ask('write', 'chat-a', 'anew')
