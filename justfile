@@ -17,6 +17,7 @@ dev *flags:
 module path:
     go run ./cmd/dev/rename {{ path }}
     cd rpc && {{ buf }} generate
+    go generate ./web/page
 
 # install PostgreSQL with its client programs where they are missing: dump and restore are tested with them
 [private]

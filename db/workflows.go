@@ -32,16 +32,10 @@ func NewLister(pool *pgxpool.Pool) *Lister {
 // in that order; zero means from the newest. The time is at most a minute before the head. It blocks for the query, and for
 // its turn if there are many callers; the error is [feed.ErrBusy] if that takes too long.
 func (l *Lister) Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error) {
-	timeout := time.NewTimer(listTimeout)
-	defer timeout.Stop()
-	select {
-	case l.turns <- struct{}{}:
-		defer func() { <-l.turns }()
-	case <-timeout.C:
-		return nil, feed.ErrBusy
-	case <-ctx.Done():
-		return nil, fmt.Errorf("list workflows: %w", context.Cause(ctx))
+	if err := l.turn(ctx); err != nil {
+		return nil, fmt.Errorf("list workflows: %w", err)
 	}
+	defer func() { <-l.turns }()
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if after.Active == 0 {
@@ -60,6 +54,45 @@ func (l *Lister) Workflows(ctx context.Context, after feed.Workflow, limit int) 
 		workflows[i] = workflow(row)
 	}
 	return workflows, nil
+}
+
+// MessagesAfter returns how many messages there are after each position, in their order, at most the given number for each; later
+// versions of a message are not counted. It reads no bodies. It blocks like Workflows, and with the same error.
+func (l *Lister) MessagesAfter(ctx context.Context, at []feed.Position, most int) ([]int, error) {
+	if err := l.turn(ctx); err != nil {
+		return nil, fmt.Errorf("count messages: %w", err)
+	}
+	defer func() { <-l.turns }()
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	params := dbsqlc.MessagesAfterParams{Most: int32(min(most, 1<<20))} //nolint:gosec // bounded
+	for _, position := range at {
+		params.WorkflowIds = append(params.WorkflowIds, position.WorkflowID)
+		params.Cursors = append(params.Cursors, timestamp(position.Cursor))
+	}
+	rows, err := l.q.MessagesAfter(ctx, params)
+	if err != nil {
+		return nil, fmt.Errorf("count messages: %w", err)
+	}
+	counts := make([]int, len(at))
+	for _, row := range rows {
+		counts[row.Position-1] = int(row.Messages)
+	}
+	return counts, nil
+}
+
+// turn waits for a turn to read, which the caller gives back by receiving from turns.
+func (l *Lister) turn(ctx context.Context) error {
+	timeout := time.NewTimer(listTimeout)
+	defer timeout.Stop()
+	select {
+	case l.turns <- struct{}{}:
+		return nil
+	case <-timeout.C:
+		return feed.ErrBusy
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Named returns those of the given workflows, at most 1,024, that have items, by id. Unlike Workflows it does not wait for a turn: it

@@ -67,3 +67,32 @@ func TestTheCostOfAListDoesNotGrowWithTheWorkflows(t *testing.T) {
 		after = page[49]
 	}
 }
+
+func TestMessagesAreCountedAfterEachPosition(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	pool := openPool(t, dbtest.URL(t), 2)
+	_, err := pool.Exec(ctx, `insert into chatfeed.messages (workflow_id, id, message) select 'many', 'm' || n, '' from generate_series(1, 150) n`)
+	require.NoError(t, err)
+	_, err = pool.Exec(ctx, `insert into chatfeed.messages (workflow_id, id, message) values ('few', 'a', ''), ('few', 'b', ''), ('few', 'c', '')`)
+	require.NoError(t, err)
+	_, err = pool.Exec(ctx, `insert into chatfeed.messages (workflow_id, id, message, replaces) values ('few', 'd', '', 'a');
+		insert into chatfeed.logs (workflow_id, message) values ('few', ''), ('logs', '')`)
+	require.NoError(t, err)
+	var at int64
+	require.NoError(t, pool.QueryRow(ctx, `select extract(epoch from "_createdAt") * 1000000 from chatfeed.messages where id = 'b'`).Scan(&at))
+	lister := db.NewLister(pool)
+	positions := []feed.Position{
+		{WorkflowID: "few", Cursor: feed.Cursor(at)},
+		{WorkflowID: "none"},
+		{WorkflowID: "many"},
+		{WorkflowID: "few"},
+		{WorkflowID: "logs"},
+		{WorkflowID: "few", Cursor: feed.Cursor(at) - 1},
+	}
+	for range 10 { // so that PostgreSQL has had its choice of a generic plan
+		counts, err := lister.MessagesAfter(ctx, positions, 100)
+		require.NoError(t, err)
+		require.Equal(t, []int{1, 0, 100, 3, 0, 2}, counts)
+	}
+}

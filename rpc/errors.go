@@ -82,6 +82,8 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id is running"))
 	case errors.Is(err, errNoDirectory):
 		return connect.NewError(connect.CodeUnimplemented, errors.New("this server does not offer WatchWorkflows; ListWorkflows lists the workflows"))
+	case errors.Is(err, errNoMessages):
+		return connect.NewError(connect.CodeUnimplemented, errors.New("this server does not offer CountMessages"))
 	case errors.Is(err, errNoItems):
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id has items"))
 	case errors.Is(err, feed.ErrDraining):

@@ -71,6 +71,8 @@ type Config struct {
 	Workflows Workflows
 	// Directory is the live list of workflows, whose Run is the caller's. If it is nil, WatchWorkflows is refused.
 	Directory *directory.Directory
+	// Messages counts messages. If it is nil, CountMessages is refused.
+	Messages Messages
 	// Chat is nil if there is no workflow engine; ChatService is then not served, and a run of AG-UI only follows.
 	Chat Chat
 	// Recorder writes what RecordService is given. If it is nil, that is not served.
@@ -230,7 +232,8 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = fmt.Fprint(w, `chatfeed
 
-Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows   WatchWorkflows   GetStatus
+Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows   WatchWorkflows
+                          /chatfeed.v1.FeedService/CountMessages   GetStatus
                           /chatfeed.v1.ChatService/SendMessage   StopAnswer   AnswerApproval   CancelWorkflow
                           /chatfeed.v1.RecordService/Record
 REST                      /workflows/{id}/chatData?afterTimestamp=0

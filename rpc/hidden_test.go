@@ -113,6 +113,7 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 	const (
 		subscribe = chatfeedv1connect.FeedServiceSubscribeProcedure
 		read      = chatfeedv1connect.FeedServiceGetChatDataProcedure
+		counts    = chatfeedv1connect.FeedServiceCountMessagesProcedure
 		cancel    = chatfeedv1connect.ChatServiceCancelWorkflowProcedure
 		stop      = chatfeedv1connect.ChatServiceStopAnswerProcedure
 		approve   = chatfeedv1connect.ChatServiceAnswerApprovalProcedure
@@ -145,6 +146,7 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 			body: enveloped(`{"cursors":[{"workflowId":"WF!"},{"workflowId":"WF?"},{"workflowId":"seen"}]}`),
 		},
 		{method: "POST", path: subscribe, kind: "application/connect+json", body: enveloped(`{"cursors":[{"workflowId":"WF!","after":"` + ahead + `"}]}`)},
+		{method: "POST", path: counts, kind: "application/json", body: `{"cursors":[{"workflowId":"WF"},{"workflowId":"seen"}]}`},
 		{method: "GET", path: "/workflows/WF/events", until: event},
 		{method: "GET", path: "/workflows/WF/events?last=5", until: event},
 		{method: "GET", path: "/workflows/WF/events?after=" + seconds(at), until: event},

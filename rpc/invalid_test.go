@@ -101,6 +101,11 @@ var refused = []struct {
 	{&v1.ListWorkflowsRequest{PageToken: token("12 w\xfff")}, []string{"page_token:", "next_page_token"}},
 	{&v1.ListWorkflowsRequest{PageToken: token("12 " + long)}, []string{"page_token:", "next_page_token"}},
 
+	{&v1.CountMessagesRequest{}, []string{"cursors:", "0 entries", "1 to"}},
+	{&v1.CountMessagesRequest{Cursors: cursors(101)}, []string{"cursors:", "101", "1 to 100"}},
+	{&v1.CountMessagesRequest{Cursors: []*v1.Cursor{{WorkflowId: long}}}, []string{"cursors[0].workflow_id:", "1001 bytes", "1 to 1000 bytes"}},
+	{&v1.CountMessagesRequest{Cursors: []*v1.Cursor{{WorkflowId: "a"}, cursorLast("b", 1)}}, []string{"cursors[1].last:", "only after"}},
+
 	{&v1.SendMessageRequest{Text: "a"}, []string{"workflow_id:", "empty", "1 to 1000 bytes"}},
 	{&v1.SendMessageRequest{WorkflowId: long, Text: "a"}, []string{"workflow_id:", "1001 bytes", "1 to 1000 bytes"}},
 	{&v1.SendMessageRequest{WorkflowId: "a"}, []string{"text:", "empty", "1 byte to 1048576 bytes"}},
@@ -188,6 +193,8 @@ func (s *server) call(ctx context.Context, request any) error {
 		_, err = feeds.GetChatData(ctx, r)
 	case *v1.ListWorkflowsRequest:
 		_, err = feeds.ListWorkflows(ctx, r)
+	case *v1.CountMessagesRequest:
+		_, err = feeds.CountMessages(ctx, r)
 	case *v1.SendMessageRequest:
 		_, err = chats.SendMessage(ctx, r)
 	case *v1.StopAnswerRequest:

@@ -151,6 +151,9 @@ func serve(t *testing.T, source feed.Source, cfg config) *server {
 	if cfg.rpc.Workflows == nil {
 		cfg.rpc.Workflows, _ = source.(rpc.Workflows)
 	}
+	if cfg.rpc.Messages == nil {
+		cfg.rpc.Messages, _ = source.(rpc.Messages)
+	}
 	handler, err := rpc.NewHandler(cfg.rpc)
 	require.NoError(t, err)
 	web := httptest.NewUnstartedServer(handler)

@@ -12,6 +12,9 @@ type About struct {
 	Version string // for people
 	// TemporalUI is where Temporal's UI shows a workflow, up to the id. Empty if there is no UI that clients can open.
 	TemporalUI string
+	// DatabaseURL is the database's address for everyone who can reach the server. It is for a stack to try chatfeed with; leave it
+	// empty where the database is worth protecting.
+	DatabaseURL string
 	// ChatAway returns why Chat is not available yet, or an empty string when it is. A nil ChatAway means that it is.
 	ChatAway func() string
 }
@@ -19,10 +22,11 @@ type About struct {
 // GetStatus implements the RPC of that name.
 func (s *feedService) GetStatus(ctx context.Context, _ *v1.GetStatusRequest) (*v1.GetStatusResponse, error) {
 	response := &v1.GetStatusResponse{
-		Database:   &v1.Availability{Available: true},
-		Chat:       &v1.Availability{Available: true},
-		TemporalUi: s.About.TemporalUI,
-		Version:    s.About.Version,
+		Database:    &v1.Availability{Available: true},
+		Chat:        &v1.Availability{Available: true},
+		TemporalUi:  s.About.TemporalUI,
+		Version:     s.About.Version,
+		DatabaseUrl: s.About.DatabaseURL,
 	}
 	if err := (&health{Config: s.Config}).check(ctx); err != nil {
 		s.Log.DebugContext(ctx, "not ready", "error", err)

@@ -201,9 +201,11 @@ func TestTheStatusSaysWhatCanBeUsed(t *testing.T) {
 		{rpc.Config{}, &v1.GetStatusResponse{
 			Database: &v1.Availability{Available: true}, Chat: &v1.Availability{Reason: "this server does not offer ChatService"},
 		}},
-		{rpc.Config{Chat: chats, About: rpc.About{Version: "1.2.3", TemporalUI: "http://ui/namespaces/default/workflows/"}}, &v1.GetStatusResponse{
+		{rpc.Config{Chat: chats, About: rpc.About{
+			Version: "1.2.3", TemporalUI: "http://ui/namespaces/default/workflows/", DatabaseURL: "postgres://me@127.0.0.1/chatfeed",
+		}}, &v1.GetStatusResponse{
 			Database: &v1.Availability{Available: true}, Chat: &v1.Availability{Available: true},
-			Version: "1.2.3", TemporalUi: "http://ui/namespaces/default/workflows/",
+			Version: "1.2.3", TemporalUi: "http://ui/namespaces/default/workflows/", DatabaseUrl: "postgres://me@127.0.0.1/chatfeed",
 		}},
 		{rpc.Config{
 			Chat: chats, About: rpc.About{ChatAway: func() string { return building }},

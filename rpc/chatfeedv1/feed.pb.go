@@ -1451,6 +1451,96 @@ func (x *WatchWorkflowsResponse) GetNextPageToken() string {
 	return ""
 }
 
+type CountMessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 100 cursors, with after or, to count from the first item, without; not with last.
+	Cursors       []*Cursor `protobuf:"bytes,1,rep,name=cursors,proto3" json:"cursors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountMessagesRequest) Reset() {
+	*x = CountMessagesRequest{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountMessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountMessagesRequest) ProtoMessage() {}
+
+func (x *CountMessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountMessagesRequest.ProtoReflect.Descriptor instead.
+func (*CountMessagesRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CountMessagesRequest) GetCursors() []*Cursor {
+	if x != nil {
+		return x.Cursors
+	}
+	return nil
+}
+
+type CountMessagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each cursor, in their order: 0 to 100, where 100 stands for more, too. Later versions of a message are not counted.
+	Messages      []int32 `protobuf:"varint,1,rep,packed,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountMessagesResponse) Reset() {
+	*x = CountMessagesResponse{}
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountMessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountMessagesResponse) ProtoMessage() {}
+
+func (x *CountMessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountMessagesResponse.ProtoReflect.Descriptor instead.
+func (*CountMessagesResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *CountMessagesResponse) GetMessages() []int32 {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
 type GetStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1459,7 +1549,7 @@ type GetStatusRequest struct {
 
 func (x *GetStatusRequest) Reset() {
 	*x = GetStatusRequest{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[18]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1561,7 @@ func (x *GetStatusRequest) String() string {
 func (*GetStatusRequest) ProtoMessage() {}
 
 func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[18]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1574,7 @@ func (x *GetStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetStatusRequest) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{18}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{20}
 }
 
 type GetStatusResponse struct {
@@ -1497,14 +1587,16 @@ type GetStatusResponse struct {
 	// server knows of no UI.
 	TemporalUi string `protobuf:"bytes,3,opt,name=temporal_ui,json=temporalUi,proto3" json:"temporal_ui,omitempty"`
 	// The server's version, for people.
-	Version       string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// The database's address, for who tries the server on the machine on which it runs. Empty unless the server was told to tell it.
+	DatabaseUrl   string `protobuf:"bytes,5,opt,name=database_url,json=databaseUrl,proto3" json:"database_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatusResponse) Reset() {
 	*x = GetStatusResponse{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[19]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +1608,7 @@ func (x *GetStatusResponse) String() string {
 func (*GetStatusResponse) ProtoMessage() {}
 
 func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[19]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +1621,7 @@ func (x *GetStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetStatusResponse) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{19}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetStatusResponse) GetDatabase() *Availability {
@@ -1560,6 +1652,13 @@ func (x *GetStatusResponse) GetVersion() string {
 	return ""
 }
 
+func (x *GetStatusResponse) GetDatabaseUrl() string {
+	if x != nil {
+		return x.DatabaseUrl
+	}
+	return ""
+}
+
 // Availability says whether something can be used now.
 type Availability struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1572,7 +1671,7 @@ type Availability struct {
 
 func (x *Availability) Reset() {
 	*x = Availability{}
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[20]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1683,7 @@ func (x *Availability) String() string {
 func (*Availability) ProtoMessage() {}
 
 func (x *Availability) ProtoReflect() protoreflect.Message {
-	mi := &file_chatfeed_v1_feed_proto_msgTypes[20]
+	mi := &file_chatfeed_v1_feed_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1696,7 @@ func (x *Availability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Availability.ProtoReflect.Descriptor instead.
 func (*Availability) Descriptor() ([]byte, []int) {
-	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{20}
+	return file_chatfeed_v1_feed_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Availability) GetAvailable() bool {
@@ -1729,22 +1828,28 @@ const file_chatfeed_v1_feed_proto_rawDesc = "" +
 	"\x04anew\x18\x03 \x01(\bR\x04anew\x12\x1c\n" +
 	"\n" +
 	"up_to_date\x18\x04 \x01(\bR\bupToDate\x12&\n" +
-	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\"\x12\n" +
-	"\x10GetStatusRequest\"\xb4\x01\n" +
+	"\x0fnext_page_token\x18\x05 \x01(\tR\rnextPageToken\"E\n" +
+	"\x14CountMessagesRequest\x12-\n" +
+	"\acursors\x18\x01 \x03(\v2\x13.chatfeed.v1.CursorR\acursors\"3\n" +
+	"\x15CountMessagesResponse\x12\x1a\n" +
+	"\bmessages\x18\x01 \x03(\x05R\bmessages\"\x12\n" +
+	"\x10GetStatusRequest\"\xd7\x01\n" +
 	"\x11GetStatusResponse\x125\n" +
 	"\bdatabase\x18\x01 \x01(\v2\x19.chatfeed.v1.AvailabilityR\bdatabase\x12-\n" +
 	"\x04chat\x18\x02 \x01(\v2\x19.chatfeed.v1.AvailabilityR\x04chat\x12\x1f\n" +
 	"\vtemporal_ui\x18\x03 \x01(\tR\n" +
 	"temporalUi\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\tR\aversion\"D\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12!\n" +
+	"\fdatabase_url\x18\x05 \x01(\tR\vdatabaseUrl\"D\n" +
 	"\fAvailability\x12\x1c\n" +
 	"\tavailable\x18\x01 \x01(\bR\tavailable\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason2\xbd\x03\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason2\x9a\x04\n" +
 	"\vFeedService\x12L\n" +
 	"\tSubscribe\x12\x1d.chatfeed.v1.SubscribeRequest\x1a\x1e.chatfeed.v1.SubscribeResponse0\x01\x12U\n" +
 	"\vGetChatData\x12\x1f.chatfeed.v1.GetChatDataRequest\x1a .chatfeed.v1.GetChatDataResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rListWorkflows\x12!.chatfeed.v1.ListWorkflowsRequest\x1a\".chatfeed.v1.ListWorkflowsResponse\"\x03\x90\x02\x01\x12[\n" +
-	"\x0eWatchWorkflows\x12\".chatfeed.v1.WatchWorkflowsRequest\x1a#.chatfeed.v1.WatchWorkflowsResponse0\x01\x12O\n" +
+	"\x0eWatchWorkflows\x12\".chatfeed.v1.WatchWorkflowsRequest\x1a#.chatfeed.v1.WatchWorkflowsResponse0\x01\x12[\n" +
+	"\rCountMessages\x12!.chatfeed.v1.CountMessagesRequest\x1a\".chatfeed.v1.CountMessagesResponse\"\x03\x90\x02\x01\x12O\n" +
 	"\tGetStatus\x12\x1d.chatfeed.v1.GetStatusRequest\x1a\x1e.chatfeed.v1.GetStatusResponse\"\x03\x90\x02\x01B\x8d\x01\n" +
 	"\x0fcom.chatfeed.v1B\tFeedProtoP\x01Z\"chatfeed/rpc/chatfeedv1;chatfeedv1\xa2\x02\x03CXX\xaa\x02\vChatfeed.V1\xca\x02\vChatfeed\\V1\xe2\x02\x17Chatfeed\\V1\\GPBMetadata\xea\x02\fChatfeed::V1b\x06proto3"
 
@@ -1760,7 +1865,7 @@ func file_chatfeed_v1_feed_proto_rawDescGZIP() []byte {
 	return file_chatfeed_v1_feed_proto_rawDescData
 }
 
-var file_chatfeed_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_chatfeed_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_chatfeed_v1_feed_proto_goTypes = []any{
 	(*SubscribeRequest)(nil),       // 0: chatfeed.v1.SubscribeRequest
 	(*Cursor)(nil),                 // 1: chatfeed.v1.Cursor
@@ -1780,53 +1885,58 @@ var file_chatfeed_v1_feed_proto_goTypes = []any{
 	(*Workflow)(nil),               // 15: chatfeed.v1.Workflow
 	(*WatchWorkflowsRequest)(nil),  // 16: chatfeed.v1.WatchWorkflowsRequest
 	(*WatchWorkflowsResponse)(nil), // 17: chatfeed.v1.WatchWorkflowsResponse
-	(*GetStatusRequest)(nil),       // 18: chatfeed.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),      // 19: chatfeed.v1.GetStatusResponse
-	(*Availability)(nil),           // 20: chatfeed.v1.Availability
-	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
-	(*structpb.Value)(nil),         // 22: google.protobuf.Value
-	(*durationpb.Duration)(nil),    // 23: google.protobuf.Duration
+	(*CountMessagesRequest)(nil),   // 18: chatfeed.v1.CountMessagesRequest
+	(*CountMessagesResponse)(nil),  // 19: chatfeed.v1.CountMessagesResponse
+	(*GetStatusRequest)(nil),       // 20: chatfeed.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),      // 21: chatfeed.v1.GetStatusResponse
+	(*Availability)(nil),           // 22: chatfeed.v1.Availability
+	(*timestamppb.Timestamp)(nil),  // 23: google.protobuf.Timestamp
+	(*structpb.Value)(nil),         // 24: google.protobuf.Value
+	(*durationpb.Duration)(nil),    // 25: google.protobuf.Duration
 }
 var file_chatfeed_v1_feed_proto_depIdxs = []int32{
 	1,  // 0: chatfeed.v1.SubscribeRequest.cursors:type_name -> chatfeed.v1.Cursor
-	21, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
+	23, // 1: chatfeed.v1.Cursor.after:type_name -> google.protobuf.Timestamp
 	4,  // 2: chatfeed.v1.SubscribeResponse.items:type_name -> chatfeed.v1.Item
 	3,  // 3: chatfeed.v1.SubscribeResponse.gone:type_name -> chatfeed.v1.Gone
-	21, // 4: chatfeed.v1.Gone.created_at:type_name -> google.protobuf.Timestamp
-	21, // 5: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
-	22, // 6: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
+	23, // 4: chatfeed.v1.Gone.created_at:type_name -> google.protobuf.Timestamp
+	23, // 5: chatfeed.v1.Item.created_at:type_name -> google.protobuf.Timestamp
+	24, // 6: chatfeed.v1.Item.metadata:type_name -> google.protobuf.Value
 	5,  // 7: chatfeed.v1.Item.message:type_name -> chatfeed.v1.Message
 	6,  // 8: chatfeed.v1.Item.log:type_name -> chatfeed.v1.Log
 	7,  // 9: chatfeed.v1.Item.stat:type_name -> chatfeed.v1.Stat
 	8,  // 10: chatfeed.v1.Item.progress:type_name -> chatfeed.v1.Progress
 	9,  // 11: chatfeed.v1.Item.delta:type_name -> chatfeed.v1.Delta
 	10, // 12: chatfeed.v1.Item.tool:type_name -> chatfeed.v1.Tool
-	22, // 13: chatfeed.v1.Tool.input:type_name -> google.protobuf.Value
-	22, // 14: chatfeed.v1.Tool.output:type_name -> google.protobuf.Value
-	21, // 15: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
-	21, // 16: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
-	23, // 17: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
+	24, // 13: chatfeed.v1.Tool.input:type_name -> google.protobuf.Value
+	24, // 14: chatfeed.v1.Tool.output:type_name -> google.protobuf.Value
+	23, // 15: chatfeed.v1.GetChatDataRequest.after:type_name -> google.protobuf.Timestamp
+	23, // 16: chatfeed.v1.GetChatDataRequest.before:type_name -> google.protobuf.Timestamp
+	25, // 17: chatfeed.v1.GetChatDataRequest.wait:type_name -> google.protobuf.Duration
 	4,  // 18: chatfeed.v1.GetChatDataResponse.items:type_name -> chatfeed.v1.Item
 	15, // 19: chatfeed.v1.ListWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
-	21, // 20: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
+	23, // 20: chatfeed.v1.Workflow.head:type_name -> google.protobuf.Timestamp
 	15, // 21: chatfeed.v1.WatchWorkflowsResponse.workflows:type_name -> chatfeed.v1.Workflow
-	20, // 22: chatfeed.v1.GetStatusResponse.database:type_name -> chatfeed.v1.Availability
-	20, // 23: chatfeed.v1.GetStatusResponse.chat:type_name -> chatfeed.v1.Availability
-	0,  // 24: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
-	11, // 25: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
-	13, // 26: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
-	16, // 27: chatfeed.v1.FeedService.WatchWorkflows:input_type -> chatfeed.v1.WatchWorkflowsRequest
-	18, // 28: chatfeed.v1.FeedService.GetStatus:input_type -> chatfeed.v1.GetStatusRequest
-	2,  // 29: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
-	12, // 30: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
-	14, // 31: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
-	17, // 32: chatfeed.v1.FeedService.WatchWorkflows:output_type -> chatfeed.v1.WatchWorkflowsResponse
-	19, // 33: chatfeed.v1.FeedService.GetStatus:output_type -> chatfeed.v1.GetStatusResponse
-	29, // [29:34] is the sub-list for method output_type
-	24, // [24:29] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	1,  // 22: chatfeed.v1.CountMessagesRequest.cursors:type_name -> chatfeed.v1.Cursor
+	22, // 23: chatfeed.v1.GetStatusResponse.database:type_name -> chatfeed.v1.Availability
+	22, // 24: chatfeed.v1.GetStatusResponse.chat:type_name -> chatfeed.v1.Availability
+	0,  // 25: chatfeed.v1.FeedService.Subscribe:input_type -> chatfeed.v1.SubscribeRequest
+	11, // 26: chatfeed.v1.FeedService.GetChatData:input_type -> chatfeed.v1.GetChatDataRequest
+	13, // 27: chatfeed.v1.FeedService.ListWorkflows:input_type -> chatfeed.v1.ListWorkflowsRequest
+	16, // 28: chatfeed.v1.FeedService.WatchWorkflows:input_type -> chatfeed.v1.WatchWorkflowsRequest
+	18, // 29: chatfeed.v1.FeedService.CountMessages:input_type -> chatfeed.v1.CountMessagesRequest
+	20, // 30: chatfeed.v1.FeedService.GetStatus:input_type -> chatfeed.v1.GetStatusRequest
+	2,  // 31: chatfeed.v1.FeedService.Subscribe:output_type -> chatfeed.v1.SubscribeResponse
+	12, // 32: chatfeed.v1.FeedService.GetChatData:output_type -> chatfeed.v1.GetChatDataResponse
+	14, // 33: chatfeed.v1.FeedService.ListWorkflows:output_type -> chatfeed.v1.ListWorkflowsResponse
+	17, // 34: chatfeed.v1.FeedService.WatchWorkflows:output_type -> chatfeed.v1.WatchWorkflowsResponse
+	19, // 35: chatfeed.v1.FeedService.CountMessages:output_type -> chatfeed.v1.CountMessagesResponse
+	21, // 36: chatfeed.v1.FeedService.GetStatus:output_type -> chatfeed.v1.GetStatusResponse
+	31, // [31:37] is the sub-list for method output_type
+	25, // [25:31] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_chatfeed_v1_feed_proto_init() }
@@ -1852,7 +1962,7 @@ func file_chatfeed_v1_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatfeed_v1_feed_proto_rawDesc), len(file_chatfeed_v1_feed_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

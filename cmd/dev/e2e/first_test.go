@@ -65,6 +65,8 @@ func TestTheFeedWorksWhileTemporalIsBuiltAndChatReportsProgress(t *testing.T) {
 	require.False(t, status.GetChat().GetAvailable())
 	require.Contains(t, status.GetChat().GetReason(), "Temporal is still being built: package 1 of at most 2")
 	require.True(t, status.GetDatabase().GetAvailable())
+	require.Equal(t, strings.TrimSuffix(database, "?sslmode=disable"), status.GetDatabaseUrl())
+	require.NotContains(t, p.out.String(), "level=", "nothing is wrong at a first start")
 
 	pid, err := os.ReadFile(begun)
 	require.NoError(t, err)

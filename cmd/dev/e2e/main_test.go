@@ -22,6 +22,9 @@ import (
 // shared is a stack that tests use which do not break it. Each takes workflows of its own.
 var shared stack.Running
 
+// logged is what the shared stack logs, from warnings on.
+var logged = new(lines)
+
 // bin holds the programs as they are built for users.
 var bin string
 
@@ -66,8 +69,8 @@ func run(m *testing.M) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan stack.Running, 1), make(chan error, 1)
 	go func() {
-		s := stack.Stack{Listen: "127.0.0.1:0", NoDemo: true}
-		ended <- s.Run(ctx, slog.New(slog.DiscardHandler), stack.Events{
+		s := stack.Stack{Listen: "127.0.0.1:0", NoDemo: true, Pace: 20 * time.Millisecond}
+		ended <- s.Run(ctx, slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelWarn})), stack.Events{
 			Ready:    func(stack.Running) {},
 			Building: func(int, int) {},
 			Temporal: func(at stack.Running) { ready <- at },

@@ -26,6 +26,7 @@ func TestAnAnswerIsStoppedAndTheChatGoesOn(t *testing.T) {
 	tail.prints(t, "assistant [writing] **Summary**")
 	stop := start(t, "chatfeed", "stop", "wf_stop", "--server", shared.Server)
 	require.Zero(t, stop.ends(t), stop.out)
+	require.Equal(t, "The answer of workflow wf_stop is being stopped.\n", stop.out.String())
 	tail.prints(t, "20 % stopped")
 	tail.prints(t, "[cancelled]")
 	require.True(t, is(`select count(*) = 1 and bool_and(status = 'cancelled' and message like '**Summary**%' and message not like '%reading time%')
@@ -33,6 +34,7 @@ func TestAnAnswerIsStoppedAndTheChatGoesOn(t *testing.T) {
 	require.True(t, is(`select count(*) = 0 from chatfeed.deltas where workflow_id = 'wf_stop'`)())
 	require.Zero(t, start(t, "chatfeed", "send", "wf_stop", "And now?", "--server", shared.Server).ends(t))
 	tail.prints(t, "100 % done")
+	require.NotContains(t, logged.String(), "wf_stop", "a stop is nothing to warn of")
 }
 
 func TestACallIsApprovedOrRefusedFromTheTerminal(t *testing.T) {
@@ -52,6 +54,8 @@ func TestACallIsApprovedOrRefusedFromTheTerminal(t *testing.T) {
 			tail.prints(t, "20 % waiting")
 			approve := start(t, "chatfeed", append([]string{"approve", wf, "--server", shared.Server}, flags...)...)
 			require.Zero(t, approve.ends(t), approve.out)
+			done := map[bool]string{true: "approved", false: "denied"}[flags == nil]
+			require.Regexp(t, `^Call \S+ of workflow `+wf+` is `+done+`\.\n$`, approve.out.String())
 			tail.prints(t, answer)
 			tail.prints(t, "100 % done")
 		})

@@ -28,6 +28,10 @@ func TestThePageIsUsedByAPerson(t *testing.T) {
 		case "erase":
 			_, err := pool.Exec(t.Context(), "delete from chatfeed.messages where workflow_id = $1", workflow)
 			require.NoError(t, err)
+		case "kill":
+			s.kill(t)
+		case "start":
+			s.start(t)
 		case "done":
 			return
 		default:

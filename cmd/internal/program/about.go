@@ -11,7 +11,7 @@ import (
 
 // about is what GetStatus says of the server.
 func (c *Serve) about(log *slog.Logger) (rpc.About, error) {
-	about := rpc.About{Version: version(), ChatAway: c.ChatAway}
+	about := rpc.About{Version: version(), ChatAway: c.ChatAway, DatabaseURL: c.ShownDatabaseURL}
 	if c.TemporalUI == "" {
 		return about, nil
 	}

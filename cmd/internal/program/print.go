@@ -142,7 +142,7 @@ func describe(item *v1.Item) (kind, text string) {
 	case *v1.Item_Log:
 		return "log", it.Log.GetLevel() + ": " + it.Log.GetMessage()
 	case *v1.Item_Stat:
-		return "stat", fmt.Sprintf("%.3f s, %d tokens", it.Stat.GetProcessingTime(), it.Stat.GetTokenCount())
+		return "stat", cost(it.Stat)
 	case *v1.Item_Progress:
 		text = fmt.Sprintf("%3.0f %% %s", it.Progress.GetProgress(), it.Progress.GetStatus())
 		if it.Progress.GetResult() != "" {
@@ -166,6 +166,22 @@ func describe(item *v1.Item) (kind, text string) {
 		return "tool", strings.TrimSpace(text + " " + it.Tool.GetError())
 	}
 	return "item", item.GetId()
+}
+
+// cost is what a stat says, without what it does not know: a time, or tokens, of zero.
+func cost(stat *v1.Stat) string {
+	tokens := fmt.Sprintf("%d tokens", stat.GetTokenCount())
+	took := fmt.Sprintf("%.3f s", stat.GetProcessingTime())
+	if seconds := stat.GetProcessingTime(); seconds > 0 && seconds < 1 {
+		took = fmt.Sprintf("%.1f ms", max(0.1, seconds*1000))
+	}
+	switch {
+	case stat.GetProcessingTime() == 0:
+		return tokens
+	case stat.GetTokenCount() == 0:
+		return took
+	}
+	return took + ", " + tokens
 }
 
 // printable removes control characters that would affect the terminal.

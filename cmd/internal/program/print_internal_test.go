@@ -78,3 +78,20 @@ progress 100 % done (final)
 	got := regexp.MustCompile(`(?m)^[\d:.]{12}`).ReplaceAllString(out.String(), "")
 	require.Equal(t, want, "\n"+regexp.MustCompile(`(?m)^ +| +$`).ReplaceAllString(regexp.MustCompile(` {2,}`).ReplaceAllString(got, " "), ""))
 }
+
+func TestAStatIsPrintedWithWhatItKnows(t *testing.T) {
+	t.Parallel()
+	for want, stat := range map[string]*v1.Stat{
+		"18 tokens":          {TokenCount: 18},
+		"0.1 ms, 18 tokens":  {ProcessingTime: 0.00003, TokenCount: 18},
+		"34.6 ms, 1 tokens":  {ProcessingTime: 0.03456, TokenCount: 1},
+		"12.346 s":           {ProcessingTime: 12.3456},
+		"1.000 s, 20 tokens": {ProcessingTime: 1, TokenCount: 20},
+		"0 tokens":           {},
+	} {
+		var out strings.Builder
+		require.NoError(t, newPrinter(&out, false).print(&v1.Item{Item: &v1.Item_Stat{Stat: stat}}))
+		_, printed, _ := strings.Cut(out.String(), "  stat      ")
+		require.Equal(t, want+"\n", printed)
+	}
+}

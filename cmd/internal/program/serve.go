@@ -48,6 +48,8 @@ type Serve struct {
 
 	// Started is called with the server's address as soon as it accepts connections. It may be nil.
 	Started func(net.Addr) `kong:"-"`
+	// ShownDatabaseURL is the database's address as everyone may see it. Empty shows none.
+	ShownDatabaseURL string `kong:"-"`
 	// ChatAway returns why Temporal is not available yet, or an empty string when it is. It may be nil.
 	ChatAway func() string `kong:"-"`
 }
@@ -99,6 +101,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		Feed:      items,
 		Workflows: db.NewLister(beside),
 		Directory: workflows,
+		Messages:  db.NewLister(beside),
 		Chat:      chat,
 		Recorder:  c.recorder(writer),
 		About:     about,

@@ -32,6 +32,7 @@ func TestTheStatusLinksToTheRunsInTemporalsUI(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got.GetTemporalUi())
 		require.NotEmpty(t, got.GetVersion())
+		require.Empty(t, got.GetDatabaseUrl(), "serve does not tell it")
 		require.True(t, got.GetDatabase().GetAvailable())
 		require.True(t, got.GetChat().GetAvailable())
 	}

@@ -3,6 +3,7 @@ package program
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 
 	"chatfeed/db"
@@ -16,14 +17,17 @@ type Stop struct {
 	Workflow string `arg:"" help:"Id of the workflow."`
 }
 
-// Run returns when Temporal has accepted the stop.
+// Run says so when Temporal has accepted the stop.
 func (c *Stop) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
 	chat := chatfeedv1connect.NewChatServiceClient(c.http(), c.Server)
-	_, err := chat.StopAnswer(ctx, &v1.StopAnswerRequest{WorkflowId: c.Workflow})
-	return c.explain(err)
+	if _, err := chat.StopAnswer(ctx, &v1.StopAnswerRequest{WorkflowId: c.Workflow}); err != nil {
+		return c.explain(err)
+	}
+	_, _ = fmt.Fprintln(os.Stdout, "The answer of workflow", c.Workflow, "is being stopped.")
+	return nil
 }
 
 // Approve is the command that answers a request for approval.
@@ -35,7 +39,7 @@ type Approve struct {
 	Reason   string `help:"Why it is refused." placeholder:"TEXT"`
 }
 
-// Run returns when Temporal has accepted the answer.
+// Run says what was answered when Temporal has accepted it.
 func (c *Approve) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
@@ -49,7 +53,12 @@ func (c *Approve) Run(ctx context.Context) error {
 	_, err := chat.AnswerApproval(ctx, &v1.AnswerApprovalRequest{
 		WorkflowId: c.Workflow, CallId: c.Call, Approved: !c.Deny, Reason: c.Reason,
 	})
-	return c.explain(err)
+	if err != nil {
+		return c.explain(err)
+	}
+	answer := map[bool]string{false: "approved", true: "denied"}[c.Deny]
+	_, _ = fmt.Fprintf(os.Stdout, "Call %s of workflow %s is %s.\n", c.Call, c.Workflow, answer)
+	return nil
 }
 
 // find finds the latest call that asks for approval, among the latest hundred states of calls.

@@ -43,6 +43,9 @@ const (
 	// FeedServiceWatchWorkflowsProcedure is the fully-qualified name of the FeedService's
 	// WatchWorkflows RPC.
 	FeedServiceWatchWorkflowsProcedure = "/chatfeed.v1.FeedService/WatchWorkflows"
+	// FeedServiceCountMessagesProcedure is the fully-qualified name of the FeedService's CountMessages
+	// RPC.
+	FeedServiceCountMessagesProcedure = "/chatfeed.v1.FeedService/CountMessages"
 	// FeedServiceGetStatusProcedure is the fully-qualified name of the FeedService's GetStatus RPC.
 	FeedServiceGetStatusProcedure = "/chatfeed.v1.FeedService/GetStatus"
 )
@@ -67,6 +70,9 @@ type FeedServiceClient interface {
 	// has changed, as it is now, at most four frames a second. A slow client is given the newest state and not every state between.
 	// There is nothing to resume: after an error, call it again. The errors are those of Subscribe.
 	WatchWorkflows(context.Context, *chatfeedv1.WatchWorkflowsRequest) (*connect.ServerStreamForClient[chatfeedv1.WatchWorkflowsResponse], error)
+	// CountMessages says how many messages workflows have after a cursor, up to a hundred in each: what a list shows as unread. It
+	// reads no bodies. A workflow that the client may not read has none.
+	CountMessages(context.Context, *chatfeedv1.CountMessagesRequest) (*chatfeedv1.CountMessagesResponse, error)
 	// GetStatus says what the server can do now, for people: a page can show why something does not work yet.
 	GetStatus(context.Context, *chatfeedv1.GetStatusRequest) (*chatfeedv1.GetStatusResponse, error)
 }
@@ -108,6 +114,13 @@ func NewFeedServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(feedServiceMethods.ByName("WatchWorkflows")),
 			connect.WithClientOptions(opts...),
 		),
+		countMessages: connect.NewClient[chatfeedv1.CountMessagesRequest, chatfeedv1.CountMessagesResponse](
+			httpClient,
+			baseURL+FeedServiceCountMessagesProcedure,
+			connect.WithSchema(feedServiceMethods.ByName("CountMessages")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		getStatus: connect.NewClient[chatfeedv1.GetStatusRequest, chatfeedv1.GetStatusResponse](
 			httpClient,
 			baseURL+FeedServiceGetStatusProcedure,
@@ -124,6 +137,7 @@ type feedServiceClient struct {
 	getChatData    *connect.Client[chatfeedv1.GetChatDataRequest, chatfeedv1.GetChatDataResponse]
 	listWorkflows  *connect.Client[chatfeedv1.ListWorkflowsRequest, chatfeedv1.ListWorkflowsResponse]
 	watchWorkflows *connect.Client[chatfeedv1.WatchWorkflowsRequest, chatfeedv1.WatchWorkflowsResponse]
+	countMessages  *connect.Client[chatfeedv1.CountMessagesRequest, chatfeedv1.CountMessagesResponse]
 	getStatus      *connect.Client[chatfeedv1.GetStatusRequest, chatfeedv1.GetStatusResponse]
 }
 
@@ -155,6 +169,15 @@ func (c *feedServiceClient) WatchWorkflows(ctx context.Context, req *chatfeedv1.
 	return c.watchWorkflows.CallServerStream(ctx, connect.NewRequest(req))
 }
 
+// CountMessages calls chatfeed.v1.FeedService.CountMessages.
+func (c *feedServiceClient) CountMessages(ctx context.Context, req *chatfeedv1.CountMessagesRequest) (*chatfeedv1.CountMessagesResponse, error) {
+	response, err := c.countMessages.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetStatus calls chatfeed.v1.FeedService.GetStatus.
 func (c *feedServiceClient) GetStatus(ctx context.Context, req *chatfeedv1.GetStatusRequest) (*chatfeedv1.GetStatusResponse, error) {
 	response, err := c.getStatus.CallUnary(ctx, connect.NewRequest(req))
@@ -184,6 +207,9 @@ type FeedServiceHandler interface {
 	// has changed, as it is now, at most four frames a second. A slow client is given the newest state and not every state between.
 	// There is nothing to resume: after an error, call it again. The errors are those of Subscribe.
 	WatchWorkflows(context.Context, *chatfeedv1.WatchWorkflowsRequest, *connect.ServerStream[chatfeedv1.WatchWorkflowsResponse]) error
+	// CountMessages says how many messages workflows have after a cursor, up to a hundred in each: what a list shows as unread. It
+	// reads no bodies. A workflow that the client may not read has none.
+	CountMessages(context.Context, *chatfeedv1.CountMessagesRequest) (*chatfeedv1.CountMessagesResponse, error)
 	// GetStatus says what the server can do now, for people: a page can show why something does not work yet.
 	GetStatus(context.Context, *chatfeedv1.GetStatusRequest) (*chatfeedv1.GetStatusResponse, error)
 }
@@ -221,6 +247,13 @@ func NewFeedServiceHandler(svc FeedServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(feedServiceMethods.ByName("WatchWorkflows")),
 		connect.WithHandlerOptions(opts...),
 	)
+	feedServiceCountMessagesHandler := connect.NewUnaryHandlerSimple(
+		FeedServiceCountMessagesProcedure,
+		svc.CountMessages,
+		connect.WithSchema(feedServiceMethods.ByName("CountMessages")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	feedServiceGetStatusHandler := connect.NewUnaryHandlerSimple(
 		FeedServiceGetStatusProcedure,
 		svc.GetStatus,
@@ -238,6 +271,8 @@ func NewFeedServiceHandler(svc FeedServiceHandler, opts ...connect.HandlerOption
 			feedServiceListWorkflowsHandler.ServeHTTP(w, r)
 		case FeedServiceWatchWorkflowsProcedure:
 			feedServiceWatchWorkflowsHandler.ServeHTTP(w, r)
+		case FeedServiceCountMessagesProcedure:
+			feedServiceCountMessagesHandler.ServeHTTP(w, r)
 		case FeedServiceGetStatusProcedure:
 			feedServiceGetStatusHandler.ServeHTTP(w, r)
 		default:
@@ -263,6 +298,10 @@ func (UnimplementedFeedServiceHandler) ListWorkflows(context.Context, *chatfeedv
 
 func (UnimplementedFeedServiceHandler) WatchWorkflows(context.Context, *chatfeedv1.WatchWorkflowsRequest, *connect.ServerStream[chatfeedv1.WatchWorkflowsResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.FeedService.WatchWorkflows is not implemented"))
+}
+
+func (UnimplementedFeedServiceHandler) CountMessages(context.Context, *chatfeedv1.CountMessagesRequest) (*chatfeedv1.CountMessagesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.FeedService.CountMessages is not implemented"))
 }
 
 func (UnimplementedFeedServiceHandler) GetStatus(context.Context, *chatfeedv1.GetStatusRequest) (*chatfeedv1.GetStatusResponse, error) {

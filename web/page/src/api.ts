@@ -1,4 +1,6 @@
-// Calls of the server that are answered once. Each returns an error for people, or an empty string.
+import { answered, headers } from './auth'
+
+// Calls of the server that are answered once.
 
 export class Refused extends Error {
   constructor(
@@ -11,11 +13,12 @@ export class Refused extends Error {
 
 // call makes a request of a Connect service in JSON.
 export async function call<T>(method: string, request: object, signal?: AbortSignal): Promise<T> {
+  const sent = headers()
   let response: Response
   try {
     response = await fetch(`/chatfeed.v1.${method}`, {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: { ...sent, 'Content-Type': 'application/json' },
       body: JSON.stringify(request),
       ...(signal && { signal }),
     })
@@ -23,19 +26,29 @@ export async function call<T>(method: string, request: object, signal?: AbortSig
     throw new Refused('unavailable', 'The server cannot be reached. Nothing is lost; try again.')
   }
   const answer = (await response.json().catch(() => ({}))) as { code?: string; message?: string } & T
-  if (!response.ok) throw new Refused(answer.code ?? String(response.status), answer.message ?? response.statusText)
-  return answer
+  if (response.ok) return answer
+  const code = answer.code ?? String(response.status)
+  answered(code, sent)
+  throw new Refused(code, answer.message ?? response.statusText)
 }
 
-async function tried(request: Promise<unknown>): Promise<string> {
+// Problem is why a call has failed, for people. One that passes by itself may be over soon.
+export interface Problem {
+  text: string
+  passes: boolean
+}
+
+async function tried(request: Promise<unknown>): Promise<Problem | undefined> {
   try {
     await request
-    return ''
+    return undefined
   } catch (error) {
-    return (error as Error).message
+    const { code, message } = error as Refused
+    return { text: message, passes: code === 'unavailable' || code === 'unauthenticated' }
   }
 }
 
+// These return the problem, or nothing.
 export const send = (workflowId: string, id: string, text: string) => tried(call('ChatService/SendMessage', { workflowId, id, text }))
 export const stop = (workflowId: string) => tried(call('ChatService/StopAnswer', { workflowId }))
 export const approve = (workflowId: string, callId: string, approved: boolean) =>

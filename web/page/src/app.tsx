@@ -1,8 +1,10 @@
+import { denied } from './auth'
 import { Conversation } from './parts/conversation'
 import { Help, Viewer } from './parts/dialogs'
 import { NoWorkflow } from './parts/empty'
 import { Bar, Header } from './parts/header'
 import { Sidebar } from './parts/sidebar'
+import { NotSignedIn } from './parts/signin'
 import { Wire } from './parts/wire'
 import { announcement, pane, session, wire } from './store'
 
@@ -14,7 +16,7 @@ export function App() {
       <main>
         <Header session={current} />
         <Bar session={current} />
-        {current ? <Conversation key={current.id} session={current} /> : <NoWorkflow />}
+        {denied.value && !current?.timeline.count ? <NotSignedIn /> : current ? <Conversation key={current.id} session={current} /> : <NoWorkflow />}
       </main>
       <Wire session={current} />
       {pane.value !== 'conversation' && <div class="shade" onClick={() => (pane.value = 'conversation')} />}

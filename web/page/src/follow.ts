@@ -1,9 +1,11 @@
 import { effect } from '@preact/signals'
 import { type Feed, follow, type ItemType } from '@chatfeed/client'
 
-import { type Item, types } from './model/item'
+import { answered, headers, token } from './auth'
+import { type Item, text, types } from './model/item'
+import { plain } from './model/plain'
 import type { Batch, Session, State } from './session'
-import { announcement, session, way } from './store'
+import { announcement, offered, session, way } from './store'
 
 // How many items are read before the first paint, and how many older ones at once.
 const first = 200
@@ -16,16 +18,19 @@ let feed: Feed | undefined
 // connect follows the session's workflow until the function that it returns is called. It begins after what the session has.
 export function connect(current: Session): () => void {
   const after = current.cursor.peek()
-  const transport = way.peek()
+  const sent = headers()
   const mine = follow('', {
     workflows: [current.id],
     types: types as ItemType[],
-    transport,
+    transport: offered.peek().includes(way.peek()) ? way.peek() : 'auto',
+    ...(token.peek() && { token: () => token.peek() }),
     ...(after ? { after } : { last: first }),
   })
   feed = mine
   const unsubscribe = mine.subscribe(() => {
-    if (feed === mine) show(current, mine)
+    if (feed !== mine) return
+    show(current, mine)
+    if (mine.state.status === 'failed') answered(mine.state.code, sent)
   })
   void run(current, mine)
   return () => {
@@ -93,8 +98,11 @@ const nextFrame = () => new Promise<void>((resolve) => (document.hidden ? setTim
 const drawn = () => new Promise<void>((resolve) => queueMicrotask(() => queueMicrotask(resolve)))
 
 function tell(items: Item[], live: boolean) {
+  if (!live) return
   const message = items.findLast((i) => i.type === 'message' && i.item.role !== 'user')
-  if (live && message) announcement.value = `${message.item.role}: ${String(message.item.message).slice(0, 300)}`
+  const asked = items.findLast((i) => i.type === 'tool' && i.item.state === 'approval-requested')
+  const said = [message && `${message.item.role}: ${plain(text(message.item.message).slice(0, 1000)).slice(0, 300)}`, asked && `${asked.item.name} needs your approval`]
+  announcement.value = said.filter(Boolean).join('. ') || announcement.value
 }
 
 function show(current: Session, mine: Feed) {
@@ -126,7 +134,9 @@ export async function older(current: Session) {
   current.older.value = 'loading'
   const query = new URLSearchParams({ beforeTimestamp: current.first.toFixed(6), last: String(page), types: types.join() })
   try {
-    const response = await fetch(`/workflows/${encodeURIComponent(current.id)}/chatData?${query}`)
+    const sent = headers()
+    const response = await fetch(`/workflows/${encodeURIComponent(current.id)}/chatData?${query}`, { headers: sent })
+    if (response.status === 401) answered('unauthenticated', sent)
     if (!response.ok) throw new Error(response.statusText)
     const answer = (await response.json()) as { items: Item[]; upToDate: boolean }
     current.prepend(answer.items, !answer.upToDate && answer.items.length > 0)
@@ -153,6 +163,7 @@ export function keepFollowing(): () => void {
   effect(() => {
     void session.value
     void way.value
+    void token.value
     begin()
   })
   document.addEventListener('visibilitychange', () => {

@@ -5,6 +5,7 @@ export const actions = {
   open: (_workflow: string) => {},
   older: () => {},
   retry: () => {},
+  signOut: () => {},
 }
 
 export const keys: [key: string, what: string][] = [
@@ -65,12 +66,14 @@ export function listen() {
 }
 
 function focus(id: string) {
-  if (id === 'search' && !matchMedia('(min-width: 700px)').matches) pane.value = 'list'
-  requestAnimationFrame(() => {
+  const act = () => {
     const input = document.getElementById(id) as HTMLInputElement | null
     input?.focus()
     if (id === 'search') input?.select()
-  })
+  }
+  if (id !== 'search' || matchMedia('(min-width: 700px)').matches) return act() // at once: what is typed next belongs there
+  pane.value = 'list'
+  requestAnimationFrame(act)
 }
 
 function move(by: number) {

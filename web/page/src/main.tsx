@@ -1,13 +1,16 @@
-import { effect } from '@preact/signals'
+import { computed, effect, signal } from '@preact/signals'
 import { render } from 'preact'
 
 import { keepAddress } from './address'
 import { App } from './app'
+import { forget, token } from './auth'
 import { keepFollowing, older, retry } from './follow'
 import { actions, listen } from './keys'
 import { Session } from './session'
+import { askNow, watchStatus } from './status'
 import { keep, listState, now, pane, seen, session, theme, type Theme, workflows } from './store'
-import { Watch, watchStatus } from './watch'
+import { countUnread } from './unread'
+import { Watch } from './watch'
 
 const isTheme = (saved: unknown): saved is Theme => saved === 'system' || saved === 'light' || saved === 'dark'
 const isSeen = (saved: unknown): saved is Record<string, number> => typeof saved === 'object' && saved !== null
@@ -32,13 +35,40 @@ actions.older = () => {
 }
 keepAddress(actions.open)
 const connectAnew = keepFollowing()
-actions.retry = () => retry(connectAnew)
+const list = new Watch()
+actions.retry = () => {
+  list.retry()
+  retry(connectAnew)
+}
+actions.signOut = () => {
+  session.value = undefined
+  forget() // before another is chosen
+  choosing.value = true
+}
 
-// Whoever comes without an address is shown the newest workflow, as soon as there is one.
-const stopChoosing = effect(() => {
-  if (listState.value.kind !== 'live' || session.peek()) return
+// When one of the connections to the server comes back, the other is tried at once.
+const listed = computed(() => listState.value.kind === 'live')
+const followed = computed(() => ['live', 'catching-up'].includes(session.value?.state.value.kind ?? ''))
+effect(() => {
+  if (followed.value) list.retry()
+})
+effect(() => {
+  if (listed.value && session.peek()?.state.peek().kind === 'waiting') retry(connectAnew)
+})
+let as = token.peek()
+effect(() => {
+  if (token.value === as) return
+  as = token.value
+  list.restart()
+  askNow()
+})
+
+// Whoever comes without an address, or signs in, is shown the newest workflow, as soon as there is one.
+const choosing = signal(true)
+effect(() => {
+  if (!choosing.value || listState.value.kind !== 'live' || session.peek()) return
   const newest = workflows.value[0]
-  if (newest) queueMicrotask(() => (stopChoosing(), actions.open(newest.id)))
+  if (newest) queueMicrotask(() => ((choosing.value = false), actions.open(newest.id)))
 })
 
 // look remembers what has been seen of the workflow.
@@ -66,6 +96,7 @@ setInterval(() => {
 }, 250)
 
 listen()
-new Watch().start()
+list.start()
+countUnread()
 void watchStatus()
 render(<App />, document.getElementById('app')!)

@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 
+import type { Problem } from './api'
 import { Meter } from './meter'
 import type { Gone, Item } from './model/item'
 import { Timeline } from './model/timeline'
@@ -93,5 +94,5 @@ export class Session {
 export interface Sending {
   id: string
   text: string
-  error: string
+  problem?: Problem // why it was not accepted; without one it is on its way
 }

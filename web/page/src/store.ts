@@ -1,5 +1,6 @@
 import { computed, effect, signal } from '@preact/signals'
 
+import { token } from './auth'
 import type { Session } from './session'
 
 // A workflow of the list.
@@ -18,6 +19,7 @@ export interface Server {
   starting: boolean // Temporal is being built or started
   building: number | undefined // per cent of that, where it is known
   temporalUI: string // where its UI shows a workflow, up to the id, or empty
+  database: string // the address of its database, where it tells that, or empty
 }
 
 export type ListState = { kind: 'loading' | 'live' } | { kind: 'away' | 'refused'; reason: string }
@@ -25,13 +27,17 @@ export type ListState = { kind: 'loading' | 'live' } | { kind: 'away' | 'refused
 export type Way = 'auto' | 'connect' | 'sse' | 'socket' | 'long-poll' | 'poll'
 export const ways: Way[] = ['auto', 'connect', 'sse', 'socket', 'long-poll', 'poll']
 
+// offered are the ways that can be chosen: a socket cannot send a token.
+export const offered = computed(() => (token.value ? ways.filter((w) => w !== 'socket') : ways))
+
 export type Theme = 'system' | 'light' | 'dark'
 
 export const workflows = signal<Listed[]>([])
 export const listState = signal<ListState>({ kind: 'loading' })
-export const server = signal<Server>({ chat: true, reason: '', starting: false, building: undefined, temporalUI: '' })
+export const server = signal<Server>({ chat: true, reason: '', starting: false, building: undefined, temporalUI: '', database: '' })
 export const session = signal<Session | undefined>(undefined)
 export const seen = signal<Record<string, number>>({}) // the newest item that was shown of each workflow
+export const inSight = signal<Listed[]>([]) // the rows of the list that are drawn
 export const search = signal('')
 export const way = signal<Way>('auto')
 export const theme = signal<Theme>('system')
@@ -41,6 +47,9 @@ export const wire = signal(true) // the right pane is shown where there is room
 export const viewing = signal('') // the item whose JSON is shown, as type:id
 export const help = signal(false)
 export const announcement = signal('') // for screen readers
+
+// ready says that messages can be sent now, as far as is known. What has failed for a reason that passes is tried again when it becomes so.
+export const ready = computed(() => server.value.chat && session.value?.state.value.kind === 'live')
 
 // found is what the search has found. Every word must be in the id or the status.
 export const found = computed(() => {

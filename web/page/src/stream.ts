@@ -1,11 +1,13 @@
 import { Refused } from './api'
+import { answered, headers } from './auth'
 
 // streamed calls a streaming method of a Connect service in JSON and returns its messages: each comes after a byte of flags and its
 // length in four bytes.
 export async function* streamed<T>(method: string, request: object, signal: AbortSignal): AsyncGenerator<T> {
+  const sent = headers()
   const response = await fetch(`/chatfeed.v1.${method}`, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/connect+json', 'Connect-Protocol-Version': '1' },
+    headers: { ...sent, 'Content-Type': 'application/connect+json', 'Connect-Protocol-Version': '1' },
     body: envelope(JSON.stringify(request)),
     signal,
   }).catch(() => {
@@ -13,6 +15,7 @@ export async function* streamed<T>(method: string, request: object, signal: Abor
   })
   if (!response.ok) {
     const { code, message } = await response.json().catch(() => ({}))
+    answered(code, sent)
     throw new Refused(code ?? String(response.status), message ?? response.statusText)
   }
   const reader = response.body!.getReader()
@@ -31,7 +34,10 @@ export async function* streamed<T>(method: string, request: object, signal: Abor
       if (bytes.length - at < length + 5) break
       const message = JSON.parse(new TextDecoder().decode(bytes.subarray(at + 5, at + 5 + length)))
       if (bytes[at] === 2) {
-        if (message.error) throw new Refused(message.error.code, message.error.message)
+        if (message.error) {
+          answered(message.error.code, sent)
+          throw new Refused(message.error.code, message.error.message)
+        }
         return
       }
       yield message as T

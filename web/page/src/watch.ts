@@ -1,7 +1,7 @@
 import { batch } from '@preact/signals'
 
-import { call, Refused } from './api'
-import { type Listed, listState, seen, server, workflows } from './store'
+import { call, type Refused } from './api'
+import { type Listed, listState, type ListState, seen, workflows } from './store'
 import { streamed } from './stream'
 
 interface Workflow {
@@ -24,21 +24,44 @@ interface Frame {
 export class Watch {
   private all = new Map<string, Listed>()
   private abort = new AbortController()
+  private pausing = new AbortController()
   private first = true
 
   start() {
     document.addEventListener('visibilitychange', () => {
-      if (document.hidden) this.abort.abort()
+      if (document.hidden) this.stop()
       else if (this.abort.signal.aborted) void this.run()
     })
     if (!document.hidden) void this.run()
     else this.abort.abort()
   }
 
+  private stop() {
+    this.abort.abort()
+    this.pausing.abort()
+  }
+
+  // retry connects at once if it is waiting.
+  retry() {
+    this.pausing.abort()
+  }
+
+  // restart begins as someone else: what there was is forgotten.
+  restart() {
+    this.stop()
+    this.all.clear()
+    this.first = true
+    batch(() => {
+      workflows.value = []
+      listState.value = { kind: 'loading' }
+    })
+    if (!document.hidden) void this.run()
+  }
+
   private async run() {
     const { signal } = (this.abort = new AbortController())
     for (let failures = 0; !signal.aborted; failures++) {
-      let reason = 'The server has ended the list.'
+      let state: ListState = { kind: 'away', reason: 'Reconnecting: the server has ended the list.' }
       try {
         for await (const frame of streamed<Frame>('FeedService/WatchWorkflows', { pageSize: 1000 }, signal)) {
           failures = 0
@@ -47,13 +70,15 @@ export class Watch {
         }
       } catch (error) {
         if (signal.aborted) return
-        reason = (error as Error).message
-        if (error instanceof Refused && (error.code === 'unauthenticated' || error.code === 'permission_denied')) {
-          listState.value = { kind: 'refused', reason }
-        }
+        const { code, message } = error as Refused
+        if (code === 'unauthenticated' || code === 'permission_denied') state = { kind: 'refused', reason: `${message}.` }
+        else state = { kind: 'away', reason: `Reconnecting: ${message}.` }
       }
-      if (listState.value.kind !== 'refused') listState.value = { kind: 'away', reason: `Reconnecting: ${reason}` }
-      await pause(Math.min(5000, 300 * 2 ** failures) * (0.5 + Math.random() / 2), signal)
+      listState.value = state
+      this.pausing = new AbortController()
+      // Whoever is refused is so until something else changes.
+      const most = state.kind === 'refused' ? 30_000 : 5000
+      await pause(Math.min(most, 300 * 2 ** failures) * (0.5 + Math.random() / 2), this.pausing.signal)
     }
   }
 
@@ -101,38 +126,9 @@ function listed(w: Workflow): Listed {
 // seconds returns a time of protobuf's JSON as a cursor, to the microsecond.
 const seconds = (time: string) => Number(`${Date.parse(`${time.slice(0, 19)}Z`) / 1000}${time.slice(19, -1)}`)
 
-// watchStatus asks what the server can do, often while it cannot do everything. It never ends.
-export async function watchStatus() {
-  for (;;) {
-    let ready = false
-    if (!document.hidden) {
-      try {
-        const s = await call<Status>('FeedService/GetStatus', {})
-        ready = s.chat?.available === true
-        const reason = (s.chat?.reason ?? '').replace(/; try again.*/, '') // which this does by itself
-        const building = reason.match(/package (\d+) of at most (\d+)/)
-        server.value = {
-          chat: ready,
-          reason,
-          starting: /^Temporal is (still being built|starting)/.test(reason),
-          building: building ? (100 * Number(building[1])) / Number(building[2]) : undefined,
-          temporalUI: s.temporalUi ?? '',
-        }
-      } catch {
-        // It is asked again.
-      }
-    }
-    await pause(ready ? 30_000 : 2000)
-  }
-}
-
-interface Status {
-  chat?: { available?: boolean; reason?: string }
-  temporalUi?: string
-}
-
-const pause = (ms: number, signal?: AbortSignal) =>
+const pause = (ms: number, signal: AbortSignal) =>
   new Promise<void>((resolve) => {
+    if (signal.aborted) return resolve()
     const timer = setTimeout(resolve, ms)
-    signal?.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
+    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
   })

@@ -1,3 +1,4 @@
+import { denied, token } from '../src/auth'
 import type { Item } from '../src/model/item'
 import { Session, type State } from '../src/session'
 import { listState, type Listed, search, server, session, viewing, workflows, help, pane } from '../src/store'
@@ -14,13 +15,13 @@ export const states: Record<string, () => void> = {
   building: () => {
     list([])
     server.value = {
-      chat: false, starting: true, building: 37, temporalUI: '',
+      chat: false, starting: true, building: 37, temporalUI: '', database: '',
       reason: 'Temporal is still being built: package 412 of at most 1113',
     }
   },
   starting: () => {
     list([])
-    server.value = { chat: false, starting: true, building: undefined, temporalUI: '', reason: 'Temporal is starting' }
+    server.value = { chat: false, starting: true, building: undefined, temporalUI: '', database: '', reason: 'Temporal is starting' }
   },
   'first-items': () => show(new Script('wf_1', at - 3).message('user', question).progress(0, 'reading').log('Reading a message of 77 bytes.')),
   'nothing-yet': () => show(new Script('wf_1', at)),
@@ -55,11 +56,42 @@ export const states: Record<string, () => void> = {
     )
     session.value!.toggle('tool:call_0')
   },
+  'approval-below': () => {
+    const s = new Script('wf_1', at - 90)
+    for (let i = 0; i < 8; i++) turn(s, `${i}: ${question}`)
+    show(s.tool('call_a', 'analyze_text', 'input-available', { input: { bytes: 24576, language: 'en' } }).tool('call_a', 'analyze_text', 'approval-requested'))
+    requestAnimationFrame(() => (document.querySelector('main [role=log]')!.scrollTop = 100))
+  },
+  refused: () => {
+    states['up-to-date']!()
+    session.value!.sending.value = [
+      { id: 'a', text: 'Is anybody there?', problem: { text: 'the workflow has too many messages to handle; try again in 2 seconds', passes: false } },
+      { id: 'b', text: 'And now?' },
+    ]
+  },
   reconnecting: () => show(turn(new Script('wf_1', at - 60), question), { kind: 'waiting', reason: 'the server cannot be reached', retryAt: Date.now() + 7000 }),
   'database-away': () => show(turn(new Script('wf_1', at - 60), question), { kind: 'live', upToDate: false }),
+  'sign-in': () => {
+    list([])
+    listState.value = { kind: 'refused', reason: 'the request has no valid token; retry with a new one' }
+    denied.value = 'none'
+  },
+  'sign-in-refused': () => {
+    states['sign-in']!()
+    denied.value = 'refused'
+  },
+  'sign-in-again': () => {
+    show(turn(new Script('wf_1', at - 60), question), { kind: 'failed', code: 'unauthenticated', reason: 'your access has expired' })
+    token.value = 'abc'
+    denied.value = 'refused'
+  },
+  'signed-in': () => {
+    states['up-to-date']!()
+    token.value = 'abc'
+  },
   forbidden: () => {
     list([])
-    listState.value = { kind: 'refused', reason: 'A token is needed for this server.' }
+    listState.value = { kind: 'refused', reason: 'the viewer may not list workflows.' }
   },
   'forbidden-workflow': () => show(new Script('wf_secret', at), { kind: 'failed', code: 'permission_denied', reason: 'this token does not cover the workflow' }),
   erased: () => {

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.temporal.io/sdk/temporal"
+
 	"chatfeed/activities"
 	"chatfeed/db"
 )
@@ -27,6 +29,7 @@ type Question struct {
 type Answered struct {
 	Result  string   `json:"result,omitempty"`  // what was done
 	Waiting *db.Tool `json:"waiting,omitempty"` // what somebody has to approve before the question can be answered
+	Stopped bool     `json:"stopped,omitempty"` // it was cancelled; what was said until then stands
 }
 
 // Answers is the activities of the demo.
@@ -36,10 +39,15 @@ type Answers struct {
 }
 
 // Answer answers a question, word by word. Before it analyzes a long text it asks for approval; without one it analyzes the
-// beginning.
+// beginning. That it is cancelled is a result like others and not an error, which the worker would log as one.
 func (a *Answers) Answer(ctx context.Context, q Question) (answered Answered, err error) {
 	recorder := activities.NewRecorder(ctx, a.writer)
-	defer func() { err = recorder.End(err) }() //nolint:contextcheck // the recorder has it
+	defer func() { //nolint:contextcheck // the recorder has it
+		err = recorder.End(err)
+		if temporal.IsCanceledError(err) {
+			answered, err = Answered{Stopped: true}, nil
+		}
+	}()
 	message := recorder.Message("assistant")
 	if q.Call == nil && len(q.Text) > longText {
 		return a.ask(ctx, message, q.Text)
@@ -59,10 +67,12 @@ func (a *Answers) Answer(ctx context.Context, q Question) (answered Answered, er
 	if err := recorder.Stat(time.Duration(analysis.ProcessingTime*float64(time.Second)), analysis.Tokens); err != nil {
 		return Answered{}, err
 	}
-	if err := a.say(ctx, message.Reasoning(), reasons(analysis)); err != nil {
+	why, answer := reasons(analysis), reply(analysis)
+	each := a.each(why + answer)
+	if err := say(ctx, message.Reasoning(), why, each); err != nil {
 		return Answered{}, err
 	}
-	if err := a.say(ctx, message, reply(analysis)); err != nil {
+	if err := say(ctx, message, answer, each); err != nil {
 		return Answered{}, err
 	}
 	return Answered{Result: done}, message.Close("complete")
@@ -72,7 +82,7 @@ func (a *Answers) Answer(ctx context.Context, q Question) (answered Answered, er
 func (a *Answers) ask(ctx context.Context, message *activities.MessageWriter, text string) (Answered, error) {
 	question := fmt.Sprintf("This text is long: %s. May I analyze all of it? Otherwise I read the first %s.",
 		count(len(text), "byte", "bytes"), count(longText, "byte", "bytes"))
-	if err := a.say(ctx, message, question); err != nil {
+	if err := say(ctx, message, question, a.each(question)); err != nil {
 		return Answered{}, err
 	}
 	call, err := message.Tool("full_analysis", map[string]int{"bytes": len(text)})
@@ -106,9 +116,14 @@ func approved(recorder *activities.Recorder, message *activities.MessageWriter, 
 	return text, call, err
 }
 
-// say writes a text at the pace of a model.
-func (a *Answers) say(ctx context.Context, w io.StringWriter, text string) error {
-	tick := time.NewTicker(a.pace)
+// each is the time that each word of a text takes.
+func (a *Answers) each(text string) time.Duration {
+	return min(a.pace, longest/time.Duration(1+strings.Count(text, " ")))
+}
+
+// say writes a text word by word.
+func say(ctx context.Context, w io.StringWriter, text string, each time.Duration) error {
+	tick := time.NewTicker(each)
 	defer tick.Stop()
 	for word := range strings.SplitAfterSeq(text, " ") {
 		select {

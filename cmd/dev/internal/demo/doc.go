@@ -48,10 +48,13 @@ type Approval struct {
 	Reason   string `json:"reason,omitempty"` // why not
 }
 
-// Pace is the time that a word of an answer takes: 50 words a second, as a fast model writes.
-const Pace = 20 * time.Millisecond
+// Pace is the time that a word of an answer takes, so that a person can watch the answer and stop it.
+const Pace = 80 * time.Millisecond
 
-// NewWorker makes a worker for the workflow and its activities, which record through w, a word each pace. The writer must
+// longest is the time that an answer of any length takes, at most. The words of a long one come faster.
+const longest = 4 * time.Second
+
+// NewWorker makes a worker for the workflow and its activities, which record through w, a word each pace or faster. The writer must
 // outlive the worker.
 func NewWorker(c client.Client, w activities.Writer, pace time.Duration) worker.Worker {
 	made := worker.New(c, TaskQueue, worker.Options{

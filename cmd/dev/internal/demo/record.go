@@ -52,9 +52,12 @@ func (r recorder) record(activity string, item any) error {
 }
 
 // answer runs the activity that answers. It ends when ctx is cancelled and the activity has recorded what was said so far. If
-// its worker is gone, another tries again after the heartbeat's timeout.
+// its worker is gone, another tries again after the heartbeat's timeout. An answer that was stopped is the error of a cancellation.
 func answer(ctx workflow.Context, q Question) (answered Answered, err error) {
 	err = workflow.ExecuteActivity(answering(ctx), (*Answers).Answer, q).Get(ctx, &answered)
+	if err == nil && answered.Stopped {
+		err = temporal.NewCanceledError()
+	}
 	return answered, err
 }
 

@@ -2,7 +2,9 @@
 package stack
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,9 +12,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx" of database/sql
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
@@ -21,6 +25,7 @@ import (
 	"chatfeed/cmd/internal/program"
 	"chatfeed/db"
 	"chatfeed/internal/embedded"
+	"chatfeed/migrations"
 )
 
 // Stack configures the ports and folders of the parts. Port 0 is any free port.
@@ -36,6 +41,8 @@ type Stack struct {
 
 	// Programs is the folder to build the Temporal server into, if the temporal program is not installed.
 	Programs string `kong:"-"`
+	// Pace is the time that a word of the demo's answers takes; zero is [demo.Pace], at which people can follow.
+	Pace time.Duration `kong:"-"`
 }
 
 // Running is the addresses of the parts.
@@ -77,9 +84,12 @@ func (s *Stack) Run(ctx context.Context, log *slog.Logger, events Events) (err e
 	}()
 	postgres, err := embedded.Start(groupCtx, embedded.Config{Bin: s.PgBin, Data: postgresData, Port: s.PostgresPort})
 	if err != nil {
-		return ended(ctx, err)
+		return ended(ctx, "PostgreSQL", err)
 	}
 	defer func() { err = errors.Join(err, postgres.Stop()) }()
+	if err := migrate(groupCtx, postgres.URL()); err != nil { // before the programs, which would warn that there is no schema yet
+		return ended(ctx, "migrate", err)
+	}
 	group.Go(func() error {
 		select {
 		case <-groupCtx.Done():
@@ -117,7 +127,7 @@ func (s *Stack) runPrograms(
 				return (&program.Worker{Database: database, Temporal: flags, TaskQueue: activities.TaskQueue}).Run(ctx, log)
 			})
 		}
-		return runDemo(ctx, at.DatabaseURL, flags, log, func() {
+		return runDemo(ctx, at.DatabaseURL, flags, cmp.Or(s.Pace, demo.Pace), log, func() {
 			temporal.setWaiting("")
 			select {
 			case at := <-served:
@@ -134,7 +144,6 @@ func (s *Stack) runPrograms(
 			Database:           database,
 			Temporal:           flags,
 			Listen:             s.Listen,
-			Migrate:            true,
 			AllowOrigin:        []string{"http://localhost:*", "http://127.0.0.1:*"},
 			ChatWorkflow:       demo.WorkflowName,
 			ChatTaskQueue:      demo.TaskQueue,
@@ -142,6 +151,7 @@ func (s *Stack) runPrograms(
 			ChatStopSignal:     demo.StopSignal,
 			ChatApprovalSignal: demo.ApprovalSignal,
 			ChatAway:           func() string { return *temporal.waitingFor.Load() },
+			ShownDatabaseURL:   strings.TrimSuffix(at.DatabaseURL, "?sslmode=disable"), // it has no password
 			Started: func(address net.Addr) {
 				at.Server = "http://" + address.String()
 				group.Go(func() error {
@@ -156,8 +166,20 @@ func (s *Stack) runPrograms(
 	})
 }
 
+// migrate brings the schema up to date.
+func migrate(ctx context.Context, databaseURL string) (err error) {
+	database, err := sql.Open("pgx", databaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, database.Close()) }()
+	return migrations.Up(ctx, database)
+}
+
 // runDemo runs a worker for the demo workflow until ctx ends. It calls ready when the worker runs.
-func runDemo(ctx context.Context, databaseURL string, temporal program.Temporal, log *slog.Logger, ready func()) error {
+func runDemo(
+	ctx context.Context, databaseURL string, temporal program.Temporal, pace time.Duration, log *slog.Logger, ready func(),
+) error {
 	pool, err := pgxpool.New(ctx, databaseURL)
 	if err != nil {
 		return fmt.Errorf("connect the demo workflow: %w", err)
@@ -174,7 +196,7 @@ func runDemo(ctx context.Context, databaseURL string, temporal program.Temporal,
 		return fmt.Errorf("connect the demo workflow: %w", err)
 	}
 	defer c.Close()
-	w := demo.NewWorker(c, writer, demo.Pace)
+	w := demo.NewWorker(c, writer, pace)
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the demo workflow: %w", err)
 	}

@@ -86,7 +86,7 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 			building(begun, most)
 		})
 		if err != nil {
-			return ended(ctx, err)
+			return ended(ctx, "temporal", err)
 		}
 		t.setWaiting("Temporal is starting; try again in a few seconds")
 	}
@@ -95,18 +95,18 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 		command = append(command, "--db-filename", t.file)
 	}
 	err = child.Run(ctx, nil, os.Stderr, command...)
-	if err = ended(ctx, err); err != nil || ctx.Err() != nil {
+	if err = ended(ctx, "temporal", err); err != nil || ctx.Err() != nil {
 		return err
 	}
 	return errors.New("temporal has ended unexpectedly")
 }
 
-// ended is the error of a process that has ended, or nil if ctx has ended.
-func ended(ctx context.Context, err error) error {
+// ended is the error of a part that has ended, or nil if ctx has ended.
+func ended(ctx context.Context, what string, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}
-	return fmt.Errorf("temporal: %w", err)
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // await returns when a query about a workflow has gone through the frontend to the history service and back: only then can

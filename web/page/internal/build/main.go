@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/evanw/esbuild/pkg/api"
@@ -62,9 +64,11 @@ func run(out string, stories bool, tests string) error {
 	return write(filepath.Join(out, "index.html"), html)
 }
 
-// options are what all bundles have in common. The client is bundled from its source.
+// options are what all bundles have in common. The client is bundled from its source. The page tells the path of this program's module.
 func options() api.BuildOptions {
+	built, _ := debug.ReadBuildInfo()
 	return api.BuildOptions{
+		Define:            map[string]string{"goModule": strconv.Quote(built.Main.Path)},
 		Bundle:            true,
 		Format:            api.FormatESModule,
 		Target:            api.ES2022,

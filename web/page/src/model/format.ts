@@ -37,3 +37,6 @@ export function duration(seconds: number): string {
 export function count(value: number): string {
   return value.toLocaleString('en')
 }
+
+// cursorTime is a cursor as protobuf's JSON has times, to the microsecond.
+export const cursorTime = (seconds: number): string => exact(seconds).replace(' ', 'T').replace(' UTC', 'Z')

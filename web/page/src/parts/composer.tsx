@@ -1,8 +1,9 @@
-import { useLayoutEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { send } from '../api'
-import type { Session } from '../session'
-import { server } from '../store'
+import type { Sending, Session } from '../session'
+import { askNow } from '../status'
+import { ready, server } from '../store'
 
 // Composer sends messages to the workflow. What is sent is shown until the workflow has recorded it.
 export function Composer({ session, onSend }: { session: Session; onSend: () => void }) {
@@ -19,9 +20,13 @@ export function Composer({ session, onSend }: { session: Session; onSend: () => 
     at.style.height = `${at.scrollHeight + 2}px`
   }, [text])
 
+  useEffect(() => {
+    if (ready.value) for (const s of session.sending.peek()) if (s.problem?.passes) void deliver(session, s)
+  }, [session, ready.value])
+
   const submit = () => {
     if (!text.trim() || !chat) return
-    void deliver(session, { id: `page_${crypto.getRandomValues(new Uint32Array(4)).join('')}`, text, error: '' })
+    void deliver(session, { id: `page_${crypto.getRandomValues(new Uint32Array(4)).join('')}`, text })
     setText('')
     onSend()
   }
@@ -34,10 +39,10 @@ export function Composer({ session, onSend }: { session: Session; onSend: () => 
       {session.sending.value.map((s) => (
         <div key={s.id} class="sending">
           <span class="what" dir="auto">{s.text.slice(0, 200)}</span>
-          {s.error ? (
+          {s.problem ? (
             <>
-              <span class="error">{s.error}</span>
-              <button type="button" onClick={() => deliver(session, { ...s, error: '' })}>Send again</button>
+              <span class="error" role="alert">{s.problem.text}</span>
+              <button type="button" onClick={() => deliver(session, s)}>Send again</button>
               <button type="button" onClick={() => (session.sending.value = session.sending.value.filter((o) => o.id !== s.id))}>Discard</button>
             </>
           ) : (
@@ -62,9 +67,12 @@ export function Composer({ session, onSend }: { session: Session; onSend: () => 
 }
 
 // deliver sends a message, again with the same id if it failed: the workflow takes it once.
-async function deliver(session: Session, message: { id: string; text: string; error: string }) {
-  const others = session.sending.value.filter((s) => s.id !== message.id)
-  session.sending.value = [...others, message]
-  const error = await send(session.id, message.id, message.text)
-  if (error) session.sending.value = session.sending.value.map((s) => (s.id === message.id ? { ...s, error } : s))
+async function deliver(session: Session, { id, text }: Sending) {
+  const put = (message: Sending) => (session.sending.value = session.sending.value.map((s) => (s.id === id ? message : s)))
+  if (session.sending.value.some((s) => s.id === id)) put({ id, text })
+  else session.sending.value = [...session.sending.value, { id, text }]
+  const problem = await send(session.id, id, text)
+  if (!problem) return
+  put({ id, text, problem })
+  askNow()
 }

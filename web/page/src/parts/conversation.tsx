@@ -1,8 +1,10 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 
+import { denied } from '../auth'
 import { actions } from '../keys'
 import { count } from '../model/format'
 import { type Row, rows } from '../model/rows'
+import type { Entry } from '../model/timeline'
 import type { Session } from '../session'
 import { server } from '../store'
 import { Composer } from './composer'
@@ -10,7 +12,7 @@ import { Building, Erased, FirstItems } from './empty'
 import { FoldRow, Line } from './lines'
 import { MessageRow } from './message'
 import { ToolRow } from './tool'
-import { Virtual } from './virtual'
+import { Virtual, type Where } from './virtual'
 
 // With fewer rows than this, older items are read without being asked for, so many times.
 const few = 20
@@ -23,6 +25,7 @@ export function Conversation({ session }: { session: Session }) {
   const opened = session.opened.value
   const all = rows(timeline.entries, opened)
   const toEnd = useRef(() => {})
+  const toRow = useRef((_key: string) => {})
   const [left, setLeft] = useState<number | undefined>() // how many items there were when the reader left the end
   const fills = useRef(0)
   useEffect(() => {
@@ -30,6 +33,8 @@ export function Conversation({ session }: { session: Session }) {
     if (all.length < few && session.older.value === 'more' && fills.current++ < most) actions.older()
   }, [all.length, session.older.value])
   const newer = left === undefined ? 0 : timeline.count - left
+  const asks = pending(timeline.entries)
+  const [where, setWhere] = useState<Where>('seen') // of what asks
   const empty = all.length === 0 && session.sending.value.length === 0
 
   const draw = (row: Row) => {
@@ -49,18 +54,28 @@ export function Conversation({ session }: { session: Session }) {
       {empty ? (
         <Nothing session={session} />
       ) : (
-        <Virtual label="Conversation" rows={all} estimate={estimate} draw={draw} toEnd={toEnd} onTop={actions.older}
-          onEnd={(atEnd) => setLeft(atEnd ? undefined : timeline.count)} before={<Older session={session} />} />
+        <Virtual label="Conversation" rows={all} estimate={estimate} draw={draw} toEnd={toEnd} toRow={toRow} onTop={actions.older}
+          onEnd={(atEnd) => setLeft(atEnd ? undefined : timeline.count)} before={<Older session={session} />} watch={asks} onWatch={setWhere} />
       )}
-      {left !== undefined && (
-        <button id="to-end" class="pill" onClick={() => toEnd.current()}>
-          {newer > 0 ? `${count(newer)} new ↓` : 'To the end ↓'}
-        </button>
-      )}
-      {session.state.value.kind !== 'failed' && <Composer session={session} onSend={() => toEnd.current()} />}
+      <div class="pills">
+        {asks && where !== 'seen' && (
+          <button class="pill warn" onClick={() => toRow.current(asks)}>
+            Approval needed {where === 'above' ? '↑' : '↓'}
+          </button>
+        )}
+        {left !== undefined && (
+          <button id="to-end" class="pill" onClick={() => toEnd.current()}>
+            {newer > 0 ? `${count(newer)} new ↓` : 'To the end ↓'}
+          </button>
+        )}
+      </div>
+      {(session.state.value.kind !== 'failed' || denied.value) && <Composer session={session} onSend={() => toEnd.current()} />}
     </div>
   )
 }
+
+// pending is the key of the latest tool that asks for approval.
+const pending = (entries: Entry[]) => entries.findLast((e) => e.kind === 'tool' && e.tool.state === 'approval-requested')?.key
 
 // estimate is the height of a row that has not been drawn.
 function estimate(row: Row): number {

@@ -1,6 +1,6 @@
 import { linkTo } from '../address'
 import { actions } from '../keys'
-import { psql } from '../model/snippets'
+import { psql, sending } from '../model/snippets'
 import { listState, server } from '../store'
 import { Copy } from './copy'
 
@@ -13,7 +13,7 @@ export function NoWorkflow() {
       <div class="middle">
         <h1>You may not read here</h1>
         <p>{state.reason}</p>
-        <p class="quiet">Sign in, or ask whoever runs this server for access to the workflow.</p>
+        <p class="quiet">Ask whoever runs this server for access to the workflow.</p>
       </div>
     )
   }
@@ -23,14 +23,16 @@ export function NoWorkflow() {
     <div class="middle">
       <h1>No workflow yet</h1>
       <p>Send a message to one. It appears here while the answer is written.</p>
-      <Copy code="go run ./cmd/chatfeed send wf_1 &quot;The quick brown fox jumps over the lazy dog.&quot;" />
+      <Copy code={sending('wf_1', location.origin)} />
       {server.value.chat && (
         <p>
           Or <a href={linkTo('wf_1')} onClick={(e) => (e.preventDefault(), actions.open('wf_1'))}>write it here</a>.
         </p>
       )}
-      <p>Or insert a row, with the address of the database in DATABASE_URL. It is here before the prompt returns.</p>
-      <Copy code={psql('wf_1')} />
+      <p>
+        Or insert a row{!server.value.database && ', with the address of the database in DATABASE_URL'}. It is here before the prompt returns.
+      </p>
+      <Copy code={psql('wf_1', server.value.database)} />
     </div>
   )
 }
@@ -41,20 +43,20 @@ export function FirstItems({ id }: { id: string }) {
       <h1>Nothing in this workflow yet</h1>
       <p>You are connected: its first item appears here within milliseconds of its commit.</p>
       {server.value.chat && <p class="quiet">Write a message below, or insert a row:</p>}
-      <Copy code={psql(id)} />
+      <Copy code={psql(id, server.value.database)} />
     </div>
   )
 }
 
 export function Building() {
-  const { building, reason } = server.value
+  const { building, database, reason } = server.value
   return (
     <div class="middle">
       <h1>{building === undefined ? 'Temporal is not ready yet' : 'Temporal is being built'}</h1>
       <p>{reason}.</p>
       <progress max={100} value={building} aria-label="Progress of the build" />
       <p>The feed works already: what is written to PostgreSQL appears here.</p>
-      <Copy code={psql('wf_1')} />
+      <Copy code={psql('wf_1', database)} />
       <p class="quiet">Messages can be sent when it is ready.</p>
     </div>
   )

@@ -1,10 +1,12 @@
 import { useEffect, useState } from 'preact/hooks'
 
-import { stop } from '../api'
+import { type Problem, stop } from '../api'
+import { denied } from '../auth'
 import { actions, toggleWire } from '../keys'
 import type { Session, State } from '../session'
-import { listState, now, pane, server } from '../store'
+import { listState, now, pane, ready, server } from '../store'
 import { standing } from './sidebar'
+import { SignIn } from './signin'
 
 // Header says which workflow is shown, how far it is, and stops its answer.
 export function Header({ session }: { session: Session | undefined }) {
@@ -23,7 +25,10 @@ export function Header({ session }: { session: Session | undefined }) {
 function Title({ session }: { session: Session }) {
   session.version.value
   const progress = session.timeline.progress
-  const [error, setError] = useState('')
+  const [problem, setProblem] = useState<Problem>()
+  useEffect(() => {
+    if (ready.value) setProblem(undefined)
+  }, [session, ready.value, progress?.at])
   const [mark, word, tone] = standing({ status: progress?.status ?? '', final: progress?.final ?? false, percent: progress?.percent })
   const working = tone === 'accent' || tone === 'warn'
   return (
@@ -37,11 +42,11 @@ function Title({ session }: { session: Session }) {
         </span>
       )}
       {progress && working && server.value.chat && (
-        <button class="stop" title={error || 'Stop the answer; the workflow goes on'} onClick={async () => setError(await stop(session.id))}>
+        <button class="stop" title="Stop the answer; the workflow goes on" onClick={async () => setProblem(await stop(session.id))}>
           Stop
         </button>
       )}
-      {error && <span class="error" role="alert">{error}</span>}
+      {problem && <span class="error" role="alert">{problem.text}</span>}
     </>
   )
 }
@@ -52,6 +57,7 @@ export function Bar({ session }: { session: Session | undefined }) {
   const away = !session && listState.value.kind === 'away' ? (listState.value as { reason: string }).reason : ''
   if (away) return <p class="bar warn" role="status">{away}</p>
   if (!state) return null
+  if (denied.value) return session!.timeline.count > 0 ? <div class="bar"><SignIn /></div> : null
   if (state.kind === 'waiting') return <Waiting state={state} />
   if (state.kind === 'live' && !state.upToDate) {
     return (
@@ -63,7 +69,7 @@ export function Bar({ session }: { session: Session | undefined }) {
   if (state.kind === 'failed') {
     return (
       <p class="bar bad" role="alert">
-        {state.code === 'permission_denied' || state.code === 'unauthenticated' ? 'You may not read this workflow' : 'The feed was refused'}: {state.reason}.
+        {state.code === 'permission_denied' ? 'You may not read this workflow' : 'The feed was refused'}: {state.reason}.
         <button onClick={() => actions.retry()}>Try again</button>
       </p>
     )

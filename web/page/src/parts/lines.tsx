@@ -1,4 +1,4 @@
-import { clock, duration, exact } from '../model/format'
+import { clock, count, duration, exact } from '../model/format'
 import { type Item, number, text } from '../model/item'
 import { type Fold, foldTitle } from '../model/rows'
 import type { Session } from '../session'
@@ -27,7 +27,7 @@ function describe({ type, item }: Item): [tone: string, word: string, what: stri
       return [tone, level, text(item.message)]
     }
     case 'stat':
-      return ['', 'stat', `${duration(number(item.processingTime))}, ${number(item.tokenCount)} tokens`]
+      return ['', 'stat', cost(number(item.processingTime), number(item.tokenCount))]
     case 'progress': {
       const result = text(item.result)
       return [item.final ? 'strong' : '', item.final ? 'final' : 'progress', `${Math.round(number(item.progress))} % ${text(item.status)}${result && `: ${result}`}`]
@@ -35,6 +35,12 @@ function describe({ type, item }: Item): [tone: string, word: string, what: stri
     default:
       return ['', type, JSON.stringify(item)]
   }
+}
+
+// cost leaves out what is not known.
+function cost(took: number, tokens: number): string {
+  const parts = [took ? duration(took) : '', tokens || !took ? `${count(tokens)} tokens` : '']
+  return parts.filter(Boolean).join(', ')
 }
 
 // FoldRow stands for consecutive lines.

@@ -1,9 +1,11 @@
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 
 import { linkTo } from '../address'
+import { denied, token } from '../auth'
 import { actions } from '../keys'
 import { ago, count, exact } from '../model/format'
-import { found, type Listed, listState, now, pane, search, seen, session, workflows } from '../store'
+import { found, inSight, type Listed, listState, now, pane, search, session, workflows } from '../store'
+import { isUnread, unread } from '../unread'
 import { ThemeButton } from './theme'
 
 // The height of a row, as in the styles.
@@ -30,6 +32,9 @@ export function Sidebar() {
 
   const from = Math.max(0, Math.floor(top / height) - 8)
   const to = Math.min(all.length, Math.ceil((top + room) / height) + 8)
+  useEffect(() => {
+    inSight.value = all.slice(from, to)
+  }, [all, from, to])
   return (
     <nav class={`sidebar ${pane.value === 'list' ? 'shown' : ''}`} aria-label="Workflows">
       <div class="pane-head">
@@ -46,6 +51,7 @@ export function Sidebar() {
       <div class="foot">
         <p role="status">{note(all.length)}</p>
         <span class="fill" />
+        {token.value && <button onClick={actions.signOut}>Sign out</button>}
         <ThemeButton />
       </div>
     </nav>
@@ -54,6 +60,7 @@ export function Sidebar() {
 
 function note(shown: number): string {
   const state = listState.value
+  if (denied.value) return denied.value === 'refused' ? 'Token refused' : 'Not signed in'
   if (state.kind === 'away' || state.kind === 'refused') return state.reason
   if (state.kind === 'loading') return 'Loading…'
   const total = workflows.value.length
@@ -63,7 +70,6 @@ function note(shown: number): string {
 
 function Row({ workflow, at, of, chosen }: { workflow: Listed; at: number; of: number; chosen: boolean }) {
   const [mark, word, tone] = standing(workflow)
-  const unread = !chosen && workflow.head > (seen.value[workflow.id] ?? Infinity)
   return (
     <li style={{ top: `${at * height}px` }} aria-setsize={of} aria-posinset={at + 1}>
       <a href={linkTo(workflow.id)} class={chosen ? 'chosen' : ''} aria-current={chosen ? 'page' : undefined}
@@ -76,9 +82,26 @@ function Row({ workflow, at, of, chosen }: { workflow: Listed; at: number; of: n
         <span class="id" title={workflow.id}>{workflow.id}</span>
         <span class="when" title={exact(workflow.head)}>{ago(workflow.head, now.value)}</span>
         <span class="status">{word}</span>
-        {unread && <span class="unread">new</span>}
+        {isUnread(workflow) && <Unread messages={unread(workflow) ?? 0} />}
       </a>
     </li>
+  )
+}
+
+// Unread is a number of messages, or a dot for items of other types. The server counts to a hundred.
+function Unread({ messages }: { messages: number }) {
+  if (messages === 0) {
+    return (
+      <span class="unread" title="New items, no message">
+        <span aria-hidden="true">●</span> <span class="hidden">new items</span>
+      </span>
+    )
+  }
+  const shown = messages > 99 ? '99+' : messages
+  return (
+    <span class="unread" title={`${shown} new ${messages === 1 ? 'message' : 'messages'}`}>
+      {shown} <span class="hidden">{messages === 1 ? 'new message' : 'new messages'}</span>
+    </span>
   )
 }
 

@@ -1,10 +1,12 @@
 import { signal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
 
-import { approve } from '../api'
+import { approve, type Problem } from '../api'
 import { clock, duration, exact } from '../model/format'
 import type { Tool } from '../model/timeline'
 import type { Session } from '../session'
-import { viewing } from '../store'
+import { askNow } from '../status'
+import { ready, viewing } from '../store'
 
 const words: Record<string, [string, string]> = {
   'input-available': ['●', 'running'],
@@ -16,8 +18,11 @@ const words: Record<string, [string, string]> = {
 }
 const tones: Record<string, string> = { 'output-available': 'good', 'output-error': 'bad', 'approval-requested': 'warn', 'output-denied': 'quiet' }
 
-// answering is what the answers to requests for approval have come to: the error, or empty while one is on its way.
-const answering = signal<Record<string, string>>({})
+// answering is what the answers to requests for approval have come to: the problem, or nothing while one is on its way.
+const answering = signal<Record<string, Problem | undefined>>({})
+
+// forget lets a call be answered again as if nothing had been in the way.
+const forget = (callId: string) => (answering.value = Object.fromEntries(Object.entries(answering.value).filter(([id]) => id !== callId)))
 
 // ToolRow draws a call of a tool: one line, which opens, and the two buttons where a person has to decide.
 export function ToolRow({ tool, session, open }: { tool: Tool; session: Session; open: boolean }) {
@@ -49,22 +54,29 @@ export function ToolRow({ tool, session, open }: { tool: Tool; session: Session;
 }
 
 function Approval({ tool, session }: { tool: Tool; session: Session }) {
-  const state = answering.value[tool.callId]
+  const { callId } = tool
+  const sent = callId in answering.value
+  const problem = answering.value[callId]
+  useEffect(() => {
+    if (ready.value && answering.peek()[callId]?.passes) forget(callId)
+  }, [ready.value])
   const answer = async (approved: boolean) => {
-    answering.value = { ...answering.value, [tool.callId]: '' }
-    const error = await approve(session.id, tool.callId, approved)
-    if (error) answering.value = { ...answering.value, [tool.callId]: error }
+    answering.value = { ...answering.value, [callId]: undefined }
+    const problem = await approve(session.id, callId, approved)
+    if (!problem) return
+    answering.value = { ...answering.value, [callId]: problem }
+    askNow()
   }
   return (
     <div class="approval">
-      <button class="filled" disabled={state === ''} onClick={() => answer(true)}>
+      <button class="filled" disabled={sent && !problem} onClick={() => answer(true)}>
         Approve
       </button>
-      <button class="filled deny" disabled={state === ''} onClick={() => answer(false)}>
+      <button class="filled deny" disabled={sent && !problem} onClick={() => answer(false)}>
         Deny
       </button>
-      {state === '' && <span class="quiet">Sent; waiting for the workflow.</span>}
-      {state && <span class="error">{state}</span>}
+      {sent && !problem && <span class="quiet">Sent; waiting for the workflow.</span>}
+      {problem && <span class="error" role="alert">{problem.text}</span>}
     </div>
   )
 }

@@ -10,7 +10,12 @@ interface Props<Row extends { key: string }> {
   onTop?: () => void // the reader is near the first row
   onEnd?: (atEnd: boolean) => void // the reader has come to the last row, or left it
   toEnd?: { current: () => void } // scrolls to the last row
+  toRow?: { current: (key: string) => void } // scrolls to a row
+  watch?: string | undefined // the key of a row
+  onWatch?: (where: Where) => void // it has come into sight, or left it
 }
+
+export type Where = 'above' | 'seen' | 'below'
 
 // How far beyond the edges rows are drawn, in pixels.
 const beyond = 600
@@ -33,6 +38,10 @@ export function Virtual<Row extends { key: string }>(props: Props<Row>) {
     props.onEnd?.(is)
   }
 
+  const look = () => {
+    if (props.watch) props.onWatch?.(s.where(props.watch))
+  }
+
   useLayoutEffect(() => {
     const at = scroller.current!
     s.height = at.clientHeight
@@ -45,6 +54,7 @@ export function Virtual<Row extends { key: string }>(props: Props<Row>) {
     if (top !== undefined && Math.abs(top - at.scrollTop) > 0.5) at.scrollTop = top
     s.top = at.scrollTop
     s.head = head
+    look()
     const [first, last] = s.inSight(0)
     if (first < from || last > to) redraw(0)
   })
@@ -63,14 +73,22 @@ export function Virtual<Row extends { key: string }>(props: Props<Row>) {
     if (at.scrollHeight - at.scrollTop - at.clientHeight < 8) atEnd(true)
     else if (up) atEnd(false)
     if (!s.stuck) s.anchor()
+    look()
     const [first, last] = s.inSight(beyond / 2)
     if (first < s.drawn[0] || last > s.drawn[1]) redraw(0)
     if (at.scrollTop < 400) props.onTop?.()
-  }, [props.onTop, props.onEnd])
+  }, [props.onTop, props.onEnd, props.watch])
 
   if (props.toEnd) {
     props.toEnd.current = () => {
       atEnd(true)
+      redraw(0)
+    }
+  }
+  if (props.toRow) {
+    props.toRow.current = (key) => {
+      if (!s.anchorAt(key)) return
+      atEnd(false)
       redraw(0)
     }
   }
@@ -124,6 +142,24 @@ class Place {
     const top = this.stuck ? this.total - this.height : this.top - this.head
     const from = this.index(top - more)
     return [from, Math.min(this.keys.length, this.index(top + this.height + more) + 1)]
+  }
+
+  // anchorAt has a row shown a little below the upper edge. It reports whether there is such a row.
+  anchorAt(key: string): boolean {
+    const index = this.keys.lastIndexOf(key)
+    if (index < 0) return false
+    this.at = { key, index, delta: this.height / 4 }
+    this.top = this.offsets[index]! + this.head - this.height / 4
+    return true
+  }
+
+  // where says whether a row is in sight: so much of it that it can be read.
+  where(key: string): Where {
+    const index = this.keys.lastIndexOf(key)
+    if (index < 0) return 'seen'
+    const from = this.offsets[index]! + this.head - this.top
+    const to = this.offsets[index + 1]! + this.head - this.top
+    return to < 24 ? 'above' : from > this.height - 24 ? 'below' : 'seen'
   }
 
   anchor() {

@@ -1,9 +1,10 @@
 import { useState } from 'preact/hooks'
 
+import { token } from '../auth'
 import { ago, count, duration, exact } from '../model/format'
 import { psql, snippets } from '../model/snippets'
 import type { Session, State } from '../session'
-import { now, pane, server, type Way, way, ways } from '../store'
+import { now, offered, pane, server, type Way, way } from '../store'
 import { Chart } from './chart'
 import { Copy } from './copy'
 
@@ -74,8 +75,8 @@ function Details({ session }: { session: Session }) {
         <dl>
           <dt>Way</dt>
           <dd>
-            <select aria-label="Way" value={way.value} onChange={(e) => (way.value = e.currentTarget.value as Way)}>
-              {ways.map((w) => (
+            <select aria-label="Way" value={offered.value.includes(way.value) ? way.value : 'auto'} onChange={(e) => (way.value = e.currentTarget.value as Way)}>
+              {offered.value.map((w) => (
                 <option key={w} value={w}>{w === 'auto' && way.value === 'auto' && used ? `Automatic (${names[used] ?? used})` : names[w]}</option>
               ))}
             </select>
@@ -103,11 +104,12 @@ function Details({ session }: { session: Session }) {
 function Snippets({ session }: { session: Session }) {
   session.measured.value
   const [chosen, choose] = useState(0)
-  const all = snippets(session.id, location.origin, session.cursor.peek())
+  const all = snippets(session.id, location.origin, session.cursor.peek(), Boolean(token.value))
+  const at = Math.min(chosen, all.length - 1)
   const move = (e: KeyboardEvent) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[e.key]
     if (!by) return
-    const next = (chosen + by + all.length) % all.length
+    const next = (at + by + all.length) % all.length
     choose(next)
     document.getElementById(`tab-${next}`)?.focus()
   }
@@ -115,19 +117,19 @@ function Snippets({ session }: { session: Session }) {
     <>
       <section>
         <h3>Write a row</h3>
-        <Copy code={psql(session.id)} />
+        <Copy code={psql(session.id, server.value.database)} />
       </section>
       <section>
         <h3>Follow this workflow</h3>
         <div class="tabs" role="tablist" aria-label="Follow this workflow with" onKeyDown={move}>
           {all.map((s, i) => (
-            <button key={s.name} id={`tab-${i}`} role="tab" aria-selected={i === chosen} aria-controls="snippet" tabIndex={i === chosen ? 0 : -1} onClick={() => choose(i)}>
+            <button key={s.name} id={`tab-${i}`} role="tab" aria-selected={i === at} aria-controls="snippet" tabIndex={i === at ? 0 : -1} onClick={() => choose(i)}>
               {s.name}
             </button>
           ))}
         </div>
-        <div id="snippet" role="tabpanel" aria-labelledby={`tab-${chosen}`}>
-          <Copy code={all[chosen]!.code} />
+        <div id="snippet" role="tabpanel" aria-labelledby={`tab-${at}`}>
+          <Copy code={all[at]!.code} />
         </div>
       </section>
     </>

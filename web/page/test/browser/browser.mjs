@@ -23,3 +23,12 @@ export function watch(page, origin, findings) {
     addEventListener('securitypolicyviolation', (e) => console.error(`Content Security Policy: ${e.violatedDirective} ${e.blockedURI}`))
   })
 }
+
+// run takes steps in order until one fails, and prints "done", or what has gone wrong.
+export async function run(findings, steps) {
+  for (const [name, step] of Object.entries(steps)) {
+    await step().catch((error) => findings.push(`${name}: ${error.message}`))
+    if (findings.length > 0) break
+  }
+  console.log(findings.length > 0 ? JSON.stringify(findings) : 'done')
+}

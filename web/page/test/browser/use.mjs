@@ -1,8 +1,9 @@
 // Usage: use.mjs ORIGIN. Uses the page as a person does, by keyboard and mouse. It prints what is to be done to the database, "write
-// WORKFLOW TEXT" or "erase WORKFLOW", and waits for a line of the input after each. In the end it prints "done", or what has gone wrong.
+// WORKFLOW TEXT" or "erase WORKFLOW", or to the server, "kill" or "start", and waits for a line of the input after each. In the end it
+// prints "done", or what has gone wrong.
 import { createInterface } from 'node:readline'
 
-import { launch, watch } from './browser.mjs'
+import { launch, run, watch } from './browser.mjs'
 
 const [origin] = process.argv.slice(2)
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
@@ -13,9 +14,10 @@ const ask = async (...words) => {
 const findings = []
 const browser = await launch()
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' })
+page.setDefaultTimeout(60_000)
 await watch(page, origin, findings)
 const query = (name, value) => page.waitForFunction(([n, v]) => new URL(location.href).searchParams.get(n) === v, [name, value])
-const text = (words) => page.locator('main .markdown', { hasText: words }).waitFor()
+const text = (words) => page.locator('main .markdown', { hasText: words }).first().waitFor()
 const workflow = (id) => page.locator('main h1', { hasText: id }).waitFor()
 
 const steps = {
@@ -31,13 +33,16 @@ const steps = {
     await page.locator('main strong', { hasText: 'hand' }).waitFor()
     await page.locator('.connection', { hasText: 'live' }).waitFor()
   },
-  'another workflow is new until it is read; keys go from one to the other, and back goes back': async () => {
+  'messages of another workflow are counted until they are read; keys go from one to the other, and back goes back': async () => {
     await ask('write', 'chat-b', 'elsewhere')
-    await page.locator('.sidebar .unread').waitFor()
+    await page.locator('.sidebar .unread', { hasText: /^1 new message$/ }).waitFor()
+    await ask('write', 'chat-b', 'elsewhere, again')
+    await page.locator('.sidebar .unread', { hasText: /^2 new messages$/ }).waitFor()
     await page.keyboard.press('k')
     await workflow('chat-b')
     await text('elsewhere')
     await page.locator('.sidebar .unread').waitFor({ state: 'detached' })
+    await text('elsewhere, again')
     await page.keyboard.press('j')
     await workflow('chat-a')
     await page.goBack()
@@ -86,16 +91,26 @@ const steps = {
     await page.locator('html[data-theme=dark]').waitFor()
   },
   'what is erased is gone from the screen': async () => {
+    await text('over the socket')
     await ask('erase', 'chat-a')
     await page.getByRole('heading', { name: 'This history was erased' }).waitFor()
     await ask('write', 'chat-a', 'anew')
     await text('anew')
   },
+  'after a restart the list comes back with the conversation, and does not wait for its own turn': async () => {
+    await page.evaluate(() => {
+      const real = setTimeout
+      globalThis.setTimeout = (f, ms, ...rest) => real(f, ms > 100 ? 1e9 : ms, ...rest) // nothing is tried again by itself
+    })
+    await ask('kill')
+    await page.locator('.bar', { hasText: 'Reconnecting' }).waitFor()
+    await page.locator('.foot p', { hasText: 'Reconnecting' }).waitFor()
+    await ask('start')
+    await page.evaluate(() => dispatchEvent(new Event('online'))) // the conversation's stream connects
+    await page.locator('.connection', { hasText: 'live' }).waitFor()
+    await page.locator('.foot p', { hasText: /workflows$/ }).waitFor()
+  },
 }
-for (const [name, step] of Object.entries(steps)) {
-  await step().catch((error) => findings.push(`${name}: ${error.message}`))
-  if (findings.length > 0) break
-}
+await run(findings, steps)
 await browser.close()
-console.log(findings.length > 0 ? JSON.stringify(findings) : 'done')
 process.exit()
