@@ -1,9 +1,9 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +29,9 @@ func orders(t *testing.T, c client.Client) string {
 
 // orderState is what an order passes to its next run.
 type orderState struct {
-	Customer big.Int  `json:"customer"` // more digits than a float has
-	Notes    []string `json:"notes"`
-	Runs     int      `json:"runs"`
+	Customer json.Number `json:"customer"` // more digits than a float has
+	Notes    []string    `json:"notes"`
+	Runs     int         `json:"runs"`
 }
 
 // order has handlers of each kind. It records each note that a signal brings, and runs until the signal "finish"; "renew" continues it
@@ -52,7 +52,7 @@ func order(ctx workflow.Context, state orderState) error {
 		}),
 		workflow.SetQueryHandler(ctx, "bytes", func() ([]byte, error) { return []byte("binary"), nil }),
 		workflow.SetQueryHandler(ctx, "large", func() (string, error) { return strings.Repeat("x", 1<<20), nil }),
-		workflow.SetUpdateHandler(ctx, "add", func(ctx workflow.Context, note string) (int, error) {
+		workflow.SetUpdateHandler(ctx, "add", func(_ workflow.Context, note string) (int, error) {
 			state.Notes = append(state.Notes, note)
 			return len(state.Notes), nil
 		}),

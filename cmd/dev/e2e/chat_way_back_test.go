@@ -293,9 +293,9 @@ func TestMistakesInWhatIsAllowedAreNamed(t *testing.T) {
 		"--allow-start=Order=":          `--allow-start: "Order=" lacks a name`,
 		"--allow-start=Order=a,Order=b": `--allow-start: the type "Order" has two task queues, "a" and "b"; one is accepted`,
 		"--allow-signal=a,,b":           "--allow-signal: a name is empty",
-		"--allow-query=":                "--allow-query: a name is empty",
-		"--allow-update=" + ",":         "--allow-update: a name is empty",
-		"--allow-workflow=" + "A,":      "--allow-workflow: a name is empty",
+		"--allow-query=,state":          "--allow-query: a name is empty",
+		"--allow-update=,":              "--allow-update: a name is empty",
+		"--allow-workflow=A,,B":         "--allow-workflow: a name is empty",
 	} {
 		p := start(t, "chatfeed", "serve", "--database-url", shared.DatabaseURL, "--listen", "127.0.0.1:0", flag)
 		require.Equal(t, 2, p.ends(t), "%s: %s", flag, p.out)

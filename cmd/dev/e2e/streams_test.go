@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
@@ -42,7 +43,9 @@ func serveStreams(t *testing.T) streams {
 	}
 	out, err := exec.CommandContext(t.Context(), filepath.Join(modules, ".bin", "tsc"), "-p", s.folder).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	s.run(t, "worker.js", shared.Temporal, "streams").prints(t, "msg=serving")
+	worker := s.run(t, "worker.js", shared.Temporal, "streams")
+	// It bundles the AI SDK for its workflows first, which takes a busy machine more than a minute.
+	require.Eventually(t, func() bool { return contains(worker.out.String(), "msg=serving") }, 5*time.Minute, 100*time.Millisecond)
 	return s
 }
 
