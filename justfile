@@ -61,6 +61,11 @@ python:
 typescript:
     cd cmd/dev/e2e/testdata/typescript && npm ci --silent
 
+# install Temporal's AI SDK integration, with which docs/workflow-streams.md is tested
+[private]
+streams:
+    cd examples/streams && npm ci --silent --ignore-scripts
+
 # install the client of AG-UI, with which docs/ag-ui.md is tested
 [private]
 agui:
@@ -84,7 +89,7 @@ chromium:
         { echo "chromium is missing: install it (on Debian, the package chromium)"; exit 1; }
 
 # run every test: the root module under the race detector; without it what measures memory, and the stack end to end
-test: postgresql pgbouncer nginx python typescript durable agui client page chromium
+test: postgresql pgbouncer nginx python typescript streams durable agui client page chromium
     cd web/client && npm test
     go test -race -timeout 20m ./...
     go test -timeout 20m ./cmd/internal/program ./cmd/dev/... ./cmd/dev/temporal/...

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	v1 "chatfeed/rpc/chatfeedv1"
 )
@@ -13,6 +14,8 @@ const (
 	maxMessageID = 200
 	maxCallID    = 150
 	maxReason    = 1000
+	// tellTimeout is how long a call waits for the workflow and its engine.
+	tellTimeout = 10 * time.Second
 )
 
 // chatService implements chatfeed.v1.ChatService.
@@ -50,7 +53,9 @@ func (s *chatService) SendMessage(ctx context.Context, request *v1.SendMessageRe
 
 // StopAnswer implements the RPC of that name.
 func (s *chatService) StopAnswer(ctx context.Context, request *v1.StopAnswerRequest) (*v1.StopAnswerResponse, error) {
-	err := s.tell(ctx, request.GetWorkflowId(), nil, func() error { return s.Chat.Stop(ctx, request.GetWorkflowId()) })
+	err := s.tell(ctx, request.GetWorkflowId(), nil, func(ctx context.Context) error {
+		return s.Chat.Stop(ctx, request.GetWorkflowId())
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +66,7 @@ func (s *chatService) StopAnswer(ctx context.Context, request *v1.StopAnswerRequ
 func (s *chatService) AnswerApproval(
 	ctx context.Context, request *v1.AnswerApprovalRequest,
 ) (*v1.AnswerApprovalResponse, error) {
-	err := s.tell(ctx, request.GetWorkflowId(), checkApproval(request), func() error {
+	err := s.tell(ctx, request.GetWorkflowId(), checkApproval(request), func(ctx context.Context) error {
 		return s.Chat.Approve(ctx, request.GetWorkflowId(),
 			Approval{CallID: request.GetCallId(), Approved: request.GetApproved(), Reason: request.GetReason()})
 	})
@@ -77,34 +82,44 @@ func checkApproval(request *v1.AnswerApprovalRequest) error {
 		return invalid("call_id", "is empty; 1 to %d bytes are accepted", maxCallID)
 	case len(request.GetCallId()) > maxCallID:
 		return invalid("call_id", "is %d bytes long; 1 to %d bytes are accepted", len(request.GetCallId()), maxCallID)
-	case len(request.GetReason()) > maxReason:
-		return invalid("reason", "is %d bytes long; at most %d bytes are accepted", len(request.GetReason()), maxReason)
 	}
 	if err := checkText("call_id", request.GetCallId()); err != nil {
 		return err
 	}
-	return checkText("reason", request.GetReason())
+	return checkReason(request.GetReason())
+}
+
+func checkReason(reason string) error {
+	if len(reason) > maxReason {
+		return invalid("reason", "is %d bytes long; at most %d bytes are accepted", len(reason), maxReason)
+	}
+	return checkText("reason", reason)
 }
 
 // CancelWorkflow implements the RPC of that name.
 func (s *chatService) CancelWorkflow(
 	ctx context.Context, request *v1.CancelWorkflowRequest,
 ) (*v1.CancelWorkflowResponse, error) {
-	err := s.tell(ctx, request.GetWorkflowId(), nil, func() error { return s.Chat.Cancel(ctx, request.GetWorkflowId()) })
+	err := s.tell(ctx, request.GetWorkflowId(), nil, func(ctx context.Context) error {
+		return s.Chat.Cancel(ctx, request.GetWorkflowId())
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &v1.CancelWorkflowResponse{}, nil
 }
 
-// tell does something to a running workflow, if the request is valid and its viewer may. The error is for the client.
-func (s *chatService) tell(ctx context.Context, workflowID string, bad error, do func() error) error {
+// tell does something to a workflow, if the request is valid and its viewer may; it ends the context of what takes too long. The error
+// is for the client.
+func (s *chatService) tell(ctx context.Context, workflowID string, bad error, do func(context.Context) error) error {
 	viewer := s.viewer(ctx)
 	err := cmp.Or(checkWorkflowID("workflow_id", workflowID), bad)
 	switch {
 	case err != nil:
 	case viewer.CanWrite(workflowID):
-		if err = do(); err != nil {
+		telling, cancel := context.WithTimeout(ctx, tellTimeout)
+		defer cancel()
+		if err = do(telling); err != nil {
 			err = fmt.Errorf("%w: %w", errEngine, err)
 		}
 	case viewer.CanRead(workflowID):

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,30 @@ var ErrRefused = errors.New("refused")
 
 // ErrFull is what a [Chat] returns for a workflow that has too many unhandled messages to accept more for now.
 var ErrFull = errors.New("the workflow has too much to handle")
+
+// ErrRunning is what a [Chat] returns for a workflow that cannot be started because another request has started it, and it is running.
+var ErrRunning = errors.New("the workflow is running")
+
+// ErrNoAnswer is what a [Chat] returns if the workflow does not answer before the context ends, or none of its workers runs.
+var ErrNoAnswer = errors.New("the workflow does not answer")
+
+// FailedError is what a [Chat] returns for a call that the workflow has refused or failed. Clients see its reason, which is what the
+// workflow says to them; an error that wraps it may say more. Without a reason they only see that it has failed.
+type FailedError struct{ Reason string }
+
+func (e *FailedError) Error() string {
+	return cmp.Or(e.Reason, "the workflow has failed this; its operator can see why")
+}
+
+// notAllowedError refuses a name that is not among [Allowed]. Clients see its text.
+type notAllowedError struct{ field string }
+
+func (e *notAllowedError) Error() string {
+	return e.field + ": is not one that this server allows; its operator decides which are"
+}
+
+// errMayNotTerminate refuses to terminate workflows.
+var errMayNotTerminate = errors.New("this server does not allow terminating workflows; its operator can allow it, and CancelWorkflow asks them to end")
 
 // ErrUnusable is what a [Chat] returns if the workflow engine will not serve it until an operator intervenes.
 var ErrUnusable = errors.New("the workflow engine cannot be used")
@@ -69,6 +94,8 @@ func invalid(field, format string, args ...any) error {
 func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 	var bad *invalidError
 	var away *AwayError
+	var failed *FailedError
+	var notAllowed *notAllowedError
 	switch {
 	case errors.As(err, &bad):
 		return connect.NewError(connect.CodeInvalidArgument, bad)
@@ -80,6 +107,20 @@ func public(ctx context.Context, log *slog.Logger, err error) *connect.Error {
 		return connect.NewError(connect.CodePermissionDenied, errors.New("you may not write to this workflow"))
 	case errors.Is(err, ErrWorkflowNotFound):
 		return connect.NewError(connect.CodeNotFound, errors.New("no workflow with this id is running"))
+	case errors.As(err, &notAllowed):
+		return connect.NewError(connect.CodePermissionDenied, notAllowed)
+	case errors.Is(err, errMayNotTerminate):
+		return connect.NewError(connect.CodePermissionDenied, errMayNotTerminate)
+	case errors.Is(err, ErrRunning):
+		return connect.NewError(connect.CodeAlreadyExists, errors.New("a workflow with this id is running, and another request has started it"))
+	case errors.Is(err, ErrNoAnswer):
+		return connect.NewError(connect.CodeDeadlineExceeded, errors.New("the workflow has not answered in time, perhaps because no worker runs it; "+
+			"try again, an update with the same request_id"))
+	case errors.As(err, &failed):
+		if failed.Reason == "" {
+			log.InfoContext(ctx, "a workflow has failed a call", "error", err)
+		}
+		return connect.NewError(connect.CodeFailedPrecondition, errors.New(shorten(failed.Error(), maxReason)))
 	case errors.Is(err, errNoDirectory):
 		return connect.NewError(connect.CodeUnimplemented, errors.New("this server does not offer WatchWorkflows; ListWorkflows lists the workflows"))
 	case errors.Is(err, errNoMessages):
@@ -164,6 +205,8 @@ func status(code connect.Code) int {
 		return http.StatusForbidden
 	case connect.CodeNotFound:
 		return http.StatusNotFound
+	case connect.CodeAlreadyExists:
+		return http.StatusConflict
 	case connect.CodeResourceExhausted:
 		return http.StatusTooManyRequests
 	case connect.CodeDeadlineExceeded:

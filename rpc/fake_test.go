@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
@@ -159,6 +160,8 @@ type chat struct {
 	cancel func(workflowID string) error
 	// told is called for a stop, whose approval is empty, and for an approval.
 	told func(workflowID string, approval rpc.Approval) error
+	// called is called for a start, a signal, an update, a query and a termination, whose name is the reason.
+	called func(ctx context.Context, kind, workflowID string, call rpc.Call) (string, error)
 }
 
 func (c *chat) Send(_ context.Context, workflowID string, message rpc.ChatMessage) (rpc.Sent, error) {
@@ -174,6 +177,29 @@ func (c *chat) Approve(_ context.Context, workflowID string, approval rpc.Approv
 }
 
 func (c *chat) Cancel(_ context.Context, workflowID string) error { return c.cancel(workflowID) }
+
+func (c *chat) Start(ctx context.Context, workflowID string, call rpc.Call) (string, error) {
+	return c.called(ctx, "start", workflowID, call)
+}
+
+func (c *chat) Signal(ctx context.Context, workflowID string, call rpc.Call) (string, error) {
+	return c.called(ctx, "signal", workflowID, call)
+}
+
+func (c *chat) Update(ctx context.Context, workflowID string, call rpc.Call) (json.RawMessage, error) {
+	text, err := c.called(ctx, "update", workflowID, call)
+	return json.RawMessage(text), err
+}
+
+func (c *chat) Query(ctx context.Context, workflowID string, call rpc.Call) (json.RawMessage, error) {
+	text, err := c.called(ctx, "query", workflowID, call)
+	return json.RawMessage(text), err
+}
+
+func (c *chat) Terminate(ctx context.Context, workflowID, reason string) error {
+	_, err := c.called(ctx, "terminate", workflowID, rpc.Call{Name: reason})
+	return err
+}
 
 // recorder is an rpc.Recorder of a function.
 type recorder func(workflowID string, items []rpc.NewItem) ([]rpc.Recorded, error)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,22 @@ import (
 )
 
 type noSource struct{ busySource }
+
+var errCalled = errors.New("a workflow was called")
+
+func (*noSource) Start(context.Context, string, Call) (string, error) { return "", errCalled }
+
+func (*noSource) Signal(context.Context, string, Call) (string, error) { return "", errCalled }
+
+func (*noSource) Update(context.Context, string, Call) (json.RawMessage, error) {
+	return nil, errCalled
+}
+
+func (*noSource) Query(context.Context, string, Call) (json.RawMessage, error) {
+	return nil, errCalled
+}
+
+func (*noSource) Terminate(context.Context, string, string) error { return errCalled }
 
 func (*noSource) Workflows(context.Context, feed.Workflow, int) ([]feed.Workflow, error) {
 	return nil, errors.New("the workflows were read")
@@ -126,7 +143,7 @@ func TestNothingBypassesTheGate(t *testing.T) {
 		refused(method, path)
 	}
 	require.ElementsMatch(t, outside, open)
-	require.Len(t, procedures(), 11)
+	require.Len(t, procedures(), 16)
 	for _, path := range procedures() {
 		for _, kind := range []string{
 			"application/json", "application/proto", "application/connect+json", "application/grpc", "application/grpc+json",

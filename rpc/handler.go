@@ -37,9 +37,10 @@ type Workflows interface {
 	Workflows(ctx context.Context, after feed.Workflow, limit int) ([]feed.Workflow, error)
 }
 
-// Chat sends requests to workflows. Both methods return when the workflow engine has accepted the request, or an [AwayError]
+// Chat sends requests to workflows. Its methods return when the workflow engine has accepted the request, or an [AwayError]
 // if it is not available yet.
 type Chat interface {
+	Calls
 	// Send sends a message to a workflow, and starts the workflow if it is not running. It generates the message's id if it
 	// has none. The error is [ErrRefused] if a retry cannot succeed, [ErrFull] if a later retry may, and
 	// [ErrWorkflowNotFound] if the id belongs to a workflow of another type.
@@ -75,6 +76,8 @@ type Config struct {
 	Messages Messages
 	// Chat is nil if there is no workflow engine; ChatService is then not served, and a run of AG-UI only follows.
 	Chat Chat
+	// Allowed is what clients may call by name; the zero value allows nothing.
+	Allowed Allowed
 	// Recorder writes what RecordService is given. If it is nil, that is not served.
 	Recorder Recorder
 	// Gate determines who a request comes from and so what it may read and write. Without one everyone may do everything.
@@ -235,6 +238,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 Connect, gRPC, gRPC-Web   /chatfeed.v1.FeedService/Subscribe   GetChatData   ListWorkflows   WatchWorkflows
                           /chatfeed.v1.FeedService/CountMessages   GetStatus
                           /chatfeed.v1.ChatService/SendMessage   StopAnswer   AnswerApproval   CancelWorkflow
+                          StartWorkflow   SignalWorkflow   UpdateWorkflow   QueryWorkflow   TerminateWorkflow
                           /chatfeed.v1.RecordService/Record
 REST                      /workflows/{id}/chatData?afterTimestamp=0
 Server-sent events        /workflows/{id}/events   /events?workflow=a&workflow=b

@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -104,7 +105,12 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 	d := newDatabase(t)
 	none := func(string) error { return rpc.ErrWorkflowNotFound }
 	s := serve(t, d.source(t), config{rpc: rpc.Config{
-		Gate: viewer{unseen: "secret", unwritten: "secret"}.gate, Chat: &chat{cancel: none, told: func(string, rpc.Approval) error { return rpc.ErrWorkflowNotFound }}, Heartbeat: patience, LegacyEndpoints: true,
+		Gate: viewer{unseen: "secret", unwritten: "secret"}.gate, Heartbeat: patience, LegacyEndpoints: true,
+		Chat: &chat{
+			cancel: none, told: func(string, rpc.Approval) error { return rpc.ErrWorkflowNotFound },
+			called: func(context.Context, string, string, rpc.Call) (string, error) { return "", rpc.ErrWorkflowNotFound },
+		},
+		Allowed: rpc.Allowed{Signals: []string{"s"}, Updates: []string{"u"}, Queries: []string{"q"}, Terminate: true},
 	}})
 	d.append(t, varied("secret7", "")...)
 	at := d.cursors(t, "secret7")["4"]
@@ -117,6 +123,10 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 		cancel    = chatfeedv1connect.ChatServiceCancelWorkflowProcedure
 		stop      = chatfeedv1connect.ChatServiceStopAnswerProcedure
 		approve   = chatfeedv1connect.ChatServiceAnswerApprovalProcedure
+		signal    = chatfeedv1connect.ChatServiceSignalWorkflowProcedure
+		update    = chatfeedv1connect.ChatServiceUpdateWorkflowProcedure
+		query     = chatfeedv1connect.ChatServiceQueryWorkflowProcedure
+		terminate = chatfeedv1connect.ChatServiceTerminateWorkflowProcedure
 	)
 	upToDate := `{"upToDate":true}`
 	event := "\ndata: true\n\n"
@@ -165,6 +175,11 @@ func TestAWorkflowThatMayNotBeReadIsByteForByteOneThatDoesNotExist(t *testing.T)
 		{method: "POST", path: cancel, kind: "application/json", body: `{"workflowId": "WF"}`},
 		{method: "POST", path: stop, kind: "application/json", body: `{"workflowId": "WF"}`},
 		{method: "POST", path: approve, kind: "application/json", body: `{"workflowId": "WF", "callId": "c"}`},
+		{method: "POST", path: signal, kind: "application/json", body: `{"workflowId": "WF", "name": "s"}`},
+		{method: "POST", path: signal, kind: "application/json", body: `{"workflowId": "WF", "name": "unknown to all"}`},
+		{method: "POST", path: update, kind: "application/json", body: `{"workflowId": "WF", "name": "u"}`},
+		{method: "POST", path: query, kind: "application/json", body: `{"workflowId": "WF", "name": "q"}`},
+		{method: "POST", path: terminate, kind: "application/json", body: `{"workflowId": "WF"}`},
 	}
 	for i := range asks { // the length of an envelope is that of the name in place
 		if strings.HasPrefix(asks[i].body, "\x00") {

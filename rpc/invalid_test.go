@@ -203,6 +203,16 @@ func (s *server) call(ctx context.Context, request any) error {
 		_, err = chats.AnswerApproval(ctx, r)
 	case *v1.CancelWorkflowRequest:
 		_, err = chats.CancelWorkflow(ctx, r)
+	case *v1.StartWorkflowRequest:
+		_, err = chats.StartWorkflow(ctx, r)
+	case *v1.SignalWorkflowRequest:
+		_, err = chats.SignalWorkflow(ctx, r)
+	case *v1.UpdateWorkflowRequest:
+		_, err = chats.UpdateWorkflow(ctx, r)
+	case *v1.QueryWorkflowRequest:
+		_, err = chats.QueryWorkflow(ctx, r)
+	case *v1.TerminateWorkflowRequest:
+		_, err = chats.TerminateWorkflow(ctx, r)
 	case *v1.RecordRequest:
 		_, err = records.Record(ctx, r)
 	case string:

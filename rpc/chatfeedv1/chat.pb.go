@@ -408,6 +408,559 @@ func (*CancelWorkflowResponse) Descriptor() ([]byte, []int) {
 	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{7}
 }
 
+type TerminateWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 bytes.
+	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// Why, for who looks at the workflow in Temporal; at most 1,000 bytes.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TerminateWorkflowRequest) Reset() {
+	*x = TerminateWorkflowRequest{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TerminateWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TerminateWorkflowRequest) ProtoMessage() {}
+
+func (x *TerminateWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TerminateWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*TerminateWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TerminateWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *TerminateWorkflowRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type TerminateWorkflowResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TerminateWorkflowResponse) Reset() {
+	*x = TerminateWorkflowResponse{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TerminateWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TerminateWorkflowResponse) ProtoMessage() {}
+
+func (x *TerminateWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TerminateWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*TerminateWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{9}
+}
+
+type StartWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 bytes.
+	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// One of the types that the server allows.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// The workflow's arguments, as JSON: a text for each, at most 10, and at most 1 MiB in all. They are texts so that no number in them
+	// is rounded on its way.
+	Args []string `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`
+	// At most 200 bytes. A repetition with the same one is answered with the same run, whether the run has ended or not. The
+	// server makes one when it is empty.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartWorkflowRequest) Reset() {
+	*x = StartWorkflowRequest{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartWorkflowRequest) ProtoMessage() {}
+
+func (x *StartWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*StartWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StartWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *StartWorkflowRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *StartWorkflowRequest) GetArgs() []string {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *StartWorkflowRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type StartWorkflowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run that was started.
+	RunId         string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartWorkflowResponse) Reset() {
+	*x = StartWorkflowResponse{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartWorkflowResponse) ProtoMessage() {}
+
+func (x *StartWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*StartWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *StartWorkflowResponse) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+type SignalWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 bytes.
+	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// One of the names that the server allows.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The signal's arguments, as those of StartWorkflow.
+	Args []string `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`
+	// At most 200 bytes. A run of the workflow gets a signal once for each. The server makes one when it is empty.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalWorkflowRequest) Reset() {
+	*x = SignalWorkflowRequest{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalWorkflowRequest) ProtoMessage() {}
+
+func (x *SignalWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*SignalWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SignalWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *SignalWorkflowRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SignalWorkflowRequest) GetArgs() []string {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *SignalWorkflowRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type SignalWorkflowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run of the workflow that has the signal.
+	RunId         string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalWorkflowResponse) Reset() {
+	*x = SignalWorkflowResponse{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalWorkflowResponse) ProtoMessage() {}
+
+func (x *SignalWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*SignalWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SignalWorkflowResponse) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+type UpdateWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 bytes.
+	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// One of the names that the server allows.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The update's arguments, as those of StartWorkflow.
+	Args []string `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`
+	// At most 200 bytes. A run of the workflow carries out an update once for each, and answers a repetition with the same result, also
+	// after it has ended. The server makes one when it is empty.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWorkflowRequest) Reset() {
+	*x = UpdateWorkflowRequest{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWorkflowRequest) ProtoMessage() {}
+
+func (x *UpdateWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*UpdateWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *UpdateWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *UpdateWorkflowRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateWorkflowRequest) GetArgs() []string {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *UpdateWorkflowRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type UpdateWorkflowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the handler has returned, as JSON: at most 1 MiB, and null if it returns nothing. It is a text so that no number in it is
+	// rounded on its way.
+	Result        string `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWorkflowResponse) Reset() {
+	*x = UpdateWorkflowResponse{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWorkflowResponse) ProtoMessage() {}
+
+func (x *UpdateWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*UpdateWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *UpdateWorkflowResponse) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
+type QueryWorkflowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 bytes.
+	WorkflowId string `protobuf:"bytes,1,opt,name=workflow_id,json=workflowId,proto3" json:"workflow_id,omitempty"`
+	// One of the names that the server allows.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// The query's arguments, as those of StartWorkflow.
+	Args          []string `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryWorkflowRequest) Reset() {
+	*x = QueryWorkflowRequest{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryWorkflowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryWorkflowRequest) ProtoMessage() {}
+
+func (x *QueryWorkflowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryWorkflowRequest.ProtoReflect.Descriptor instead.
+func (*QueryWorkflowRequest) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *QueryWorkflowRequest) GetWorkflowId() string {
+	if x != nil {
+		return x.WorkflowId
+	}
+	return ""
+}
+
+func (x *QueryWorkflowRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *QueryWorkflowRequest) GetArgs() []string {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+type QueryWorkflowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the handler has returned, as that of UpdateWorkflow.
+	Result        string `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryWorkflowResponse) Reset() {
+	*x = QueryWorkflowResponse{}
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryWorkflowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryWorkflowResponse) ProtoMessage() {}
+
+func (x *QueryWorkflowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_chatfeed_v1_chat_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryWorkflowResponse.ProtoReflect.Descriptor instead.
+func (*QueryWorkflowResponse) Descriptor() ([]byte, []int) {
+	return file_chatfeed_v1_chat_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *QueryWorkflowResponse) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
 var File_chatfeed_v1_chat_proto protoreflect.FileDescriptor
 
 const file_chatfeed_v1_chat_proto_rawDesc = "" +
@@ -435,13 +988,57 @@ const file_chatfeed_v1_chat_proto_rawDesc = "" +
 	"\x15CancelWorkflowRequest\x12\x1f\n" +
 	"\vworkflow_id\x18\x01 \x01(\tR\n" +
 	"workflowId\"\x18\n" +
-	"\x16CancelWorkflowResponse2\xe4\x02\n" +
+	"\x16CancelWorkflowResponse\"S\n" +
+	"\x18TerminateWorkflowRequest\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x1b\n" +
+	"\x19TerminateWorkflowResponse\"~\n" +
+	"\x14StartWorkflowRequest\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04args\x18\x03 \x03(\tR\x04args\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\".\n" +
+	"\x15StartWorkflowResponse\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\"\x7f\n" +
+	"\x15SignalWorkflowRequest\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04args\x18\x03 \x03(\tR\x04args\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"/\n" +
+	"\x16SignalWorkflowResponse\x12\x15\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\"\x7f\n" +
+	"\x15UpdateWorkflowRequest\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04args\x18\x03 \x03(\tR\x04args\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"0\n" +
+	"\x16UpdateWorkflowResponse\x12\x16\n" +
+	"\x06result\x18\x01 \x01(\tR\x06result\"_\n" +
+	"\x14QueryWorkflowRequest\x12\x1f\n" +
+	"\vworkflow_id\x18\x01 \x01(\tR\n" +
+	"workflowId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04args\x18\x03 \x03(\tR\x04args\"/\n" +
+	"\x15QueryWorkflowResponse\x12\x16\n" +
+	"\x06result\x18\x01 \x01(\tR\x06result2\xae\x06\n" +
 	"\vChatService\x12P\n" +
 	"\vSendMessage\x12\x1f.chatfeed.v1.SendMessageRequest\x1a .chatfeed.v1.SendMessageResponse\x12M\n" +
 	"\n" +
 	"StopAnswer\x12\x1e.chatfeed.v1.StopAnswerRequest\x1a\x1f.chatfeed.v1.StopAnswerResponse\x12Y\n" +
 	"\x0eAnswerApproval\x12\".chatfeed.v1.AnswerApprovalRequest\x1a#.chatfeed.v1.AnswerApprovalResponse\x12Y\n" +
-	"\x0eCancelWorkflow\x12\".chatfeed.v1.CancelWorkflowRequest\x1a#.chatfeed.v1.CancelWorkflowResponseB\x8d\x01\n" +
+	"\x0eCancelWorkflow\x12\".chatfeed.v1.CancelWorkflowRequest\x1a#.chatfeed.v1.CancelWorkflowResponse\x12b\n" +
+	"\x11TerminateWorkflow\x12%.chatfeed.v1.TerminateWorkflowRequest\x1a&.chatfeed.v1.TerminateWorkflowResponse\x12V\n" +
+	"\rStartWorkflow\x12!.chatfeed.v1.StartWorkflowRequest\x1a\".chatfeed.v1.StartWorkflowResponse\x12Y\n" +
+	"\x0eSignalWorkflow\x12\".chatfeed.v1.SignalWorkflowRequest\x1a#.chatfeed.v1.SignalWorkflowResponse\x12Y\n" +
+	"\x0eUpdateWorkflow\x12\".chatfeed.v1.UpdateWorkflowRequest\x1a#.chatfeed.v1.UpdateWorkflowResponse\x12V\n" +
+	"\rQueryWorkflow\x12!.chatfeed.v1.QueryWorkflowRequest\x1a\".chatfeed.v1.QueryWorkflowResponseB\x8d\x01\n" +
 	"\x0fcom.chatfeed.v1B\tChatProtoP\x01Z\"chatfeed/rpc/chatfeedv1;chatfeedv1\xa2\x02\x03CXX\xaa\x02\vChatfeed.V1\xca\x02\vChatfeed\\V1\xe2\x02\x17Chatfeed\\V1\\GPBMetadata\xea\x02\fChatfeed::V1b\x06proto3"
 
 var (
@@ -456,31 +1053,51 @@ func file_chatfeed_v1_chat_proto_rawDescGZIP() []byte {
 	return file_chatfeed_v1_chat_proto_rawDescData
 }
 
-var file_chatfeed_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_chatfeed_v1_chat_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_chatfeed_v1_chat_proto_goTypes = []any{
-	(*SendMessageRequest)(nil),     // 0: chatfeed.v1.SendMessageRequest
-	(*SendMessageResponse)(nil),    // 1: chatfeed.v1.SendMessageResponse
-	(*StopAnswerRequest)(nil),      // 2: chatfeed.v1.StopAnswerRequest
-	(*StopAnswerResponse)(nil),     // 3: chatfeed.v1.StopAnswerResponse
-	(*AnswerApprovalRequest)(nil),  // 4: chatfeed.v1.AnswerApprovalRequest
-	(*AnswerApprovalResponse)(nil), // 5: chatfeed.v1.AnswerApprovalResponse
-	(*CancelWorkflowRequest)(nil),  // 6: chatfeed.v1.CancelWorkflowRequest
-	(*CancelWorkflowResponse)(nil), // 7: chatfeed.v1.CancelWorkflowResponse
+	(*SendMessageRequest)(nil),        // 0: chatfeed.v1.SendMessageRequest
+	(*SendMessageResponse)(nil),       // 1: chatfeed.v1.SendMessageResponse
+	(*StopAnswerRequest)(nil),         // 2: chatfeed.v1.StopAnswerRequest
+	(*StopAnswerResponse)(nil),        // 3: chatfeed.v1.StopAnswerResponse
+	(*AnswerApprovalRequest)(nil),     // 4: chatfeed.v1.AnswerApprovalRequest
+	(*AnswerApprovalResponse)(nil),    // 5: chatfeed.v1.AnswerApprovalResponse
+	(*CancelWorkflowRequest)(nil),     // 6: chatfeed.v1.CancelWorkflowRequest
+	(*CancelWorkflowResponse)(nil),    // 7: chatfeed.v1.CancelWorkflowResponse
+	(*TerminateWorkflowRequest)(nil),  // 8: chatfeed.v1.TerminateWorkflowRequest
+	(*TerminateWorkflowResponse)(nil), // 9: chatfeed.v1.TerminateWorkflowResponse
+	(*StartWorkflowRequest)(nil),      // 10: chatfeed.v1.StartWorkflowRequest
+	(*StartWorkflowResponse)(nil),     // 11: chatfeed.v1.StartWorkflowResponse
+	(*SignalWorkflowRequest)(nil),     // 12: chatfeed.v1.SignalWorkflowRequest
+	(*SignalWorkflowResponse)(nil),    // 13: chatfeed.v1.SignalWorkflowResponse
+	(*UpdateWorkflowRequest)(nil),     // 14: chatfeed.v1.UpdateWorkflowRequest
+	(*UpdateWorkflowResponse)(nil),    // 15: chatfeed.v1.UpdateWorkflowResponse
+	(*QueryWorkflowRequest)(nil),      // 16: chatfeed.v1.QueryWorkflowRequest
+	(*QueryWorkflowResponse)(nil),     // 17: chatfeed.v1.QueryWorkflowResponse
 }
 var file_chatfeed_v1_chat_proto_depIdxs = []int32{
-	0, // 0: chatfeed.v1.ChatService.SendMessage:input_type -> chatfeed.v1.SendMessageRequest
-	2, // 1: chatfeed.v1.ChatService.StopAnswer:input_type -> chatfeed.v1.StopAnswerRequest
-	4, // 2: chatfeed.v1.ChatService.AnswerApproval:input_type -> chatfeed.v1.AnswerApprovalRequest
-	6, // 3: chatfeed.v1.ChatService.CancelWorkflow:input_type -> chatfeed.v1.CancelWorkflowRequest
-	1, // 4: chatfeed.v1.ChatService.SendMessage:output_type -> chatfeed.v1.SendMessageResponse
-	3, // 5: chatfeed.v1.ChatService.StopAnswer:output_type -> chatfeed.v1.StopAnswerResponse
-	5, // 6: chatfeed.v1.ChatService.AnswerApproval:output_type -> chatfeed.v1.AnswerApprovalResponse
-	7, // 7: chatfeed.v1.ChatService.CancelWorkflow:output_type -> chatfeed.v1.CancelWorkflowResponse
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0,  // 0: chatfeed.v1.ChatService.SendMessage:input_type -> chatfeed.v1.SendMessageRequest
+	2,  // 1: chatfeed.v1.ChatService.StopAnswer:input_type -> chatfeed.v1.StopAnswerRequest
+	4,  // 2: chatfeed.v1.ChatService.AnswerApproval:input_type -> chatfeed.v1.AnswerApprovalRequest
+	6,  // 3: chatfeed.v1.ChatService.CancelWorkflow:input_type -> chatfeed.v1.CancelWorkflowRequest
+	8,  // 4: chatfeed.v1.ChatService.TerminateWorkflow:input_type -> chatfeed.v1.TerminateWorkflowRequest
+	10, // 5: chatfeed.v1.ChatService.StartWorkflow:input_type -> chatfeed.v1.StartWorkflowRequest
+	12, // 6: chatfeed.v1.ChatService.SignalWorkflow:input_type -> chatfeed.v1.SignalWorkflowRequest
+	14, // 7: chatfeed.v1.ChatService.UpdateWorkflow:input_type -> chatfeed.v1.UpdateWorkflowRequest
+	16, // 8: chatfeed.v1.ChatService.QueryWorkflow:input_type -> chatfeed.v1.QueryWorkflowRequest
+	1,  // 9: chatfeed.v1.ChatService.SendMessage:output_type -> chatfeed.v1.SendMessageResponse
+	3,  // 10: chatfeed.v1.ChatService.StopAnswer:output_type -> chatfeed.v1.StopAnswerResponse
+	5,  // 11: chatfeed.v1.ChatService.AnswerApproval:output_type -> chatfeed.v1.AnswerApprovalResponse
+	7,  // 12: chatfeed.v1.ChatService.CancelWorkflow:output_type -> chatfeed.v1.CancelWorkflowResponse
+	9,  // 13: chatfeed.v1.ChatService.TerminateWorkflow:output_type -> chatfeed.v1.TerminateWorkflowResponse
+	11, // 14: chatfeed.v1.ChatService.StartWorkflow:output_type -> chatfeed.v1.StartWorkflowResponse
+	13, // 15: chatfeed.v1.ChatService.SignalWorkflow:output_type -> chatfeed.v1.SignalWorkflowResponse
+	15, // 16: chatfeed.v1.ChatService.UpdateWorkflow:output_type -> chatfeed.v1.UpdateWorkflowResponse
+	17, // 17: chatfeed.v1.ChatService.QueryWorkflow:output_type -> chatfeed.v1.QueryWorkflowResponse
+	9,  // [9:18] is the sub-list for method output_type
+	0,  // [0:9] is the sub-list for method input_type
+	0,  // [0:0] is the sub-list for extension type_name
+	0,  // [0:0] is the sub-list for extension extendee
+	0,  // [0:0] is the sub-list for field type_name
 }
 
 func init() { file_chatfeed_v1_chat_proto_init() }
@@ -494,7 +1111,7 @@ func file_chatfeed_v1_chat_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_chatfeed_v1_chat_proto_rawDesc), len(file_chatfeed_v1_chat_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -85,7 +85,8 @@ func aiPage(t *testing.T) http.Handler {
 
 // workflow records what it is told, and writes the items that it is given over HTTP.
 type workflow struct {
-	pool *pgxpool.Pool
+	rpc.Calls // which pages do not make
+	pool      *pgxpool.Pool
 
 	mu       sync.Mutex
 	steps    int

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	enums "go.temporal.io/api/enums/v1"
@@ -24,15 +25,19 @@ const (
 	chatTries = 5
 )
 
-// temporalChat is the [rpc.Chat] on Temporal. It acts on workflows of one type only; workflows of other types are not found.
+// temporalChat is the [rpc.Chat] on Temporal. It chats with workflows of one type only, and reaches those of a few; workflows of other
+// types are not found.
 type temporalChat struct {
 	client    client.Client
+	namespace string
 	workflow  string
 	taskQueue string
-	signal    string  // with a message
-	stop      string  // the signal that stops an answer
-	approval  string  // the signal that answers a request for approval
-	sending   keyLock // one message at a time per workflow, so that each sees the history with the messages before it
+	signal    string            // with a message
+	stop      string            // the signal that stops an answer
+	approval  string            // the signal that answers a request for approval
+	queues    map[string]string // the task queue of each type that clients may start
+	reached   []string          // the types of workflows that clients may call and end, besides these and the one to chat with
+	sending   keyLock           // one message at a time per workflow, so that each sees the history with the messages before it
 }
 
 // message is the payload of the signal with a message.
@@ -48,11 +53,14 @@ type approval struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// run is the current state of a running workflow.
+// run is the current state of a workflow's latest run.
 type run struct {
 	id            string
+	status        enums.WorkflowExecutionStatus
 	bytes, events int64 // of its history
 }
+
+func (r run) ended() bool { return r.status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING }
 
 // errAbsent says that no workflow with the id is running, errForeign that it is of another type.
 var (
@@ -60,22 +68,40 @@ var (
 	errForeign = errors.New("the workflow is of another type")
 )
 
-// running returns the run of a workflow of the configured type.
-func (c *temporalChat) running(ctx context.Context, workflowID string) (run, error) {
+// found returns the latest run of a workflow of a type that is accepted.
+func (c *temporalChat) found(ctx context.Context, workflowID string, accepted func(workflowType string) bool) (run, error) {
 	found, err := c.client.DescribeWorkflowExecution(ctx, workflowID, "")
 	var absent *serviceerror.NotFound
-	info := found.GetWorkflowExecutionInfo()
 	switch {
 	case errors.As(err, &absent):
 		return run{}, errAbsent
 	case err != nil:
 		return run{}, err
-	case info.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
-		return run{}, errAbsent
-	case info.GetType().GetName() != c.workflow:
-		return run{}, errForeign
 	}
-	return run{info.GetExecution().GetRunId(), info.GetHistorySizeBytes(), info.GetHistoryLength()}, nil
+	info := found.GetWorkflowExecutionInfo()
+	latest := run{info.GetExecution().GetRunId(), info.GetStatus(), info.GetHistorySizeBytes(), info.GetHistoryLength()}
+	if !accepted(info.GetType().GetName()) {
+		return latest, errForeign
+	}
+	return latest, nil
+}
+
+// running returns the run of a workflow that has not ended and is of a type that is accepted.
+func (c *temporalChat) running(ctx context.Context, workflowID string, accepted func(workflowType string) bool) (run, error) {
+	latest, err := c.found(ctx, workflowID, accepted)
+	if latest.id != "" && latest.ended() {
+		return run{}, errAbsent
+	}
+	return latest, err
+}
+
+// isChat reports whether workflows of this type are chatted with.
+func (c *temporalChat) isChat(workflowType string) bool { return workflowType == c.workflow }
+
+// isReached reports whether clients may call and end workflows of this type.
+func (c *temporalChat) isReached(workflowType string) bool {
+	_, started := c.queues[workflowType]
+	return started || workflowType == c.workflow || slices.Contains(c.reached, workflowType)
 }
 
 // Send implements [rpc.Chat]. The signal names the run that was checked, so that no other run with the workflow's id can
@@ -91,7 +117,7 @@ func (c *temporalChat) Send(ctx context.Context, workflowID string, m rpc.ChatMe
 	defer done()
 	var to run
 	err = c.retryEnded(func() (err error) {
-		to, err = c.running(ctx, workflowID)
+		to, err = c.running(ctx, workflowID, c.isChat)
 		if errors.Is(err, errAbsent) {
 			to, err = c.start(ctx, workflowID)
 		}
@@ -135,22 +161,9 @@ func (c *temporalChat) Approve(ctx context.Context, workflowID string, a rpc.App
 	return c.tell(ctx, workflowID, c.approval, approval(a))
 }
 
-// tell sends a signal to the run of a workflow, which accepts some more of them than it accepts messages: a full one can be
-// stopped.
+// tell sends a signal to a chat.
 func (c *temporalChat) tell(ctx context.Context, workflowID, signal string, payload any) error {
-	done, err := c.sending.lock(ctx, workflowID)
-	if err != nil {
-		return fmt.Errorf("signal %s to workflow %q: %w", signal, workflowID, err)
-	}
-	defer done()
-	err = c.retryEnded(func() error {
-		to, err := c.running(ctx, workflowID)
-		switch {
-		case err != nil:
-			return err
-		case to.bytes >= 2*fullBytes || to.events >= 2*fullEvents:
-			return rpc.ErrFull
-		}
+	_, err := c.signalRun(ctx, workflowID, c.isChat, func(to run) error {
 		return c.client.SignalWorkflow(ctx, workflowID, to.id, signal, payload)
 	})
 	if err != nil {
@@ -159,11 +172,34 @@ func (c *temporalChat) tell(ctx context.Context, workflowID, signal string, payl
 	return nil
 }
 
+// signalRun sends a signal to the run of a workflow, which accepts some more of them than it accepts messages: a full one can be
+// stopped. It returns that run.
+func (c *temporalChat) signalRun(
+	ctx context.Context, workflowID string, accepted func(workflowType string) bool, send func(run) error,
+) (to run, err error) {
+	done, err := c.sending.lock(ctx, workflowID)
+	if err != nil {
+		return run{}, err
+	}
+	defer done()
+	err = c.retryEnded(func() (err error) {
+		to, err = c.running(ctx, workflowID, accepted)
+		switch {
+		case err != nil:
+			return err
+		case to.bytes >= 2*fullBytes || to.events >= 2*fullEvents:
+			return rpc.ErrFull
+		}
+		return send(to)
+	})
+	return to, err
+}
+
 // Cancel implements [rpc.Chat]. Temporal silently accepts the cancellation of a workflow that has ended, so the
 // run is checked first.
 func (c *temporalChat) Cancel(ctx context.Context, workflowID string) error {
 	err := c.retryEnded(func() error {
-		found, err := c.running(ctx, workflowID)
+		found, err := c.running(ctx, workflowID, c.isReached)
 		if err != nil {
 			return err
 		}

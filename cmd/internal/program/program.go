@@ -23,18 +23,24 @@ type CLI struct {
 	LogLevel  slog.Level `help:"Lowest level to log: debug, info, warn or error." default:"info"`
 	LogFormat string     `help:"Log as text or json." enum:"text,json" default:"text"`
 
-	Serve    Serve          `cmd:"" help:"Serve the feed to clients."`
-	Worker   Worker         `cmd:"" help:"Serve the Temporal activities that record items."`
-	Migrate  Migrate        `cmd:"" help:"Create or change the schema."`
-	Tail     Tail           `cmd:"" help:"Follow workflows in the terminal."`
-	Send     Send           `cmd:"" help:"Send a message to a workflow, and start the workflow if it is not running."`
-	Stop     Stop           `cmd:"" help:"Stop the answer that a workflow is giving."`
-	Approve  Approve        `cmd:"" help:"Allow or refuse a call that a workflow asks approval for."`
-	Webhooks Webhooks       `cmd:"" help:"List, replay and drop the deliveries of webhooks that failed for good."`
-	Audit    Audit          `cmd:"" help:"Follow workflows on every transport and compare with the table."`
-	Compare  Compare        `cmd:"" help:"Compare with a server of the polling design, before clients change over."`
-	Baseline bench.Baseline `cmd:"" hidden:"" help:"What bench compares a feed server with."`
-	Bench    Bench          `cmd:"" help:"Measure chatfeed against baselines on this machine."`
+	Serve     Serve          `cmd:"" help:"Serve the feed to clients."`
+	Worker    Worker         `cmd:"" help:"Serve the Temporal activities that record items."`
+	Migrate   Migrate        `cmd:"" help:"Create or change the schema."`
+	Tail      Tail           `cmd:"" help:"Follow workflows in the terminal."`
+	Send      Send           `cmd:"" help:"Send a message to a workflow, and start the workflow if it is not running."`
+	Stop      Stop           `cmd:"" help:"Stop the answer that a workflow is giving."`
+	Approve   Approve        `cmd:"" help:"Allow or refuse a call that a workflow asks approval for."`
+	Start     Start          `cmd:"" help:"Start a workflow."`
+	Signal    Signal         `cmd:"" help:"Send a signal to a workflow."`
+	Update    Update         `cmd:"" help:"Call an update handler of a workflow."`
+	Query     Query          `cmd:"" help:"Ask a workflow a question."`
+	Cancel    Cancel         `cmd:"" help:"Ask a workflow to end."`
+	Terminate Terminate      `cmd:"" help:"End a workflow at once."`
+	Webhooks  Webhooks       `cmd:"" help:"List, replay and drop the deliveries of webhooks that failed for good."`
+	Audit     Audit          `cmd:"" help:"Follow workflows on every transport and compare with the table."`
+	Compare   Compare        `cmd:"" help:"Compare with a server of the polling design, before clients change over."`
+	Baseline  bench.Baseline `cmd:"" hidden:"" help:"What bench compares a feed server with."`
+	Bench     Bench          `cmd:"" help:"Measure chatfeed against baselines on this machine."`
 }
 
 const description = `Streams the items that Temporal workflows record in PostgreSQL to browsers and terminals, live.

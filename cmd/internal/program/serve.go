@@ -44,7 +44,8 @@ type Serve struct {
 	ChatSignal         string `help:"Signal that delivers a message to it, as {id, text}." default:"message"`
 	ChatStopSignal     string `help:"Signal that stops the answer that it is giving." default:"stop"`
 	ChatApprovalSignal string `help:"Signal that answers a request for approval, as {callId, approved, reason}." default:"approval"`
-	TemporalUI         string `help:"Address of Temporal's UI, such as http://localhost:8233, for links to the workflows' runs." placeholder:"URL"`
+	Allow
+	TemporalUI string `help:"Address of Temporal's UI, such as http://localhost:8233, for links to the workflows' runs." placeholder:"URL"`
 
 	// Started is called with the server's address as soon as it accepts connections. It may be nil.
 	Started func(net.Addr) `kong:"-"`
@@ -103,6 +104,7 @@ func (c *Serve) Run(ctx context.Context, log *slog.Logger) error {
 		Directory: workflows,
 		Messages:  db.NewLister(beside),
 		Chat:      chat,
+		Allowed:   c.names(),
 		Recorder:  c.recorder(writer),
 		About:     about,
 		Page:      page.Handler(),
@@ -187,13 +189,22 @@ func (c *Serve) chat(log *slog.Logger) (rpc.Chat, func(), error) {
 	if c.NoChat {
 		return nil, func() {}, nil
 	}
+	queues, err := c.queues(c.ChatTaskQueue)
+	if err != nil {
+		return nil, nil, err
+	}
+	options, err := c.ClientOptions(log)
+	if err != nil {
+		return nil, nil, err
+	}
 	client, err := c.lazyClient(log)
 	if err != nil {
 		return nil, nil, err
 	}
 	var chat rpc.Chat = &temporalChat{
-		client: client, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue,
+		client: client, namespace: options.Namespace, workflow: c.ChatWorkflow, taskQueue: c.ChatTaskQueue,
 		signal: c.ChatSignal, stop: c.ChatStopSignal, approval: c.ChatApprovalSignal,
+		queues: queues, reached: c.AllowWorkflow,
 	}
 	if c.ChatAway != nil {
 		chat = unavailableChat{chat, c.ChatAway}

@@ -2,6 +2,7 @@ package program
 
 import (
 	"context"
+	"encoding/json"
 
 	"chatfeed/rpc"
 )
@@ -50,4 +51,44 @@ func (c unavailableChat) Cancel(ctx context.Context, workflowID string) error {
 		return err
 	}
 	return c.Chat.Cancel(ctx, workflowID)
+}
+
+// Start implements [rpc.Calls].
+func (c unavailableChat) Start(ctx context.Context, workflowID string, call rpc.Call) (string, error) {
+	if err := c.away(); err != nil {
+		return "", err
+	}
+	return c.Chat.Start(ctx, workflowID, call)
+}
+
+// Signal implements [rpc.Calls].
+func (c unavailableChat) Signal(ctx context.Context, workflowID string, call rpc.Call) (string, error) {
+	if err := c.away(); err != nil {
+		return "", err
+	}
+	return c.Chat.Signal(ctx, workflowID, call)
+}
+
+// Update implements [rpc.Calls].
+func (c unavailableChat) Update(ctx context.Context, workflowID string, call rpc.Call) (json.RawMessage, error) {
+	if err := c.away(); err != nil {
+		return nil, err
+	}
+	return c.Chat.Update(ctx, workflowID, call)
+}
+
+// Query implements [rpc.Calls].
+func (c unavailableChat) Query(ctx context.Context, workflowID string, call rpc.Call) (json.RawMessage, error) {
+	if err := c.away(); err != nil {
+		return nil, err
+	}
+	return c.Chat.Query(ctx, workflowID, call)
+}
+
+// Terminate implements [rpc.Calls].
+func (c unavailableChat) Terminate(ctx context.Context, workflowID, reason string) error {
+	if err := c.away(); err != nil {
+		return err
+	}
+	return c.Chat.Terminate(ctx, workflowID, reason)
 }

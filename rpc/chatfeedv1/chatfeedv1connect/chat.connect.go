@@ -43,6 +43,21 @@ const (
 	// ChatServiceCancelWorkflowProcedure is the fully-qualified name of the ChatService's
 	// CancelWorkflow RPC.
 	ChatServiceCancelWorkflowProcedure = "/chatfeed.v1.ChatService/CancelWorkflow"
+	// ChatServiceTerminateWorkflowProcedure is the fully-qualified name of the ChatService's
+	// TerminateWorkflow RPC.
+	ChatServiceTerminateWorkflowProcedure = "/chatfeed.v1.ChatService/TerminateWorkflow"
+	// ChatServiceStartWorkflowProcedure is the fully-qualified name of the ChatService's StartWorkflow
+	// RPC.
+	ChatServiceStartWorkflowProcedure = "/chatfeed.v1.ChatService/StartWorkflow"
+	// ChatServiceSignalWorkflowProcedure is the fully-qualified name of the ChatService's
+	// SignalWorkflow RPC.
+	ChatServiceSignalWorkflowProcedure = "/chatfeed.v1.ChatService/SignalWorkflow"
+	// ChatServiceUpdateWorkflowProcedure is the fully-qualified name of the ChatService's
+	// UpdateWorkflow RPC.
+	ChatServiceUpdateWorkflowProcedure = "/chatfeed.v1.ChatService/UpdateWorkflow"
+	// ChatServiceQueryWorkflowProcedure is the fully-qualified name of the ChatService's QueryWorkflow
+	// RPC.
+	ChatServiceQueryWorkflowProcedure = "/chatfeed.v1.ChatService/QueryWorkflow"
 )
 
 // ChatServiceClient is a client for the chatfeed.v1.ChatService service.
@@ -57,6 +72,21 @@ type ChatServiceClient interface {
 	AnswerApproval(context.Context, *chatfeedv1.AnswerApprovalRequest) (*chatfeedv1.AnswerApprovalResponse, error)
 	// CancelWorkflow asks the running workflow to end. The workflow decides how it ends.
 	CancelWorkflow(context.Context, *chatfeedv1.CancelWorkflowRequest) (*chatfeedv1.CancelWorkflowResponse, error)
+	// TerminateWorkflow ends the running workflow at once, if the server allows that. The workflow is not told, and so records nothing
+	// about it. A workflow that was terminated already stays so, which is no error.
+	TerminateWorkflow(context.Context, *chatfeedv1.TerminateWorkflowRequest) (*chatfeedv1.TerminateWorkflowResponse, error)
+	// StartWorkflow starts a workflow. ALREADY_EXISTS says that a workflow with this id is running, started by another request.
+	StartWorkflow(context.Context, *chatfeedv1.StartWorkflowRequest) (*chatfeedv1.StartWorkflowResponse, error)
+	// SignalWorkflow sends a signal to the running workflow. It returns when Temporal has the signal; what the workflow makes of it
+	// arrives through FeedService.
+	SignalWorkflow(context.Context, *chatfeedv1.SignalWorkflowRequest) (*chatfeedv1.SignalWorkflowResponse, error)
+	// UpdateWorkflow calls an update handler of the running workflow and waits for its result. DEADLINE_EXCEEDED says that none has come
+	// within 10 s, or the client's own shorter deadline; the update may still be carried out, and a repetition waits for the same
+	// one. FAILED_PRECONDITION says that the workflow has refused or failed it.
+	UpdateWorkflow(context.Context, *chatfeedv1.UpdateWorkflowRequest) (*chatfeedv1.UpdateWorkflowResponse, error)
+	// QueryWorkflow asks the workflow a question, whether it is running or has ended. The errors are those of UpdateWorkflow. The client
+	// must be one that may write to the workflow: a reader is given what the workflow has recorded, and a query can ask for more.
+	QueryWorkflow(context.Context, *chatfeedv1.QueryWorkflowRequest) (*chatfeedv1.QueryWorkflowResponse, error)
 }
 
 // NewChatServiceClient constructs a client for the chatfeed.v1.ChatService service. By default, it
@@ -94,15 +124,50 @@ func NewChatServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(chatServiceMethods.ByName("CancelWorkflow")),
 			connect.WithClientOptions(opts...),
 		),
+		terminateWorkflow: connect.NewClient[chatfeedv1.TerminateWorkflowRequest, chatfeedv1.TerminateWorkflowResponse](
+			httpClient,
+			baseURL+ChatServiceTerminateWorkflowProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("TerminateWorkflow")),
+			connect.WithClientOptions(opts...),
+		),
+		startWorkflow: connect.NewClient[chatfeedv1.StartWorkflowRequest, chatfeedv1.StartWorkflowResponse](
+			httpClient,
+			baseURL+ChatServiceStartWorkflowProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("StartWorkflow")),
+			connect.WithClientOptions(opts...),
+		),
+		signalWorkflow: connect.NewClient[chatfeedv1.SignalWorkflowRequest, chatfeedv1.SignalWorkflowResponse](
+			httpClient,
+			baseURL+ChatServiceSignalWorkflowProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("SignalWorkflow")),
+			connect.WithClientOptions(opts...),
+		),
+		updateWorkflow: connect.NewClient[chatfeedv1.UpdateWorkflowRequest, chatfeedv1.UpdateWorkflowResponse](
+			httpClient,
+			baseURL+ChatServiceUpdateWorkflowProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("UpdateWorkflow")),
+			connect.WithClientOptions(opts...),
+		),
+		queryWorkflow: connect.NewClient[chatfeedv1.QueryWorkflowRequest, chatfeedv1.QueryWorkflowResponse](
+			httpClient,
+			baseURL+ChatServiceQueryWorkflowProcedure,
+			connect.WithSchema(chatServiceMethods.ByName("QueryWorkflow")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // chatServiceClient implements ChatServiceClient.
 type chatServiceClient struct {
-	sendMessage    *connect.Client[chatfeedv1.SendMessageRequest, chatfeedv1.SendMessageResponse]
-	stopAnswer     *connect.Client[chatfeedv1.StopAnswerRequest, chatfeedv1.StopAnswerResponse]
-	answerApproval *connect.Client[chatfeedv1.AnswerApprovalRequest, chatfeedv1.AnswerApprovalResponse]
-	cancelWorkflow *connect.Client[chatfeedv1.CancelWorkflowRequest, chatfeedv1.CancelWorkflowResponse]
+	sendMessage       *connect.Client[chatfeedv1.SendMessageRequest, chatfeedv1.SendMessageResponse]
+	stopAnswer        *connect.Client[chatfeedv1.StopAnswerRequest, chatfeedv1.StopAnswerResponse]
+	answerApproval    *connect.Client[chatfeedv1.AnswerApprovalRequest, chatfeedv1.AnswerApprovalResponse]
+	cancelWorkflow    *connect.Client[chatfeedv1.CancelWorkflowRequest, chatfeedv1.CancelWorkflowResponse]
+	terminateWorkflow *connect.Client[chatfeedv1.TerminateWorkflowRequest, chatfeedv1.TerminateWorkflowResponse]
+	startWorkflow     *connect.Client[chatfeedv1.StartWorkflowRequest, chatfeedv1.StartWorkflowResponse]
+	signalWorkflow    *connect.Client[chatfeedv1.SignalWorkflowRequest, chatfeedv1.SignalWorkflowResponse]
+	updateWorkflow    *connect.Client[chatfeedv1.UpdateWorkflowRequest, chatfeedv1.UpdateWorkflowResponse]
+	queryWorkflow     *connect.Client[chatfeedv1.QueryWorkflowRequest, chatfeedv1.QueryWorkflowResponse]
 }
 
 // SendMessage calls chatfeed.v1.ChatService.SendMessage.
@@ -141,6 +206,51 @@ func (c *chatServiceClient) CancelWorkflow(ctx context.Context, req *chatfeedv1.
 	return nil, err
 }
 
+// TerminateWorkflow calls chatfeed.v1.ChatService.TerminateWorkflow.
+func (c *chatServiceClient) TerminateWorkflow(ctx context.Context, req *chatfeedv1.TerminateWorkflowRequest) (*chatfeedv1.TerminateWorkflowResponse, error) {
+	response, err := c.terminateWorkflow.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// StartWorkflow calls chatfeed.v1.ChatService.StartWorkflow.
+func (c *chatServiceClient) StartWorkflow(ctx context.Context, req *chatfeedv1.StartWorkflowRequest) (*chatfeedv1.StartWorkflowResponse, error) {
+	response, err := c.startWorkflow.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SignalWorkflow calls chatfeed.v1.ChatService.SignalWorkflow.
+func (c *chatServiceClient) SignalWorkflow(ctx context.Context, req *chatfeedv1.SignalWorkflowRequest) (*chatfeedv1.SignalWorkflowResponse, error) {
+	response, err := c.signalWorkflow.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateWorkflow calls chatfeed.v1.ChatService.UpdateWorkflow.
+func (c *chatServiceClient) UpdateWorkflow(ctx context.Context, req *chatfeedv1.UpdateWorkflowRequest) (*chatfeedv1.UpdateWorkflowResponse, error) {
+	response, err := c.updateWorkflow.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// QueryWorkflow calls chatfeed.v1.ChatService.QueryWorkflow.
+func (c *chatServiceClient) QueryWorkflow(ctx context.Context, req *chatfeedv1.QueryWorkflowRequest) (*chatfeedv1.QueryWorkflowResponse, error) {
+	response, err := c.queryWorkflow.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ChatServiceHandler is an implementation of the chatfeed.v1.ChatService service.
 type ChatServiceHandler interface {
 	// SendMessage hands a message to the workflow and starts the workflow if it is not running. It returns when Temporal
@@ -153,6 +263,21 @@ type ChatServiceHandler interface {
 	AnswerApproval(context.Context, *chatfeedv1.AnswerApprovalRequest) (*chatfeedv1.AnswerApprovalResponse, error)
 	// CancelWorkflow asks the running workflow to end. The workflow decides how it ends.
 	CancelWorkflow(context.Context, *chatfeedv1.CancelWorkflowRequest) (*chatfeedv1.CancelWorkflowResponse, error)
+	// TerminateWorkflow ends the running workflow at once, if the server allows that. The workflow is not told, and so records nothing
+	// about it. A workflow that was terminated already stays so, which is no error.
+	TerminateWorkflow(context.Context, *chatfeedv1.TerminateWorkflowRequest) (*chatfeedv1.TerminateWorkflowResponse, error)
+	// StartWorkflow starts a workflow. ALREADY_EXISTS says that a workflow with this id is running, started by another request.
+	StartWorkflow(context.Context, *chatfeedv1.StartWorkflowRequest) (*chatfeedv1.StartWorkflowResponse, error)
+	// SignalWorkflow sends a signal to the running workflow. It returns when Temporal has the signal; what the workflow makes of it
+	// arrives through FeedService.
+	SignalWorkflow(context.Context, *chatfeedv1.SignalWorkflowRequest) (*chatfeedv1.SignalWorkflowResponse, error)
+	// UpdateWorkflow calls an update handler of the running workflow and waits for its result. DEADLINE_EXCEEDED says that none has come
+	// within 10 s, or the client's own shorter deadline; the update may still be carried out, and a repetition waits for the same
+	// one. FAILED_PRECONDITION says that the workflow has refused or failed it.
+	UpdateWorkflow(context.Context, *chatfeedv1.UpdateWorkflowRequest) (*chatfeedv1.UpdateWorkflowResponse, error)
+	// QueryWorkflow asks the workflow a question, whether it is running or has ended. The errors are those of UpdateWorkflow. The client
+	// must be one that may write to the workflow: a reader is given what the workflow has recorded, and a query can ask for more.
+	QueryWorkflow(context.Context, *chatfeedv1.QueryWorkflowRequest) (*chatfeedv1.QueryWorkflowResponse, error)
 }
 
 // NewChatServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -186,6 +311,36 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(chatServiceMethods.ByName("CancelWorkflow")),
 		connect.WithHandlerOptions(opts...),
 	)
+	chatServiceTerminateWorkflowHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceTerminateWorkflowProcedure,
+		svc.TerminateWorkflow,
+		connect.WithSchema(chatServiceMethods.ByName("TerminateWorkflow")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceStartWorkflowHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceStartWorkflowProcedure,
+		svc.StartWorkflow,
+		connect.WithSchema(chatServiceMethods.ByName("StartWorkflow")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceSignalWorkflowHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceSignalWorkflowProcedure,
+		svc.SignalWorkflow,
+		connect.WithSchema(chatServiceMethods.ByName("SignalWorkflow")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceUpdateWorkflowHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceUpdateWorkflowProcedure,
+		svc.UpdateWorkflow,
+		connect.WithSchema(chatServiceMethods.ByName("UpdateWorkflow")),
+		connect.WithHandlerOptions(opts...),
+	)
+	chatServiceQueryWorkflowHandler := connect.NewUnaryHandlerSimple(
+		ChatServiceQueryWorkflowProcedure,
+		svc.QueryWorkflow,
+		connect.WithSchema(chatServiceMethods.ByName("QueryWorkflow")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/chatfeed.v1.ChatService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ChatServiceSendMessageProcedure:
@@ -196,6 +351,16 @@ func NewChatServiceHandler(svc ChatServiceHandler, opts ...connect.HandlerOption
 			chatServiceAnswerApprovalHandler.ServeHTTP(w, r)
 		case ChatServiceCancelWorkflowProcedure:
 			chatServiceCancelWorkflowHandler.ServeHTTP(w, r)
+		case ChatServiceTerminateWorkflowProcedure:
+			chatServiceTerminateWorkflowHandler.ServeHTTP(w, r)
+		case ChatServiceStartWorkflowProcedure:
+			chatServiceStartWorkflowHandler.ServeHTTP(w, r)
+		case ChatServiceSignalWorkflowProcedure:
+			chatServiceSignalWorkflowHandler.ServeHTTP(w, r)
+		case ChatServiceUpdateWorkflowProcedure:
+			chatServiceUpdateWorkflowHandler.ServeHTTP(w, r)
+		case ChatServiceQueryWorkflowProcedure:
+			chatServiceQueryWorkflowHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -219,4 +384,24 @@ func (UnimplementedChatServiceHandler) AnswerApproval(context.Context, *chatfeed
 
 func (UnimplementedChatServiceHandler) CancelWorkflow(context.Context, *chatfeedv1.CancelWorkflowRequest) (*chatfeedv1.CancelWorkflowResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.CancelWorkflow is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) TerminateWorkflow(context.Context, *chatfeedv1.TerminateWorkflowRequest) (*chatfeedv1.TerminateWorkflowResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.TerminateWorkflow is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) StartWorkflow(context.Context, *chatfeedv1.StartWorkflowRequest) (*chatfeedv1.StartWorkflowResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.StartWorkflow is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) SignalWorkflow(context.Context, *chatfeedv1.SignalWorkflowRequest) (*chatfeedv1.SignalWorkflowResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.SignalWorkflow is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) UpdateWorkflow(context.Context, *chatfeedv1.UpdateWorkflowRequest) (*chatfeedv1.UpdateWorkflowResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.UpdateWorkflow is not implemented"))
+}
+
+func (UnimplementedChatServiceHandler) QueryWorkflow(context.Context, *chatfeedv1.QueryWorkflowRequest) (*chatfeedv1.QueryWorkflowResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("chatfeed.v1.ChatService.QueryWorkflow is not implemented"))
 }

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file chatfeed/v1/chat.proto.
  */
 export const file_chatfeed_v1_chat: GenFile = /*@__PURE__*/
-  fileDesc("ChZjaGF0ZmVlZC92MS9jaGF0LnByb3RvEgtjaGF0ZmVlZC52MSJDChJTZW5kTWVzc2FnZVJlcXVlc3QSEwoLd29ya2Zsb3dfaWQYASABKAkSDAoEdGV4dBgCIAEoCRIKCgJpZBgDIAEoCSIxChNTZW5kTWVzc2FnZVJlc3BvbnNlEgoKAmlkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCSIoChFTdG9wQW5zd2VyUmVxdWVzdBITCgt3b3JrZmxvd19pZBgBIAEoCSIUChJTdG9wQW5zd2VyUmVzcG9uc2UiXwoVQW5zd2VyQXBwcm92YWxSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJEg8KB2NhbGxfaWQYAiABKAkSEAoIYXBwcm92ZWQYAyABKAgSDgoGcmVhc29uGAQgASgJIhgKFkFuc3dlckFwcHJvdmFsUmVzcG9uc2UiLAoVQ2FuY2VsV29ya2Zsb3dSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJIhgKFkNhbmNlbFdvcmtmbG93UmVzcG9uc2Uy5AIKC0NoYXRTZXJ2aWNlElAKC1NlbmRNZXNzYWdlEh8uY2hhdGZlZWQudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0GiAuY2hhdGZlZWQudjEuU2VuZE1lc3NhZ2VSZXNwb25zZRJNCgpTdG9wQW5zd2VyEh4uY2hhdGZlZWQudjEuU3RvcEFuc3dlclJlcXVlc3QaHy5jaGF0ZmVlZC52MS5TdG9wQW5zd2VyUmVzcG9uc2USWQoOQW5zd2VyQXBwcm92YWwSIi5jaGF0ZmVlZC52MS5BbnN3ZXJBcHByb3ZhbFJlcXVlc3QaIy5jaGF0ZmVlZC52MS5BbnN3ZXJBcHByb3ZhbFJlc3BvbnNlElkKDkNhbmNlbFdvcmtmbG93EiIuY2hhdGZlZWQudjEuQ2FuY2VsV29ya2Zsb3dSZXF1ZXN0GiMuY2hhdGZlZWQudjEuQ2FuY2VsV29ya2Zsb3dSZXNwb25zZUKNAQoPY29tLmNoYXRmZWVkLnYxQglDaGF0UHJvdG9QAVoiY2hhdGZlZWQvcnBjL2NoYXRmZWVkdjE7Y2hhdGZlZWR2MaICA0NYWKoCC0NoYXRmZWVkLlYxygILQ2hhdGZlZWRcVjHiAhdDaGF0ZmVlZFxWMVxHUEJNZXRhZGF0YeoCDENoYXRmZWVkOjpWMWIGcHJvdG8z");
+  fileDesc("ChZjaGF0ZmVlZC92MS9jaGF0LnByb3RvEgtjaGF0ZmVlZC52MSJDChJTZW5kTWVzc2FnZVJlcXVlc3QSEwoLd29ya2Zsb3dfaWQYASABKAkSDAoEdGV4dBgCIAEoCRIKCgJpZBgDIAEoCSIxChNTZW5kTWVzc2FnZVJlc3BvbnNlEgoKAmlkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCSIoChFTdG9wQW5zd2VyUmVxdWVzdBITCgt3b3JrZmxvd19pZBgBIAEoCSIUChJTdG9wQW5zd2VyUmVzcG9uc2UiXwoVQW5zd2VyQXBwcm92YWxSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJEg8KB2NhbGxfaWQYAiABKAkSEAoIYXBwcm92ZWQYAyABKAgSDgoGcmVhc29uGAQgASgJIhgKFkFuc3dlckFwcHJvdmFsUmVzcG9uc2UiLAoVQ2FuY2VsV29ya2Zsb3dSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJIhgKFkNhbmNlbFdvcmtmbG93UmVzcG9uc2UiPwoYVGVybWluYXRlV29ya2Zsb3dSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIbChlUZXJtaW5hdGVXb3JrZmxvd1Jlc3BvbnNlIlsKFFN0YXJ0V29ya2Zsb3dSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJEgwKBHR5cGUYAiABKAkSDAoEYXJncxgDIAMoCRISCgpyZXF1ZXN0X2lkGAQgASgJIicKFVN0YXJ0V29ya2Zsb3dSZXNwb25zZRIOCgZydW5faWQYASABKAkiXAoVU2lnbmFsV29ya2Zsb3dSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJEgwKBG5hbWUYAiABKAkSDAoEYXJncxgDIAMoCRISCgpyZXF1ZXN0X2lkGAQgASgJIigKFlNpZ25hbFdvcmtmbG93UmVzcG9uc2USDgoGcnVuX2lkGAEgASgJIlwKFVVwZGF0ZVdvcmtmbG93UmVxdWVzdBITCgt3b3JrZmxvd19pZBgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBGFyZ3MYAyADKAkSEgoKcmVxdWVzdF9pZBgEIAEoCSIoChZVcGRhdGVXb3JrZmxvd1Jlc3BvbnNlEg4KBnJlc3VsdBgBIAEoCSJHChRRdWVyeVdvcmtmbG93UmVxdWVzdBITCgt3b3JrZmxvd19pZBgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBGFyZ3MYAyADKAkiJwoVUXVlcnlXb3JrZmxvd1Jlc3BvbnNlEg4KBnJlc3VsdBgBIAEoCTKuBgoLQ2hhdFNlcnZpY2USUAoLU2VuZE1lc3NhZ2USHy5jaGF0ZmVlZC52MS5TZW5kTWVzc2FnZVJlcXVlc3QaIC5jaGF0ZmVlZC52MS5TZW5kTWVzc2FnZVJlc3BvbnNlEk0KClN0b3BBbnN3ZXISHi5jaGF0ZmVlZC52MS5TdG9wQW5zd2VyUmVxdWVzdBofLmNoYXRmZWVkLnYxLlN0b3BBbnN3ZXJSZXNwb25zZRJZCg5BbnN3ZXJBcHByb3ZhbBIiLmNoYXRmZWVkLnYxLkFuc3dlckFwcHJvdmFsUmVxdWVzdBojLmNoYXRmZWVkLnYxLkFuc3dlckFwcHJvdmFsUmVzcG9uc2USWQoOQ2FuY2VsV29ya2Zsb3cSIi5jaGF0ZmVlZC52MS5DYW5jZWxXb3JrZmxvd1JlcXVlc3QaIy5jaGF0ZmVlZC52MS5DYW5jZWxXb3JrZmxvd1Jlc3BvbnNlEmIKEVRlcm1pbmF0ZVdvcmtmbG93EiUuY2hhdGZlZWQudjEuVGVybWluYXRlV29ya2Zsb3dSZXF1ZXN0GiYuY2hhdGZlZWQudjEuVGVybWluYXRlV29ya2Zsb3dSZXNwb25zZRJWCg1TdGFydFdvcmtmbG93EiEuY2hhdGZlZWQudjEuU3RhcnRXb3JrZmxvd1JlcXVlc3QaIi5jaGF0ZmVlZC52MS5TdGFydFdvcmtmbG93UmVzcG9uc2USWQoOU2lnbmFsV29ya2Zsb3cSIi5jaGF0ZmVlZC52MS5TaWduYWxXb3JrZmxvd1JlcXVlc3QaIy5jaGF0ZmVlZC52MS5TaWduYWxXb3JrZmxvd1Jlc3BvbnNlElkKDlVwZGF0ZVdvcmtmbG93EiIuY2hhdGZlZWQudjEuVXBkYXRlV29ya2Zsb3dSZXF1ZXN0GiMuY2hhdGZlZWQudjEuVXBkYXRlV29ya2Zsb3dSZXNwb25zZRJWCg1RdWVyeVdvcmtmbG93EiEuY2hhdGZlZWQudjEuUXVlcnlXb3JrZmxvd1JlcXVlc3QaIi5jaGF0ZmVlZC52MS5RdWVyeVdvcmtmbG93UmVzcG9uc2VCjQEKD2NvbS5jaGF0ZmVlZC52MUIJQ2hhdFByb3RvUAFaImNoYXRmZWVkL3JwYy9jaGF0ZmVlZHYxO2NoYXRmZWVkdjGiAgNDWFiqAgtDaGF0ZmVlZC5WMcoCC0NoYXRmZWVkXFYx4gIXQ2hhdGZlZWRcVjFcR1BCTWV0YWRhdGHqAgxDaGF0ZmVlZDo6VjFiBnByb3RvMw");
 
 /**
  * @generated from message chatfeed.v1.SendMessageRequest
@@ -188,8 +188,284 @@ export const CancelWorkflowResponseSchema: GenMessage<CancelWorkflowResponse> = 
   messageDesc(file_chatfeed_v1_chat, 7);
 
 /**
+ * @generated from message chatfeed.v1.TerminateWorkflowRequest
+ */
+export type TerminateWorkflowRequest = Message<"chatfeed.v1.TerminateWorkflowRequest"> & {
+  /**
+   * 1 to 1,000 bytes.
+   *
+   * @generated from field: string workflow_id = 1;
+   */
+  workflowId: string;
+
+  /**
+   * Why, for who looks at the workflow in Temporal; at most 1,000 bytes.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.TerminateWorkflowRequest.
+ * Use `create(TerminateWorkflowRequestSchema)` to create a new message.
+ */
+export const TerminateWorkflowRequestSchema: GenMessage<TerminateWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 8);
+
+/**
+ * @generated from message chatfeed.v1.TerminateWorkflowResponse
+ */
+export type TerminateWorkflowResponse = Message<"chatfeed.v1.TerminateWorkflowResponse"> & {
+};
+
+/**
+ * Describes the message chatfeed.v1.TerminateWorkflowResponse.
+ * Use `create(TerminateWorkflowResponseSchema)` to create a new message.
+ */
+export const TerminateWorkflowResponseSchema: GenMessage<TerminateWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 9);
+
+/**
+ * @generated from message chatfeed.v1.StartWorkflowRequest
+ */
+export type StartWorkflowRequest = Message<"chatfeed.v1.StartWorkflowRequest"> & {
+  /**
+   * 1 to 1,000 bytes.
+   *
+   * @generated from field: string workflow_id = 1;
+   */
+  workflowId: string;
+
+  /**
+   * One of the types that the server allows.
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * The workflow's arguments, as JSON: a text for each, at most 10, and at most 1 MiB in all. They are texts so that no number in them
+   * is rounded on its way.
+   *
+   * @generated from field: repeated string args = 3;
+   */
+  args: string[];
+
+  /**
+   * At most 200 bytes. A repetition with the same one is answered with the same run, whether the run has ended or not. The
+   * server makes one when it is empty.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.StartWorkflowRequest.
+ * Use `create(StartWorkflowRequestSchema)` to create a new message.
+ */
+export const StartWorkflowRequestSchema: GenMessage<StartWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 10);
+
+/**
+ * @generated from message chatfeed.v1.StartWorkflowResponse
+ */
+export type StartWorkflowResponse = Message<"chatfeed.v1.StartWorkflowResponse"> & {
+  /**
+   * The run that was started.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.StartWorkflowResponse.
+ * Use `create(StartWorkflowResponseSchema)` to create a new message.
+ */
+export const StartWorkflowResponseSchema: GenMessage<StartWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 11);
+
+/**
+ * @generated from message chatfeed.v1.SignalWorkflowRequest
+ */
+export type SignalWorkflowRequest = Message<"chatfeed.v1.SignalWorkflowRequest"> & {
+  /**
+   * 1 to 1,000 bytes.
+   *
+   * @generated from field: string workflow_id = 1;
+   */
+  workflowId: string;
+
+  /**
+   * One of the names that the server allows.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The signal's arguments, as those of StartWorkflow.
+   *
+   * @generated from field: repeated string args = 3;
+   */
+  args: string[];
+
+  /**
+   * At most 200 bytes. A run of the workflow gets a signal once for each. The server makes one when it is empty.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.SignalWorkflowRequest.
+ * Use `create(SignalWorkflowRequestSchema)` to create a new message.
+ */
+export const SignalWorkflowRequestSchema: GenMessage<SignalWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 12);
+
+/**
+ * @generated from message chatfeed.v1.SignalWorkflowResponse
+ */
+export type SignalWorkflowResponse = Message<"chatfeed.v1.SignalWorkflowResponse"> & {
+  /**
+   * The run of the workflow that has the signal.
+   *
+   * @generated from field: string run_id = 1;
+   */
+  runId: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.SignalWorkflowResponse.
+ * Use `create(SignalWorkflowResponseSchema)` to create a new message.
+ */
+export const SignalWorkflowResponseSchema: GenMessage<SignalWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 13);
+
+/**
+ * @generated from message chatfeed.v1.UpdateWorkflowRequest
+ */
+export type UpdateWorkflowRequest = Message<"chatfeed.v1.UpdateWorkflowRequest"> & {
+  /**
+   * 1 to 1,000 bytes.
+   *
+   * @generated from field: string workflow_id = 1;
+   */
+  workflowId: string;
+
+  /**
+   * One of the names that the server allows.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The update's arguments, as those of StartWorkflow.
+   *
+   * @generated from field: repeated string args = 3;
+   */
+  args: string[];
+
+  /**
+   * At most 200 bytes. A run of the workflow carries out an update once for each, and answers a repetition with the same result, also
+   * after it has ended. The server makes one when it is empty.
+   *
+   * @generated from field: string request_id = 4;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.UpdateWorkflowRequest.
+ * Use `create(UpdateWorkflowRequestSchema)` to create a new message.
+ */
+export const UpdateWorkflowRequestSchema: GenMessage<UpdateWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 14);
+
+/**
+ * @generated from message chatfeed.v1.UpdateWorkflowResponse
+ */
+export type UpdateWorkflowResponse = Message<"chatfeed.v1.UpdateWorkflowResponse"> & {
+  /**
+   * What the handler has returned, as JSON: at most 1 MiB, and null if it returns nothing. It is a text so that no number in it is
+   * rounded on its way.
+   *
+   * @generated from field: string result = 1;
+   */
+  result: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.UpdateWorkflowResponse.
+ * Use `create(UpdateWorkflowResponseSchema)` to create a new message.
+ */
+export const UpdateWorkflowResponseSchema: GenMessage<UpdateWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 15);
+
+/**
+ * @generated from message chatfeed.v1.QueryWorkflowRequest
+ */
+export type QueryWorkflowRequest = Message<"chatfeed.v1.QueryWorkflowRequest"> & {
+  /**
+   * 1 to 1,000 bytes.
+   *
+   * @generated from field: string workflow_id = 1;
+   */
+  workflowId: string;
+
+  /**
+   * One of the names that the server allows.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The query's arguments, as those of StartWorkflow.
+   *
+   * @generated from field: repeated string args = 3;
+   */
+  args: string[];
+};
+
+/**
+ * Describes the message chatfeed.v1.QueryWorkflowRequest.
+ * Use `create(QueryWorkflowRequestSchema)` to create a new message.
+ */
+export const QueryWorkflowRequestSchema: GenMessage<QueryWorkflowRequest> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 16);
+
+/**
+ * @generated from message chatfeed.v1.QueryWorkflowResponse
+ */
+export type QueryWorkflowResponse = Message<"chatfeed.v1.QueryWorkflowResponse"> & {
+  /**
+   * What the handler has returned, as that of UpdateWorkflow.
+   *
+   * @generated from field: string result = 1;
+   */
+  result: string;
+};
+
+/**
+ * Describes the message chatfeed.v1.QueryWorkflowResponse.
+ * Use `create(QueryWorkflowResponseSchema)` to create a new message.
+ */
+export const QueryWorkflowResponseSchema: GenMessage<QueryWorkflowResponse> = /*@__PURE__*/
+  messageDesc(file_chatfeed_v1_chat, 17);
+
+/**
  * ChatService is the way back: from the browser to the workflow. PERMISSION_DENIED says that the client may not write to the
  * workflow, whether it exists or not.
+ *
+ * StartWorkflow, SignalWorkflow, UpdateWorkflow and QueryWorkflow reach what the operator of the server allows by name, and nothing else:
+ * for every other name PERMISSION_DENIED says so, whether the workflow has a handler of that name or not. A call whose answer was lost
+ * is repeated as it was: with the same request_id it has the same answer, and nothing is done twice.
  *
  * @generated from service chatfeed.v1.ChatService
  */
@@ -235,6 +511,61 @@ export const ChatService: GenService<{
     methodKind: "unary";
     input: typeof CancelWorkflowRequestSchema;
     output: typeof CancelWorkflowResponseSchema;
+  },
+  /**
+   * TerminateWorkflow ends the running workflow at once, if the server allows that. The workflow is not told, and so records nothing
+   * about it. A workflow that was terminated already stays so, which is no error.
+   *
+   * @generated from rpc chatfeed.v1.ChatService.TerminateWorkflow
+   */
+  terminateWorkflow: {
+    methodKind: "unary";
+    input: typeof TerminateWorkflowRequestSchema;
+    output: typeof TerminateWorkflowResponseSchema;
+  },
+  /**
+   * StartWorkflow starts a workflow. ALREADY_EXISTS says that a workflow with this id is running, started by another request.
+   *
+   * @generated from rpc chatfeed.v1.ChatService.StartWorkflow
+   */
+  startWorkflow: {
+    methodKind: "unary";
+    input: typeof StartWorkflowRequestSchema;
+    output: typeof StartWorkflowResponseSchema;
+  },
+  /**
+   * SignalWorkflow sends a signal to the running workflow. It returns when Temporal has the signal; what the workflow makes of it
+   * arrives through FeedService.
+   *
+   * @generated from rpc chatfeed.v1.ChatService.SignalWorkflow
+   */
+  signalWorkflow: {
+    methodKind: "unary";
+    input: typeof SignalWorkflowRequestSchema;
+    output: typeof SignalWorkflowResponseSchema;
+  },
+  /**
+   * UpdateWorkflow calls an update handler of the running workflow and waits for its result. DEADLINE_EXCEEDED says that none has come
+   * within 10 s, or the client's own shorter deadline; the update may still be carried out, and a repetition waits for the same
+   * one. FAILED_PRECONDITION says that the workflow has refused or failed it.
+   *
+   * @generated from rpc chatfeed.v1.ChatService.UpdateWorkflow
+   */
+  updateWorkflow: {
+    methodKind: "unary";
+    input: typeof UpdateWorkflowRequestSchema;
+    output: typeof UpdateWorkflowResponseSchema;
+  },
+  /**
+   * QueryWorkflow asks the workflow a question, whether it is running or has ended. The errors are those of UpdateWorkflow. The client
+   * must be one that may write to the workflow: a reader is given what the workflow has recorded, and a query can ask for more.
+   *
+   * @generated from rpc chatfeed.v1.ChatService.QueryWorkflow
+   */
+  queryWorkflow: {
+    methodKind: "unary";
+    input: typeof QueryWorkflowRequestSchema;
+    output: typeof QueryWorkflowResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_chatfeed_v1_chat, 0);
