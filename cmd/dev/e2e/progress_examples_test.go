@@ -34,10 +34,7 @@ func TestTheExamplesOfProgressRunAsTheyAre(t *testing.T) {
 			cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+shared.Temporal)
 			p := startCommand(t, cmd)
 			require.Zero(t, p.ends(t), p.out)
-			var printed []string
-			for _, line := range regexp.MustCompile(`(?m)\d+ % .*\S`).FindAllString(p.out.String(), -1) {
-				printed = append(printed, line)
-			}
+			printed := regexp.MustCompile(`(?m)\d+ % .*\S`).FindAllString(p.out.String(), -1)
 			if name == "push" { // what is between depends on the pace
 				require.Subset(t, loaves, printed)
 				require.Subset(t, printed, c.printed)

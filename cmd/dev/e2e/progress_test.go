@@ -48,7 +48,7 @@ func serveTracked(t *testing.T) (client.Client, *pgxpool.Pool) {
 		// It serves all tests, and so ends with the process.
 		c, err := client.Dial(client.Options{HostPort: shared.Temporal})
 		require.NoError(t, err)
-		pool, err := pgxpool.New(context.Background(), shared.DatabaseURL) //nolint:usetesting // it outlives the test
+		pool, err := pgxpool.New(context.Background(), shared.DatabaseURL)
 		require.NoError(t, err)
 		require.NoError(t, newTracked(c, db.NewWriter(pool)).Start())
 	})
