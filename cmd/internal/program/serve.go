@@ -33,7 +33,7 @@ type Serve struct {
 	Migrate           bool          `help:"Migrate the schema at the start. Any number of servers may do so concurrently."`
 	Heartbeat         time.Duration `help:"How often an idle stream sends an empty frame." default:"15s"`
 	Sweep             time.Duration `help:"How often to look for items whose notification was lost." default:"5s"`
-	NoChat            bool          `help:"Do not offer ChatService; Temporal is then not needed."`
+	NoChat            bool          `help:"Do not offer ChatService; Temporal is then needed for --watch-temporal only."`
 	NoRecord          bool          `help:"Do not offer RecordService, which writes items for activities in other languages."`
 	LegacyEndpoints   bool          `help:"Serve /workflows/ID/messages, /logs and /stats too, as the polling design had them."`
 	WatchTemporal     bool          `help:"Record how followed workflows stand that do not record it themselves, or have ended without a chance to."`

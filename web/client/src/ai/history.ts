@@ -47,7 +47,7 @@ interface Step {
 
 /** Whether a progress says that the workflow does nothing until somebody writes to it. */
 export const ends = ({ progress, status, final }: ChatProgress): boolean =>
-  final || progress >= 100 || ["failed", "stopped", "cancelled", "waiting"].includes(status);
+  final || progress >= 100 || ["failed", "stopped", "cancelled", "terminated", "timed_out", "waiting"].includes(status);
 
 /** A workflow's items as turns. What a turn has and the order of its parts are the same whether one was there or comes later. */
 export class History {

@@ -155,6 +155,15 @@ describe.each([true, false])("a page (attached: %s)", (attached) => {
     expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo"]);
   });
 
+  it.each(["cancelled", "terminated", "timed_out"])("ends the answer of a workflow that was %s", async (status) => {
+    const page = new Page({ attached });
+    await begin(page);
+    workflow.progress(50, status);
+    await settle();
+    expect(page.chat.status).toBe("ready");
+    expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo"]);
+  });
+
   it("shows every message of a turn as one", async () => {
     const page = new Page({ attached });
     await begin(page);
