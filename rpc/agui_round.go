@@ -45,7 +45,7 @@ func (r *agRound) over(p *fold.Progress) bool {
 
 // ends reports whether a progress says that the workflow does nothing until somebody writes to it.
 func ends(p *fold.Progress) bool {
-	return p.Final || p.Progress >= 100 || slices.Contains([]string{"failed", "stopped", "cancelled", "waiting"}, p.Status)
+	return p.Final || p.Progress >= 100 || slices.Contains([]string{"failed", "terminated", "timed_out", "stopped", "cancelled", "waiting"}, p.Status)
 }
 
 // begin sends what the client brings to the workflow, and begins the run.
@@ -152,8 +152,10 @@ func (r *agRun) finish(p *fold.Progress) error {
 	if p != nil {
 		finished.Result = p.Result
 		switch p.Status {
-		case "failed":
-			message := "the workflow says that it has failed"
+		case "failed", "terminated", "timed_out":
+			message := map[string]string{
+				"failed": "the workflow has failed", "terminated": "the workflow was terminated", "timed_out": "the workflow has timed out",
+			}[p.Status]
 			for _, text := range []string{r.failure, p.Result} {
 				if text != "" {
 					message = text

@@ -218,7 +218,7 @@ func TestARunEndsAsItsRoundDoes(t *testing.T) {
 	s := serve(t, d.source(t), config{rpc: rpc.Config{Chat: d.recorded(t)}})
 	for status, want := range map[string][]string{
 		"stopped": {"RUN_FINISHED", "cancelled", ""}, "cancelled": {"RUN_FINISHED", "cancelled", ""},
-		"waiting": {"RUN_FINISHED", "", ""}, "failed": {"RUN_ERROR", "", "It broke."},
+		"waiting": {"RUN_FINISHED", "", ""}, "failed": {"RUN_ERROR", "", "It broke."}, "terminated": {"RUN_ERROR", "", "It broke."}, "timed_out": {"RUN_ERROR", "", "It broke."},
 	} {
 		c := &agClient{messages: []agMessage{{ID: "u " + status, Role: "user", Content: "x"}}}
 		run := c.run(t, s, status, nil)

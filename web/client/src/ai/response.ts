@@ -17,6 +17,13 @@ export interface About {
   from?: Cursor;
 }
 
+/** The statuses of progress that are errors, and what to say of them where nothing else does. */
+const failures: Record<string, string | undefined> = {
+  failed: "the workflow has failed",
+  terminated: "the workflow was terminated",
+  timed_out: "the workflow has timed out",
+};
+
 /**
  * One response to the SDK, as a stream of chunks until the workflow is done. They are made when the SDK asks for them, of what has
  * come until then. So a broken connection is nothing but a pause, and a page that is slow is given fewer and larger pieces.
@@ -119,9 +126,10 @@ export class Response {
     const { history } = this.session;
     const chunks = this.#writer?.end() ?? [];
     const progress = history.steps.at(-1)?.shown;
-    if (progress?.status === "failed" && !this.#was) {
+    const failed = progress && failures[progress.status];
+    if (failed && !this.#was) {
       const { failure, asked } = history;
-      const errorText = (failure.at > (asked?.since ?? 0) && failure.text) || progress.result || "the workflow says that it has failed";
+      const errorText = (failure.at > (asked?.since ?? 0) && failure.text) || progress.result || failed;
       return [...chunks, { type: "error", errorText }];
     }
     if (!this.#writer) return chunks;

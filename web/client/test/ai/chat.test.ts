@@ -155,12 +155,17 @@ describe.each([true, false])("a page (attached: %s)", (attached) => {
     expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo"]);
   });
 
-  it.each(["cancelled", "terminated", "timed_out"])("ends the answer of a workflow that was %s", async (status) => {
+  it.each([
+    ["cancelled", "ready", undefined],
+    ["terminated", "error", "the workflow was terminated"],
+    ["timed_out", "error", "the workflow has timed out"],
+  ])("ends the answer of a workflow that was %s", async (status, ended, error) => {
     const page = new Page({ attached });
     await begin(page);
     workflow.progress(50, status);
     await settle();
-    expect(page.chat.status).toBe("ready");
+    expect(page.chat.status).toBe(ended);
+    expect(page.chat.error?.message).toBe(error);
     expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo"]);
   });
 
