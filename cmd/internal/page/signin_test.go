@@ -24,10 +24,11 @@ import (
 
 // gated is what stands behind the server of a test: who may pass, and a chat that can be away.
 type gated struct {
-	t      *testing.T
-	writer *db.Writer
-	token  atomic.Pointer[string] // the one that passes; nil lets everyone pass
-	away   atomic.Bool
+	rpc.Calls // which the page does not make
+	t         *testing.T
+	writer    *db.Writer
+	token     atomic.Pointer[string] // the one that passes; nil lets everyone pass
+	away      atomic.Bool
 }
 
 // gate lets requests with the token pass.
