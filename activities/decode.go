@@ -91,6 +91,8 @@ func jsonType(t reflect.Type) string {
 		return "a string"
 	case reflect.Int64:
 		return "a whole number"
+	case reflect.Bool:
+		return "true or false"
 	default:
 		return "a number"
 	}

@@ -85,12 +85,15 @@ type Progress struct {
 	Progress   float64         `json:"progress"` // per cent, 0 to 100
 	Status     string          `json:"status,omitempty"`
 	Result     string          `json:"result,omitempty"`
+	Final      bool            `json:"final,omitempty"` // nothing can be written to the workflow after this
 	Metadata   json.RawMessage `json:"metadata,omitempty"`
 	input
 }
 
 func (p Progress) item() db.Item {
-	return db.Progress{WorkflowID: p.WorkflowID, ID: p.ID, Progress: p.Progress, Status: p.Status, Result: p.Result, Metadata: p.Metadata}
+	return db.Progress{
+		WorkflowID: p.WorkflowID, ID: p.ID, Progress: p.Progress, Status: p.Status, Result: p.Result, Final: p.Final, Metadata: p.Metadata,
+	}
 }
 
 // UnmarshalJSON decodes as that of Message does. The progress is required.
