@@ -137,3 +137,25 @@ func (t *temporal) await(ctx context.Context) (bool, error) {
 		}
 	}
 }
+
+// RunTemporal runs a Temporal server without the rest of the stack, on a free port of 127.0.0.1, until ctx ends: the installed one, or
+// ours, which is built into the folder first; building is called meanwhile. When workflows can start, it calls ready with the address,
+// in another goroutine. It returns when the server has ended.
+func RunTemporal(ctx context.Context, folder string, building func(begun, most int), ready func(address string)) error {
+	t, err := new(Stack).newTemporal("")
+	if err != nil {
+		return err
+	}
+	awaiting, stop := context.WithCancel(ctx)
+	awaited := make(chan error, 1)
+	go func() {
+		there, err := t.await(awaiting)
+		if there {
+			ready(t.address)
+		}
+		awaited <- err
+	}()
+	err = t.run(ctx, folder, building)
+	stop()
+	return errors.Join(err, <-awaited)
+}

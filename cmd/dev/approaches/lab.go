@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"chatfeed/cmd/dev/internal/stack"
+	"chatfeed/cmd/internal/bench"
+)
+
+// lab is where the approaches are measured.
+type lab struct {
+	bench       *bench.Lab
+	plan        plan // without a way
+	address     string
+	temporal    client.Client
+	temporalPID int
+	runs        int
+}
+
+// openLab starts a Temporal server, which is built first if none is installed. The caller must call closeLab.
+func openLab(ctx context.Context, base *bench.Lab, p plan) (l *lab, closeLab func() error, err error) {
+	folder, err := os.MkdirTemp("", "chatfeed-approaches-")
+	if err != nil {
+		return nil, nil, err
+	}
+	serving, end := context.WithCancel(ctx)
+	ready, exited := make(chan string, 1), make(chan error, 1)
+	base.Progress("starting Temporal")
+	last := time.Now()
+	building := func(begun, most int) {
+		if time.Since(last) > 5*time.Second {
+			last = time.Now()
+			base.Progress("building Temporal: package %d of at most %d", begun, most)
+		}
+	}
+	go func() {
+		exited <- stack.RunTemporal(serving, folder, building, func(address string) { ready <- address })
+	}()
+	l = &lab{bench: base, plan: p}
+	closeLab = func() error {
+		if l.temporal != nil {
+			l.temporal.Close()
+		}
+		end()
+		return errors.Join(<-exited, os.RemoveAll(folder))
+	}
+	select {
+	case l.address = <-ready:
+	case err := <-exited:
+		exited <- nil
+		return nil, nil, errors.Join(err, ctx.Err(), closeLab())
+	}
+	if l.temporalPID, err = serverOf(l.address); err == nil {
+		l.temporal, err = newCalls().connect(ctx, l.address)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, closeLab())
+	}
+	return l, closeLab, nil
+}
+
+// serverOf returns the process of the Temporal server at an address. It is found by its command line, because a shell has started it.
+func serverOf(address string) (int, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0, err
+	}
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		line, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		arguments := bytes.Split(line, []byte{0})
+		is := func(text string) bool {
+			return slices.ContainsFunc(arguments, func(a []byte) bool { return string(a) == text })
+		}
+		if filepath.Base(string(arguments[0])) == "temporal" && is("start-dev") && is(port) {
+			return strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		}
+	}
+	return 0, fmt.Errorf("the process of the Temporal server on port %s is not found, which needs Linux", port)
+}
+
+// transactions returns how many transactions PostgreSQL has counted in the database. A connection reports what it did when it ends, or
+// after ten idle seconds, so this waits until only those of the lab are left.
+func (l *lab) transactions(ctx context.Context) (n int, err error) {
+	waiting, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		var others int
+		if err := l.bench.Pool.QueryRow(waiting, `select count(*) from pg_stat_activity
+			where datname = current_database() and backend_type = 'client backend'`).Scan(&others); err != nil {
+			return 0, fmt.Errorf("wait for the connections of programs that have ended: %w", err)
+		}
+		if others <= int(l.bench.Pool.Stat().TotalConns()) {
+			break
+		}
+		pause(waiting, 10*time.Millisecond)
+	}
+	err = l.bench.Pool.QueryRow(ctx, `select xact_commit + xact_rollback from pg_stat_database where datname = current_database()`).Scan(&n)
+	return n, err
+}
