@@ -56,9 +56,9 @@ func TestEveryApproachIsMeasured(t *testing.T) {
 		require.Greater(t, speed[name][0].Missed, 8.0, "of a burst of ten, a poll sees the last at best")
 		require.Greater(t, cost[name][0].ServiceCalls, cost[name][0].WatcherCalls, "each poll describes and queries")
 	}
-	for name, limit := range map[string]string{"Update long poll": "8 watchers wait", "log in the workflow": "in-flight updates"} {
+	for name, limit := range map[string]string{"Update long poll": "8 watchers wait|in-flight updates", "log in the workflow": "in-flight updates"} {
 		require.Equal(t, "none met", speed[name][0].Limit, name)
-		require.Contains(t, speed[name][1].Limit, limit)
+		require.Regexp(t, limit, speed[name][1].Limit)
 		require.Greater(t, cost[name][0].Actions, alone.Actions, "updates are actions")
 	}
 	require.Zero(t, speed["log in the workflow"][0].Missed)

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -20,24 +23,19 @@ func (l *limits) meet(reason string, times int) {
 	l.met[strings.TrimSpace(strings.ReplaceAll(reason, "|", "/"))] += times // a table is made of it
 }
 
-// text is the limit that was met most often, and how often any was; empty if none was.
+// text is the two limits that were met most often, and how often; empty if none was.
 func (l *limits) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	most, all := "", 0
-	for reason, times := range l.met {
-		all += times
-		if times > l.met[most] || times == l.met[most] && reason < most {
-			most = reason
+	reasons := slices.SortedFunc(maps.Keys(l.met), func(a, b string) int {
+		return cmp.Or(cmp.Compare(l.met[b], l.met[a]), cmp.Compare(a, b))
+	})
+	var parts []string
+	for _, reason := range reasons[:min(len(reasons), 2)] {
+		if times := l.met[reason]; times > 1 {
+			reason += fmt.Sprintf(" (%d times)", times)
 		}
+		parts = append(parts, reason)
 	}
-	switch {
-	case all == 0:
-		return ""
-	case all == l.met[most] && all > 1:
-		return fmt.Sprintf("%s (%d times)", most, all)
-	case all > 1:
-		return fmt.Sprintf("%s (%d times, and %d of other kinds)", most, l.met[most], all-l.met[most])
-	}
-	return most
+	return strings.Join(parts, "; ")
 }

@@ -51,14 +51,16 @@ func TestPercentilesAreOfTheNearestRank(t *testing.T) {
 	require.InDelta(t, 200, percentile(took, 100), 0)
 }
 
-func TestTheLimitMetMostOftenIsNamed(t *testing.T) {
+func TestTheLimitsMetMostOftenAreNamed(t *testing.T) {
 	t.Parallel()
 	l := newLimits()
 	require.Empty(t, l.text())
 	l.meet("a | b\n", 1)
 	require.Equal(t, "a / b", l.text())
 	l.meet("c", 2)
-	require.Equal(t, "c (2 times, and 1 of other kinds)", l.text())
+	require.Equal(t, "c (2 times); a / b", l.text())
+	l.meet("d", 1)
+	require.Equal(t, "c (2 times); a / b", l.text())
 }
 
 func TestAPlanMakesItsChangesInOrderOneByOneAndAtOnce(t *testing.T) {

@@ -69,6 +69,8 @@ func (r *run) call(ctx context.Context, method, path string) ([]byte, bool) {
 	case err != nil:
 		r.limits.meet(err.Error(), 1)
 		return nil, false
+	case response.StatusCode == http.StatusGone: // a watcher that was refused before asks too late
+		return nil, false
 	case response.StatusCode != http.StatusOK:
 		r.limits.meet(string(body), 1)
 		return nil, false

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"chatfeed/activities/progress"
@@ -59,6 +61,10 @@ func within(most time.Duration, ask func(context.Context, question) (json.RawMes
 		values := r.URL.Query()
 		last, _ := strconv.ParseInt(values.Get("last"), 10, 64) // the only client is ours
 		answer, err := ask(ctx, question{values.Get("workflow"), values.Get("id"), values.Get("address"), last})
+		if _, over := errors.AsType[*serviceerror.NotFound](err); over {
+			http.Error(w, "the workflow has ended", http.StatusGone)
+			return
+		}
 		if err != nil {
 			http.Error(w, reason(err), http.StatusServiceUnavailable)
 			return

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -102,13 +103,12 @@ func readLog(ctx context.Context, r *run, watcher int, watching func()) error {
 	return nil
 }
 
-// beTold subscribes with a signal, and asks when it is told of a change.
+// beTold subscribes with a signal, asks once, and asks again whenever it is told of a change.
 func beTold(ctx context.Context, r *run, watcher int, watching func()) error {
 	e := r.endpoints[watcher]
 	query := "/subscribe?workflow=" + url.QueryEscape(r.workflow) + "&id=" + strconv.Itoa(watcher) + "&address=" + url.QueryEscape(e.url)
-	if _, ok := r.call(ctx, "POST", query); !ok && ctx.Err() == nil {
-		return fmt.Errorf("subscribe: %s", r.limits.text())
-	}
+	r.call(ctx, http.MethodPost, query) // a watcher that is refused will never be told, and counts as one
+	r.ask(ctx, "/changed", 0)
 	watching()
 	var last int64
 	for {
@@ -116,6 +116,9 @@ func beTold(ctx context.Context, r *run, watcher int, watching func()) error {
 		case <-e.told:
 		case <-ctx.Done():
 			return nil
+		}
+		for len(e.told) > 0 { // one question for all that has come meanwhile
+			<-e.told
 		}
 		if snapshot, ok := r.ask(ctx, "/changed", last); ok {
 			r.receipts.take(watcher, snapshot)
