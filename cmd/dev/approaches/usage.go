@@ -116,28 +116,31 @@ func (r *run) figures(ctx context.Context, used usage) (*measured, error) {
 	for reason, times := range used.refused {
 		r.limits.meet(reason, times)
 	}
-	m.limit = r.limits.text()
 	if n := r.receipts.unwanted.Load(); n > 0 {
 		return nil, fmt.Errorf("%d changes came that were never made", n)
 	}
 	if r.approach.format != "" {
-		stamps, err := r.stamps(ctx)
+		stamps, err := r.stamps(ctx, len(made))
 		if err != nil {
 			return nil, err
 		}
 		m.delivered, _ = r.receipts.since(stamps)
 	}
-	return m, m.readHistory(ctx, r)
+	if err := m.readHistory(ctx, r); err != nil {
+		return nil, err
+	}
+	m.limit = r.limits.text()
+	return m, nil
 }
 
-// stamps returns when the database has stamped each change.
-func (r *run) stamps(ctx context.Context) ([]int64, error) {
+// stamps returns when the database has stamped each of the changes.
+func (r *run) stamps(ctx context.Context, changes int) ([]int64, error) {
 	rows, err := r.lab.bench.Pool.Query(ctx, `select status, "_createdAt" from chatfeed.progress where workflow_id = $1`, r.workflow)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	at := make([]int64, r.plan.changes())
+	at := make([]int64, changes)
 	found := 0
 	for rows.Next() {
 		var text string
@@ -167,6 +170,9 @@ func (m *measured) readHistory(ctx context.Context, r *run) error {
 			return fmt.Errorf("read the history: %w", err)
 		}
 		m.events++
+		if end := event.GetWorkflowExecutionTerminatedEventAttributes(); end != nil && end.GetReason() != tooSlow {
+			r.limits.meet("the workflow was terminated: "+end.GetReason(), 1)
+		}
 		if marker := event.GetMarkerRecordedEventAttributes(); marker.GetMarkerName() == "LocalActivity" {
 			tasks[marker.GetWorkflowTaskCompletedEventId()] = true
 			continue
