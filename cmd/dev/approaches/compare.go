@@ -67,6 +67,8 @@ func measureAll(ctx context.Context, base *bench.Lab) (report *bench.Report, err
 			f.runs = append(f.runs, m)
 			if m.limit != "" {
 				base.Progress("%s, %d watchers: %s", a.name, watchers, m.limit)
+			}
+			if m.reached {
 				break
 			}
 			if a.format == "" || watchers != slices.Max(counts) {

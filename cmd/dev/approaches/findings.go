@@ -25,7 +25,8 @@ const (
 	speedAbout = "How soon a watcher has a change, and how many of the changes it never sees.\n\n" +
 		"`p50_ms` and `p99_ms` are from the moment at which the workflow's code makes a change to the moment at which a watcher has it, over " +
 		"all watchers and all changes that they have seen. `missed` is how many changes a watcher has not seen, on average, of `changes`. " +
-		"`limit` is what kept watchers from watching; with it, an approach is not measured with more watchers."
+		"`limit` is what was refused, in the words of who refused it. An approach is not measured with more watchers after one with which a " +
+		"twentieth of the calls were refused, watchers got nothing, or the workflow did not end well."
 	costAbout = "What one change costs, everything divided by the number of changes. The workload's own timers, tasks and events are part of " +
 		"each row: the first row has nothing else.\n\n" +
 		"`watcher_calls` are HTTP requests of watchers, or to them; a stream is one. `service_calls` and `worker_calls` are calls to Temporal of " +
@@ -126,6 +127,10 @@ func (m *measured) cost() []bench.Value {
 func (o fannedOut) values() []bench.Value {
 	million := func(seconds float64) float64 { return seconds / float64(o.feed.changes*o.feed.watchers) * 1e6 }
 	feed, bare := million(o.feed.serviceCPU.Seconds()), million(o.bare.cpu.Seconds())
+	ratio := bench.Value{Key: "cpu_ratio", Number: feed / bare}
+	if bare == 0 { // less than a tick of 10 ms
+		ratio = bench.Value{Key: "cpu_ratio", Text: "too short"}
+	}
 	return []bench.Value{
 		{Key: "stream", Text: strings.TrimPrefix(o.feed.approach.name, "feed, ")},
 		{Key: "watchers", Number: float64(o.feed.watchers)},
@@ -136,7 +141,7 @@ func (o fannedOut) values() []bench.Value {
 		{Key: "p99_ratio", Number: percentile(o.feed.delivered, 99) / percentile(o.bare.took, 99)},
 		{Key: "cpu_s_per_million", Number: feed},
 		{Key: "bare_cpu_s_per_million", Number: bare},
-		{Key: "cpu_ratio", Number: feed / bare},
+		ratio,
 	}
 }
 

@@ -37,6 +37,7 @@ func openLab(ctx context.Context, base *bench.Lab, p plan) (l *lab, closeLab fun
 	serving, end := context.WithCancel(ctx)
 	ready, exited := make(chan string, 1), make(chan error, 1)
 	base.Progress("starting Temporal")
+	said := new(tail)
 	last := time.Now()
 	building := func(begun, most int) {
 		if time.Since(last) > 5*time.Second {
@@ -45,7 +46,7 @@ func openLab(ctx context.Context, base *bench.Lab, p plan) (l *lab, closeLab fun
 		}
 	}
 	go func() {
-		exited <- stack.RunTemporal(serving, folder, building, func(address string) { ready <- address })
+		exited <- stack.RunTemporal(serving, folder, said, building, func(address string) { ready <- address })
 	}()
 	l = &lab{bench: base, plan: p}
 	closeLab = func() error {
@@ -59,7 +60,7 @@ func openLab(ctx context.Context, base *bench.Lab, p plan) (l *lab, closeLab fun
 	case l.address = <-ready:
 	case err := <-exited:
 		exited <- nil
-		return nil, nil, errors.Join(err, ctx.Err(), closeLab())
+		return nil, nil, errors.Join(err, ctx.Err(), errors.New("Temporal has said: "+said.String()), closeLab())
 	}
 	if l.temporalPID, err = serverOf(l.address); err == nil {
 		l.temporal, err = newCalls().connect(ctx, l.address)
@@ -115,3 +116,18 @@ func (l *lab) transactions(ctx context.Context) (n int, err error) {
 	err = l.bench.Pool.QueryRow(ctx, `select xact_commit + xact_rollback from pg_stat_database where datname = current_database()`).Scan(&n)
 	return n, err
 }
+
+// tail is the last that a program has written: Temporal reports each call that it refuses, which is part of what is measured. The program's
+// output is copied by one goroutine, and read when it has ended.
+type tail struct{ text []byte }
+
+// Write implements [io.Writer].
+func (t *tail) Write(more []byte) (int, error) {
+	const most = 4 << 10
+	t.text = append(t.text, more...)
+	t.text = t.text[max(0, len(t.text)-most):]
+	return len(more), nil
+}
+
+// String returns it.
+func (t *tail) String() string { return string(t.text) }

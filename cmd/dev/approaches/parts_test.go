@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,8 +61,32 @@ func TestTheLimitsMetMostOftenAreNamed(t *testing.T) {
 	require.Equal(t, "a / b", l.text())
 	l.meet("c", 2)
 	require.Equal(t, "c (2 times); a / b", l.text())
+	require.False(t, l.reached(60))
+	require.True(t, l.reached(59), "three in sixty is one in twenty")
 	l.meet("d", 1)
 	require.Equal(t, "c (2 times); a / b", l.text())
+}
+
+func TestBehindSomeLimitsThereIsNothingToMeasure(t *testing.T) {
+	t.Parallel()
+	l := newLimits()
+	require.False(t, l.reached(0))
+	l.end("%d watchers learned nothing", 3)
+	require.Equal(t, "3 watchers learned nothing", l.text())
+	require.True(t, l.reached(1_000_000))
+}
+
+func TestATailIsTheLastThatWasWritten(t *testing.T) {
+	t.Parallel()
+	written := new(tail)
+	for range 100 {
+		n, err := written.Write(bytes.Repeat([]byte("a"), 100))
+		require.NoError(t, err)
+		require.Equal(t, 100, n)
+	}
+	_, _ = written.Write([]byte("the end"))
+	require.Len(t, written.String(), 4<<10)
+	require.True(t, strings.HasSuffix(written.String(), "athe end"))
 }
 
 func TestAPlanMakesItsChangesInOrderOneByOneAndAtOnce(t *testing.T) {

@@ -223,13 +223,13 @@ func (r *run) awaitEnd(ctx context.Context) error {
 	defer cancel()
 	err := r.lab.temporal.GetWorkflow(waiting, r.workflow, "").Get(waiting, nil)
 	if _, other := errors.AsType[*temporal.WorkflowExecutionError](err); other {
-		r.limits.meet("the workflow did not end as planned: "+errors.Unwrap(err).Error(), 1)
+		r.limits.end("the workflow did not end as planned: %v", errors.Unwrap(err))
 		return nil
 	}
 	if err == nil || waiting.Err() == nil || ctx.Err() != nil {
 		return err
 	}
-	r.limits.meet(fmt.Sprintf("the workflow had not ended after %s, though its work takes %s", most, r.plan.takes()), 1)
+	r.limits.end("the workflow had not ended after %s, though its work takes %s", most, r.plan.takes())
 	return r.lab.temporal.TerminateWorkflow(ctx, r.workflow, "", tooSlow)
 }
 

@@ -86,6 +86,7 @@ type measured struct {
 	actions      int
 	transactions int
 	limit        string // in words, or empty
+	reached      bool   // more watchers would only meet it more often
 	frames       []frame
 }
 
@@ -111,7 +112,7 @@ func (r *run) figures(ctx context.Context, used usage) (*measured, error) {
 		}
 	}
 	if deaf > 0 {
-		r.limits.meet(fmt.Sprintf("%d of %d watchers learned nothing", deaf, r.watchers), 1)
+		r.limits.end("%d of %d watchers learned nothing", deaf, r.watchers)
 	}
 	for reason, times := range used.refused {
 		r.limits.meet(reason, times)
@@ -129,7 +130,7 @@ func (r *run) figures(ctx context.Context, used usage) (*measured, error) {
 	if err := m.readHistory(ctx, r); err != nil {
 		return nil, err
 	}
-	m.limit = r.limits.text()
+	m.limit, m.reached = r.limits.text(), r.limits.reached(m.watcherCalls)
 	return m, nil
 }
 
@@ -171,7 +172,7 @@ func (m *measured) readHistory(ctx context.Context, r *run) error {
 		}
 		m.events++
 		if end := event.GetWorkflowExecutionTerminatedEventAttributes(); end != nil && end.GetReason() != tooSlow {
-			r.limits.meet("the workflow was terminated: "+end.GetReason(), 1)
+			r.limits.end("the workflow was terminated: %s", end.GetReason())
 		}
 		if marker := event.GetMarkerRecordedEventAttributes(); marker.GetMarkerName() == "LocalActivity" {
 			tasks[marker.GetWorkflowTaskCompletedEventId()] = true
