@@ -41,10 +41,10 @@ func (c *compare) Run(ctx context.Context, _ *slog.Logger) (err error) {
 
 // measureAll measures all approaches, each with more and more watchers until a limit is met.
 func measureAll(ctx context.Context, base *bench.Lab) (report *bench.Report, err error) {
-	p := plan{Steps: 200, Every: 50 * time.Millisecond, Burst: 100, Idle: 3 * time.Second}
+	p := pace{steps: 200, every: 50 * time.Millisecond, burst: 100, idle: 3 * time.Second}
 	counts := []int{1, 10, 100, 1000}
 	if base.Short {
-		p.Steps, p.Burst, p.Idle = 15, 10, 250*time.Millisecond
+		p.steps, p.burst, p.idle = 15, 10, 250*time.Millisecond
 		counts = []int{1, 12}
 	}
 	machine, err := bench.Describe(ctx, base.Pool)

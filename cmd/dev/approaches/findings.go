@@ -27,7 +27,7 @@ const (
 		"all watchers and all changes that they have seen. `missed` is how many changes a watcher has not seen, on average, of `changes`. " +
 		"`limit` is what was refused, in the words of who refused it. An approach is not measured with more watchers after one with which a " +
 		"twentieth of the calls were refused, watchers got nothing, or the workflow did not end well."
-	costAbout = "What one change costs, everything divided by the number of changes. The workload's own timers, tasks and events are part of " +
+	costAbout = "What one change costs, everything divided by the number of changes. The workload's own signals, tasks and events are part of " +
 		"each row: the first row has nothing else.\n\n" +
 		"`watcher_calls` are HTTP requests of watchers, or to them; a stream is one. `service_calls` and `worker_calls` are calls to Temporal of " +
 		"the server that watchers talk to, and of the worker with the workflow and its activities. `events` are those of the workflow's history. " +

@@ -21,7 +21,7 @@ import (
 // lab is where the approaches are measured.
 type lab struct {
 	bench       *bench.Lab
-	plan        plan // without a way
+	pace        pace
 	address     string
 	temporal    client.Client
 	temporalPID int
@@ -29,7 +29,7 @@ type lab struct {
 }
 
 // openLab starts a Temporal server, which is built first if none is installed. The caller must call closeLab.
-func openLab(ctx context.Context, base *bench.Lab, p plan) (l *lab, closeLab func() error, err error) {
+func openLab(ctx context.Context, base *bench.Lab, p pace) (l *lab, closeLab func() error, err error) {
 	folder, err := os.MkdirTemp("", "chatfeed-approaches-")
 	if err != nil {
 		return nil, nil, err
@@ -48,7 +48,7 @@ func openLab(ctx context.Context, base *bench.Lab, p plan) (l *lab, closeLab fun
 	go func() {
 		exited <- stack.RunTemporal(serving, folder, said, building, func(address string) { ready <- address })
 	}()
-	l = &lab{bench: base, plan: p}
+	l = &lab{bench: base, pace: p}
 	closeLab = func() error {
 		if l.temporal != nil {
 			l.temporal.Close()

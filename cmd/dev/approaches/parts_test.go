@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -89,29 +91,48 @@ func TestATailIsTheLastThatWasWritten(t *testing.T) {
 	require.True(t, strings.HasSuffix(written.String(), "athe end"))
 }
 
-func TestAPlanMakesItsChangesInOrderOneByOneAndAtOnce(t *testing.T) {
+func TestTheWorkflowMakesAsManyChangesAsItIsAsked(t *testing.T) {
 	t.Parallel()
 	env := new(testsuite.WorkflowTestSuite).NewTestWorkflowEnvironment()
 	load := &workload{made: make(map[string][]int64)}
 	env.RegisterWorkflowWithOptions(load.run, workflow.RegisterOptions{Name: workloadName})
-	env.RegisterDelayedCallback(func() { env.SignalWorkflow(beginSignal, nil) }, time.Minute)
 	var seen []int64
 	var last progress.Snapshot
-	ask := func(after time.Duration) {
+	for i, changes := range []int{1, 1, 5, 0} {
+		env.RegisterDelayedCallback(func() { env.SignalWorkflow(workSignal, changes) }, time.Duration(2*i+1)*time.Second)
 		env.RegisterDelayedCallback(func() {
 			value, err := env.QueryWorkflow(progress.ChangedQuery, last.Version)
 			require.NoError(t, err)
 			require.NoError(t, value.Get(&last))
 			bench.Stamps([]byte(last.Status), func(n int64) { seen = append(seen, n) })
-		}, after)
+		}, time.Duration(2*i+2)*time.Second)
 	}
-	for _, after := range []time.Duration{110, 210, 310, 410} {
-		ask(time.Minute + after*time.Millisecond)
-	}
-	env.ExecuteWorkflow(workloadName, plan{Way: byQuery, Steps: 3, Every: 100 * time.Millisecond, Burst: 5, Idle: time.Hour})
+	env.ExecuteWorkflow(workloadName, plan{Way: byQuery, Changes: 7})
 	require.NoError(t, env.GetWorkflowError())
-	require.Equal(t, []int64{1, 2, 3, 8}, seen)
-	require.Len(t, load.made["default-test-workflow-id"], 8)
+	require.Equal(t, []int64{1, 2, 7}, seen)
+	require.Len(t, load.made["default-test-workflow-id"], 7)
+}
+
+func TestTheWorkComesAtItsPaceAndEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := pace{steps: 3, every: 50 * time.Millisecond, burst: 9, idle: time.Second}
+		began := time.Now()
+		var at []time.Duration
+		var asked []int
+		require.NoError(t, p.drive(t.Context(), func(changes int) error {
+			at, asked = append(at, time.Since(began)), append(asked, changes)
+			return nil
+		}))
+		require.Equal(t, []int{1, 1, 1, 9, 0}, asked)
+		require.Equal(t, []time.Duration{0, 50 * time.Millisecond, 100 * time.Millisecond, 150 * time.Millisecond, 1150 * time.Millisecond}, at)
+		require.Equal(t, 12, p.changes())
+		refused := errors.New("refused")
+		require.ErrorIs(t, p.drive(t.Context(), func(int) error { return refused }), refused)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, p.drive(ended, func(int) error { return ended.Err() }), context.Canceled)
+	})
 }
 
 func TestBilledActionsAreCounted(t *testing.T) {

@@ -81,13 +81,12 @@ func (r *run) call(ctx context.Context, method, path string) ([]byte, bool) {
 
 // measure runs the workload once and returns what it has cost and brought.
 func (l *lab) measure(ctx context.Context, a approach, watchers int) (m *measured, err error) {
-	p := l.plan
-	p.Way = a.way
 	l.runs++
 	r := &run{
-		lab: l, approach: a, watchers: watchers, plan: p, workflow: "approaches_" + strconv.Itoa(l.runs),
+		lab: l, approach: a, watchers: watchers, workflow: "approaches_" + strconv.Itoa(l.runs),
+		plan: plan{Way: a.way, Changes: l.pace.changes()},
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: watchers}}, limits: newLimits(),
-		receipts: newReceipts(watchers, p.changes()),
+		receipts: newReceipts(watchers, l.pace.changes()),
 	}
 	defer r.http.CloseIdleConnections()
 	before, err := l.transactions(ctx)
@@ -163,10 +162,7 @@ func (r *run) follow(ctx context.Context) (*measured, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.lab.temporal.SignalWorkflow(ctx, r.workflow, "", beginSignal, nil); err != nil {
-		return nil, err
-	}
-	if err := r.awaitEnd(watching); err != nil {
+	if err := r.work(watching); err != nil {
 		return nil, errors.Join(err, ended(stop, group))
 	}
 	r.settle(watching)
@@ -215,21 +211,26 @@ func (r *run) open(ctx context.Context, group *errgroup.Group) error {
 // tooSlow is the reason for the termination of a workflow that takes far longer than planned.
 const tooSlow = "the measurement is over"
 
-// awaitEnd waits until the workflow has ended. One that takes far longer than planned is terminated, and a limit that was met is a reason
-// for another end than the planned one. The long polls for the end are calls to Temporal, but none of the processes that are measured.
-func (r *run) awaitEnd(ctx context.Context) error {
-	most := 3*r.plan.takes() + 30*time.Second
-	waiting, cancel := context.WithTimeout(ctx, most)
+// work has the workflow do its work, and waits until it has ended. One that takes far longer than planned is terminated, and a limit that
+// was met is a reason for another end than the planned one. The calls for this are not made by the processes that are measured.
+func (r *run) work(ctx context.Context) error {
+	most := 3*r.lab.pace.takes() + 30*time.Second
+	working, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	err := r.lab.temporal.GetWorkflow(waiting, r.workflow, "").Get(waiting, nil)
+	err := r.lab.pace.drive(working, func(changes int) error {
+		return r.lab.temporal.SignalWorkflow(working, r.workflow, "", workSignal, changes)
+	})
+	if err == nil {
+		err = r.lab.temporal.GetWorkflow(working, r.workflow, "").Get(working, nil)
+	}
 	if _, other := errors.AsType[*temporal.WorkflowExecutionError](err); other {
 		r.limits.end("the workflow did not end as planned: %v", errors.Unwrap(err))
 		return nil
 	}
-	if err == nil || waiting.Err() == nil || ctx.Err() != nil {
+	if err == nil || working.Err() == nil || ctx.Err() != nil {
 		return err
 	}
-	r.limits.end("the workflow had not ended after %s, though its work takes %s", most, r.plan.takes())
+	r.limits.end("the workflow had not ended after %s, though its work takes %s", most, r.lab.pace.takes())
 	return r.lab.temporal.TerminateWorkflow(ctx, r.workflow, "", tooSlow)
 }
 

@@ -96,8 +96,8 @@ func (r *run) figures(ctx context.Context, used usage) (*measured, error) {
 	if err := fetch(r.worker, "/made?workflow="+url.QueryEscape(r.workflow), &made); err != nil {
 		return nil, err
 	}
-	if len(made) == 0 || len(made) > r.plan.changes() {
-		return nil, fmt.Errorf("the workflow has made %d changes, where %d were planned", len(made), r.plan.changes())
+	if len(made) == 0 || len(made) > r.plan.Changes {
+		return nil, fmt.Errorf("the workflow has made %d changes, where %d were planned", len(made), r.plan.Changes)
 	}
 	m := &measured{
 		approach: r.approach, watchers: r.watchers, usage: used, changes: len(made), watcherCalls: int(r.calls.Load()), frames: r.frames,

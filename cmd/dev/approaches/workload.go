@@ -20,7 +20,7 @@ import (
 const (
 	workloadName = "Workload"
 	tellActivity = "TellSubscribers"
-	beginSignal  = "begin"
+	workSignal   = "work"
 	readUpdate   = "read_log"
 )
 
@@ -39,18 +39,10 @@ const (
 
 // plan is the input of the workload.
 type plan struct {
-	Way       way           `json:"way"`
-	Endpoints []string      `json:"endpoints,omitempty"` // of a push
-	Steps     int           `json:"steps"`               // changes that come one by one
-	Every     time.Duration `json:"every"`               // the time between two of them
-	Burst     int           `json:"burst"`               // changes that come at once, after the steps
-	Idle      time.Duration `json:"idle"`                // how long nothing changes then
+	Way       way      `json:"way"`
+	Endpoints []string `json:"endpoints,omitempty"` // of a push
+	Changes   int      `json:"changes"`
 }
-
-func (p plan) changes() int { return p.Steps + p.Burst }
-
-// takes is how long the workload takes if nothing delays it.
-func (p plan) takes() time.Duration { return time.Duration(p.Steps+1)*p.Every + p.Idle }
 
 func (p plan) options() []progress.Option {
 	switch p.Way {
@@ -77,35 +69,25 @@ type workload struct {
 	made map[string][]int64 // by workflow: of each change, in nanoseconds since 1970
 }
 
-// run waits for the signal to begin, so that its watchers are there, and then makes the changes of the plan. Each has its number as a
-// stamp in its status.
+// run makes as many changes at once as each signal says, until one says 0. Signals set the pace, because Temporal's timers are too coarse
+// for it. Each change has its number as a stamp in its status.
 func (w *workload) run(ctx workflow.Context, p plan) (err error) {
 	set, end := w.begin(ctx, p)
 	defer func() { err = end(ctx, err) }()
-	workflow.GetSignalChannel(ctx, beginSignal).Receive(ctx, nil)
-	began := workflow.Now(ctx)
-	n := 0
-	change := func() {
-		n++
-		if !workflow.IsReplaying(ctx) {
-			w.record(workflow.GetInfo(ctx).WorkflowExecution.ID)
+	work := workflow.GetSignalChannel(ctx, workSignal)
+	for n := 0; ; {
+		var changes int
+		if work.Receive(ctx, &changes); changes == 0 {
+			return nil
 		}
-		set(100*float64(n)/float64(p.changes()+1), bench.Stamped(int64(n)))
-	}
-	for i := range p.Steps {
-		due := began.Add(time.Duration(i+1) * p.Every)
-		if err := workflow.Sleep(ctx, max(due.Sub(workflow.Now(ctx)), time.Millisecond)); err != nil {
-			return err
+		for range changes {
+			n++
+			if !workflow.IsReplaying(ctx) {
+				w.record(workflow.GetInfo(ctx).WorkflowExecution.ID)
+			}
+			set(100*float64(n)/float64(p.Changes+1), bench.Stamped(int64(n)))
 		}
-		change()
 	}
-	if err := workflow.Sleep(ctx, p.Every); err != nil {
-		return err
-	}
-	for range p.Burst {
-		change()
-	}
-	return workflow.Sleep(ctx, p.Idle)
 }
 
 // begin returns how a change is made and what has to be done at the end.
