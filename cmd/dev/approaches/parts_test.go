@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
@@ -151,6 +152,9 @@ func TestAWatcherLearnsWhyItWasRefused(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "no", reason(temporal.NewApplicationError("no", "kind")))
 	require.Equal(t, "other", reason(errors.New("other")))
+	const late = "Temporal did not answer within 10s"
+	require.Equal(t, late, reason(context.DeadlineExceeded))
+	require.Equal(t, late, reason(serviceerror.NewDeadlineExceeded("context deadline exceeded")))
 }
 
 func TestAnEndpointKeepsWhatItIsTold(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"sync"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -63,7 +64,7 @@ func (c *calls) total() int {
 
 // reason is what an error from Temporal says.
 func reason(err error) string {
-	if errors.Is(err, context.DeadlineExceeded) {
+	if _, late := errors.AsType[*serviceerror.DeadlineExceeded](err); late || errors.Is(err, context.DeadlineExceeded) {
 		return "Temporal did not answer within " + answerTime.String()
 	}
 	if applied, ok := errors.AsType[interface {

@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -17,15 +19,19 @@ func TestWhatAFeedHasSentComesOutOfABaselineUnchanged(t *testing.T) {
 	baseline, err := lab.Start(t.Context(), "baseline")
 	require.NoError(t, err)
 	defer baseline.Kill()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for _, format := range []Format{AsProtobuf, AsJSON, AsEvents, AsMessages} {
 		workflow := "again_" + string(format)
 		feed, err := OpenStream(t.Context(), server, format, workflow)
 		require.NoError(t, err)
 		defer feed.Close()
+		defer context.AfterFunc(ctx, feed.Close)()
 		require.NoError(t, Begin(t.Context(), baseline, format, workflow))
 		bare, err := OpenStream(t.Context(), baseline, format, workflow)
 		require.NoError(t, err)
 		defer bare.Close()
+		defer context.AfterFunc(ctx, bare.Close)()
 		for n, more := range []int{0, 5000} { // longer than the buffers
 			_, err = lab.Pool.Exec(t.Context(), "insert into chatfeed.messages (workflow_id, role, message) values ($1, 'assistant', $2)",
 				workflow, Stamped(int64(n))+strings.Repeat("x", more))
