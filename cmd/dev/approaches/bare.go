@@ -63,7 +63,7 @@ func (l *lab) fanOut(ctx context.Context, m *measured) (result *bare, err error)
 	}
 	waiting, cancel := context.WithTimeout(streaming, time.Minute)
 	defer cancel()
-	for !got.settled() && pause(waiting, 10*time.Millisecond) { //nolint:revive // the condition waits
+	for !got.settled() && pause(waiting, 10*time.Millisecond) {
 	}
 	result = new(bare)
 	after, err := server.CPU()

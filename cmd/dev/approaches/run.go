@@ -238,6 +238,6 @@ func (r *run) work(ctx context.Context) error {
 func (r *run) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, mostPoll+time.Second)
 	defer cancel()
-	for !r.receipts.settled() && pause(ctx, 10*time.Millisecond) { //nolint:revive // the condition waits
+	for !r.receipts.settled() && pause(ctx, 10*time.Millisecond) {
 	}
 }

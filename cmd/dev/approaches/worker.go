@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,9 +28,6 @@ type worker struct {
 	TaskQueue   string `required:""`
 }
 
-// secret signs the webhooks.
-const secret = "whsec_aXQgaXMgb25seSBmb3IgYSBtZWFzdXJlbWVudCE="
-
 // Run serves until ctx ends. At its address, it says when changes were made, and which calls to Temporal.
 func (c *worker) Run(ctx context.Context, log *slog.Logger) error {
 	pool, err := db.Open(ctx, c.DatabaseURL)
@@ -38,7 +37,7 @@ func (c *worker) Run(ctx context.Context, log *slog.Logger) error {
 	defer pool.Close()
 	writer := db.NewWriter(pool)
 	defer writer.Close()
-	hooks, err := webhook.New(webhook.Config{Secrets: []string{secret}, AllowPrivate: []string{"127.0.0.1"}}, pool, writer)
+	hooks, err := webhook.New(webhook.Config{Secrets: []string{secret()}, AllowPrivate: []string{"127.0.0.1"}}, pool, writer)
 	if err != nil {
 		return err
 	}
@@ -62,6 +61,13 @@ func (c *worker) Run(ctx context.Context, log *slog.Logger) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /made", load.times)
 	return calls.serve(ctx, log, mux)
+}
+
+// secret returns a new one to sign the webhooks with; nobody checks the signatures.
+func secret() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
 }
 
 // serve serves HTTP on a free port until ctx ends, together with what the process has called.
