@@ -114,7 +114,7 @@ func (d *Deliverer) Post(ctx context.Context, request Request) (Delivered, error
 	}
 	release, ok := d.busy.take(origin(u))
 	if !ok {
-		return Delivered{}, &Failure{Reason: "the endpoint has as many deliveries in flight as it may; it is slow", busy: true}
+		return Delivered{}, &Failure{Reason: "as many deliveries are in flight as may be; this one has to come back", busy: true}
 	}
 	defer release()
 	after, err := d.record(ctx, request)

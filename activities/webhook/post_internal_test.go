@@ -71,8 +71,8 @@ func TestACertificateIsCheckedAndHTTP2Spoken(t *testing.T) {
 
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
+	d, u = alone(t, server)
 	d.clients["https"].Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	d.Close()
 	done, err := d.post(t.Context(), u, Request{ID: "a", Events: []Event{{}}}, 5)
 	require.NoError(t, err)
 	require.Equal(t, Delivered{After: 5}, done)

@@ -188,9 +188,13 @@ func TestTheFeedHasTheEventsBeforeTheReceiverAndTheCursorsJoin(t *testing.T) {
 	}
 	require.Equal(t, stamps[1:], []string{micros(first.After), micros(second.After)})
 	require.Equal(t, at, all[1].payload.Timestamp)
-	require.Equal(t, []webhook.Event{{ID: "own", Progress: 1, Status: "recorded before", At: at},
-		{ID: w.column(t, `select id from chatfeed.progress where progress = 2`)[0], Progress: 2, Status: "two", Result: "so far",
-			At: time.UnixMicro(int64(first.After)).UTC()}}, all[0].payload.Data.Events)
+	require.Equal(t, []webhook.Event{
+		{ID: "own", Progress: 1, Status: "recorded before", At: at},
+		{
+			ID: w.column(t, `select id from chatfeed.progress where progress = 2`)[0], Progress: 2, Status: "two", Result: "so far",
+			At: time.UnixMicro(int64(first.After)).UTC(),
+		},
+	}, all[0].payload.Data.Events)
 
 	late := request(r.URL, "msg_3")
 	_, err = w.Post(t.Context(), late)

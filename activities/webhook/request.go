@@ -31,17 +31,32 @@ func invalidf(field, format string, args ...any) error {
 func (r *Request) UnmarshalJSON(text []byte) error {
 	type plain Request
 	*r = Request{}
-	err := json.Unmarshal(text, (*plain)(r))
-	var mismatch *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &mismatch) && mismatch.Field != "":
-		r.invalid = fmt.Sprintf("%s: is a JSON %s; another type is accepted, see docs/webhooks.md", mismatch.Field, mismatch.Value)
-	case errors.As(err, &mismatch):
-		r.invalid = fmt.Sprintf("request: is a JSON %s; an object is accepted", mismatch.Value)
-	case err != nil:
-		r.invalid = "request: " + err.Error()
+	r.invalid = mistake("request", json.Unmarshal(text, (*plain)(r)))
+	return nil
+}
+
+// UnmarshalJSON never fails, as that of [Request]; what is wrong with the letter is reported as if it were wrong with the request.
+func (l *Letter) UnmarshalJSON(text []byte) error {
+	type plain Letter
+	*l = Letter{}
+	if wrong := mistake("letter", json.Unmarshal(text, (*plain)(l))); wrong != "" {
+		l.Request.invalid = wrong
 	}
 	return nil
+}
+
+// mistake describes an error of JSON, by the field or by what the text is.
+func mistake(what string, err error) string {
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &mismatch) && mismatch.Field != "":
+		return fmt.Sprintf("%s: is a JSON %s; another type is accepted, see docs/webhooks.md", mismatch.Field, mismatch.Value)
+	case errors.As(err, &mismatch):
+		return fmt.Sprintf("%s: is a JSON %s; an object is accepted", what, mismatch.Value)
+	}
+	return what + ": " + err.Error()
 }
 
 // check returns an [invalidError] for a request that can never be delivered.

@@ -272,6 +272,43 @@ func TestARequestThatCanNeverBeDeliveredNamesTheField(t *testing.T) {
 	require.Empty(t, w.letters(t), "nothing that could be replayed")
 }
 
+func TestALetterThatIsNoLetterIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, loopback(secret("a")))
+	for input, want := range map[string]string{
+		`{"error": 7, "request": {}}`: "error: is a JSON number", `7`: "letter: is a JSON number; an object is accepted",
+		`{"error": "x"}`: "id: is empty",
+	} {
+		env := w.environment()
+		run(env, func(ctx workflow.Context) error {
+			ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute})
+			return workflow.ExecuteActivity(ctx, webhook.Bury, json.RawMessage(input)).Get(ctx, nil)
+		})
+		var application *temporal.ApplicationError
+		require.ErrorAs(t, env.GetWorkflowError(), &application)
+		require.Contains(t, application.Message(), want)
+		require.True(t, application.NonRetryable())
+	}
+}
+
+func TestEventsThatAClosedWorkflowCannotHaveAreADeadLetter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, loopback(secret("a")))
+	r := newReceiver(t, nil)
+	_, err := w.writer.Write(t.Context(), db.Progress{WorkflowID: "default-test-workflow-id", Final: true})
+	require.NoError(t, err)
+	env := w.environment()
+	run(env, sendTwo, r.URL)
+	require.NoError(t, env.GetWorkflowError())
+	var done []webhook.Delivered
+	require.NoError(t, env.GetWorkflowResult(&done))
+	require.True(t, done[0].Dead)
+	require.Zero(t, done[0].After)
+	require.Contains(t, done[0].Error, "the workflow is closed")
+	require.Len(t, w.letters(t), 2)
+	require.Empty(t, r.deliveries())
+}
+
 // An attempt that finds its endpoint busy does not wait in the worker: it comes back later.
 func TestASlowEndpointDelaysNoOther(t *testing.T) {
 	t.Parallel()
@@ -293,7 +330,7 @@ func TestASlowEndpointDelaysNoOther(t *testing.T) {
 		var failure *webhook.Failure
 		require.ErrorAs(t, err, &failure, i)
 		require.False(t, failure.Final)
-		require.Contains(t, failure.Reason, "it is slow")
+		require.Contains(t, failure.Reason, "this one has to come back")
 	}
 	require.Len(t, quick.deliveries(), 50)
 	require.Len(t, stuck.deliveries(), limit)

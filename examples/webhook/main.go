@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +21,8 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	temporallog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -95,7 +98,12 @@ func run(ctx context.Context, database, feed string) error {
 		return err
 	}
 	defer deliverer.Close()
-	c, err := client.DialContext(ctx, client.Options{})
+	options, err := envconfig.LoadDefaultClientOptions() // such as TEMPORAL_ADDRESS
+	if err != nil {
+		return err
+	}
+	options.Logger = temporallog.NewStructuredLogger(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	c, err := client.DialContext(ctx, options)
 	if err != nil {
 		return err
 	}

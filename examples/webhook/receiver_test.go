@@ -45,13 +45,14 @@ func TestEachEventIsShownOnceWhateverIsRepeatedOrMissing(t *testing.T) {
 	hook, err := standardwebhooks.NewWebhookRaw(key)
 	require.NoError(t, err)
 	post := func(r *receiver, d webhook.Data) int {
-		body, err := json.Marshal(webhook.Payload{Type: webhook.ProgressType, Timestamp: time.Now(), Data: d})
+		now := time.Now()
+		body, err := json.Marshal(webhook.Payload{Type: webhook.ProgressType, Timestamp: now, Data: d})
 		require.NoError(t, err)
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
-		signature, err := hook.Sign("msg_1", time.Now(), body)
+		signature, err := hook.Sign("msg_1", now, body)
 		require.NoError(t, err)
 		request.Header.Set("webhook-id", "msg_1")
-		request.Header.Set("webhook-timestamp", strconv.FormatInt(time.Now().Unix(), 10))
+		request.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
 		request.Header.Set("webhook-signature", signature)
 		answer := httptest.NewRecorder()
 		r.ServeHTTP(answer, request)
@@ -110,7 +111,7 @@ func TestTheDocsQuoteTheExample(t *testing.T) {
 	require.NotEmpty(t, blocks)
 	for _, block := range blocks {
 		quoted, _, _ := strings.Cut(block, "```")
-		require.Contains(t, code.String(), unindented(quoted))
+		require.True(t, strings.Contains(code.String(), unindented(quoted)), "the example does not have this code:\n%s", quoted)
 	}
 }
 
