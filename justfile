@@ -2,6 +2,7 @@
 
 sqlc := "go run github.com/sqlc-dev/sqlc/cmd/sqlc@v1.31.1"
 buf := "npx -y @bufbuild/buf@1.75.0"
+workflowcheck := "go run go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0"
 lint := "go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0"
 
 # show the recipes
@@ -98,10 +99,11 @@ generate:
     {{ sqlc }} generate
     cd rpc && {{ buf }} lint && {{ buf }} generate
 
-# run the linter on all modules
+# run the linter on all modules, and Temporal's on what runs in workflows
 lint:
     {{ lint }} run ./... ./cmd/dev/... ./cmd/dev/temporal/...
     GOOS=darwin go vet ./internal/embedded
+    {{ workflowcheck }} ./activities/progress ./activities/webhook
 
 # format the code
 format:

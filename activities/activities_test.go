@@ -116,6 +116,7 @@ func TestInvalidInputIsNotRetriedAndNamesTheField(t *testing.T) {
 		{"RecordProgress", `{"progress": 101}`, "progress: is 101; accepted is a number from 0 to 100"},
 		{"RecordProgress", `{"progress": -0.5}`, "progress: is -0.5"},
 		{"RecordProgress", `{"progress": "half"}`, "progress: is a JSON string; accepted is a number"},
+		{"RecordProgress", `{"progress": 100, "final": 1}`, "final: is a JSON number; accepted is true or false"},
 		{"RecordItems", `[{"type": "video", "item": {}}]`, `items[0].type: "video" is no type of item; accepted are message, log, stat, progress`},
 		{"RecordItems", `[{"type": "log", "item": {"message": "good"}}, {"type": "progress", "item": {"progress": 200}}]`, "items[1].item.progress: is 200"},
 		{"RecordItems", `[{"type": "log", "item": {"text": "x"}}]`, "items[0].item.message: is missing; a string is accepted, also an empty one; [\"text\"] is not a field of this item"},

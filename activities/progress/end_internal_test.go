@@ -2,6 +2,7 @@ package progress
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,4 +28,23 @@ func TestAnEndIsTheLastWhereNoRunFollowsByItself(t *testing.T) {
 	} {
 		require.Equal(t, c.last, isLast(&c.info, c.err), "%+v", c)
 	}
+}
+
+func TestAPanicAndGoexitAreToldFromAReturn(t *testing.T) {
+	t.Parallel()
+	left := func(leave func()) (unwound bool) {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer func() { _ = recover() }()
+			defer func() { unwound = unwinding() }()
+			leave()
+		}()
+		<-done
+		return unwound
+	}
+	require.False(t, left(func() {}))
+	require.True(t, left(func() { panic("left") }))
+	require.True(t, left(runtime.Goexit))
+	require.False(t, unwinding())
 }

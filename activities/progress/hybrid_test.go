@@ -99,22 +99,30 @@ func TestASubscriptionIsCarriedIntoTheNextRun(t *testing.T) {
 	env.ExecuteWorkflow(stepped, state, 1, false)
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, []string{"a@here: 3 10 pacing", "a@here: 4 100 completed"}, n.told)
+
+	env = newEnvironment(&memory{})
+	n = &notes{}
+	n.register(env)
+	env.ExecuteWorkflow(func(ctx workflow.Context) error {
+		tracker := progress.Track(ctx, progress.Hybrid{Notify: "Tell"}, progress.Resume(state))
+		return tracker.End(ctx, workflow.Sleep(ctx, time.Minute))
+	})
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, []string{"a@here: 3 100 completed"}, n.told, "what the run before has told is not told again")
 }
 
 func TestASignalThatComesAtTheLastMomentIsCarriedToo(t *testing.T) {
 	t.Parallel()
-	feed := &memory{}
-	env := newEnvironment(feed)
+	env := newEnvironment(&memory{})
 	var state progress.State
-	feed.before = func(int) error { // while the last change is recorded
+	env.RegisterDelayedCallback(func() { // it is in the same workflow task as the timer
 		env.SignalWorkflowSkippingWorkflowTask(progress.SubscribeSignal, progress.Subscriber{ID: "late"})
-		return nil
-	}
+	}, 5*time.Second)
 	env.ExecuteWorkflow(func(ctx workflow.Context) error {
-		tracker := progress.Track(ctx, progress.Feed{}, progress.Hybrid{})
-		tracker.Set(10, "pacing")
+		tracker := progress.Track(ctx, progress.Hybrid{})
+		err := workflow.Sleep(ctx, 10*time.Second)
 		state = tracker.Suspend(ctx)
-		return nil
+		return err
 	})
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, []progress.Subscriber{{ID: "late"}}, state.Subscribers)

@@ -20,6 +20,7 @@ import (
 	"chatfeed/activities"
 	"chatfeed/activities/progress"
 	"chatfeed/db"
+	"chatfeed/internal/dbtest"
 )
 
 // dataConverter decodes what a workflow passes on.
@@ -27,9 +28,9 @@ var dataConverter = converter.GetDefaultDataConverter()
 
 func TestMain(m *testing.M) {
 	const environment = "go.temporal.io/sdk/internal.(*testWorkflowEnvironmentImpl)"
-	goleak.VerifyTestMain(m, // it leaves activities that are retried when their workflow ends
+	goleak.VerifyTestMain(m, append(dbtest.Goroutines(), // it leaves activities that are retried when their workflow ends
 		goleak.IgnoreAnyFunction(environment+".ExecuteActivity.func2"),
-		goleak.IgnoreAnyFunction(environment+".executeActivityWithRetryForTest"))
+		goleak.IgnoreAnyFunction(environment+".executeActivityWithRetryForTest"))...)
 }
 
 // memory is a feed in memory: an item whose id it has is not written again.
@@ -79,11 +80,15 @@ func (m *memory) texts() []string {
 }
 
 func newEnvironment(feed *memory) *testsuite.TestWorkflowEnvironment {
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestWorkflowEnvironment()
+	env := newBareEnvironment()
 	activities.Register(env, feed)
 	return env
+}
+
+func newBareEnvironment() *testsuite.TestWorkflowEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	return suite.NewTestWorkflowEnvironment().SetTestTimeout(time.Minute) // of the machine's time
 }
 
 func TestEachChangeIsRecordedInOrderAndNoneIsWaitedFor(t *testing.T) {

@@ -1,15 +1,16 @@
 // Feed is a workflow that records its progress in the feed, and a watcher that follows it there.
 //
-// Run it beside "go run ./cmd/dev", or with TEMPORAL_ADDRESS and CHATFEED_URL. The activities are those of "chatfeed worker".
+// It needs the stack of "go run ./cmd/dev", whose worker has the activities:
+//
+//	go run ./examples/feed
 package main
 
 import (
-	"cmp"
 	"context"
+	"flag"
 	"fmt"
 	"log"
 	"net/http"
-	"os"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -38,8 +39,8 @@ func Bake(ctx workflow.Context, loaves int) (err error) {
 }
 
 // watch prints the progress of a workflow until it is closed. Any number of watchers costs the workflow nothing.
-func watch(ctx context.Context, workflowID string) error {
-	feed := chatfeedv1connect.NewFeedServiceClient(http.DefaultClient, cmp.Or(os.Getenv("CHATFEED_URL"), "http://127.0.0.1:8080"))
+func watch(ctx context.Context, server, workflowID string) error {
+	feed := chatfeedv1connect.NewFeedServiceClient(http.DefaultClient, server)
 	stream, err := feed.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: workflowID}}, Types: []string{"progress"}})
 	if err != nil {
 		return err
@@ -53,12 +54,14 @@ func watch(ctx context.Context, workflowID string) error {
 }
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	server := flag.String("feed", "http://127.0.0.1:8080", "feed server")
+	flag.Parse()
+	if err := run(context.Background(), *server); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, server string) error {
 	c, err := client.DialContext(ctx, envconfig.MustLoadDefaultClientOptions())
 	if err != nil {
 		return err
@@ -74,5 +77,5 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return watch(ctx, bake.GetID())
+	return watch(ctx, server, bake.GetID())
 }

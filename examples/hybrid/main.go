@@ -1,6 +1,8 @@
 // Hybrid is a workflow that tells its subscribers of changes, and a watcher that subscribes and asks when it is told.
 //
-// Run it beside "go run ./cmd/dev", or with TEMPORAL_ADDRESS. It needs neither the feed nor its database.
+// It needs a Temporal server, such as that of "go run ./cmd/dev", and neither the feed nor its database:
+//
+//	go run ./examples/hybrid
 package main
 
 import (

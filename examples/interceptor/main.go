@@ -1,14 +1,15 @@
 // Interceptor is a worker whose workflows are in the feed without a line in them, and a watcher that follows one.
 //
-// Run it beside "go run ./cmd/dev", or with TEMPORAL_ADDRESS and CHATFEED_URL. The activities are those of "chatfeed worker".
+// It needs the stack of "go run ./cmd/dev", whose worker has the activities:
+//
+//	go run ./examples/interceptor
 package main
 
 import (
-	"cmp"
 	"context"
+	"flag"
 	"log"
 	"net/http"
-	"os"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -43,8 +44,8 @@ func newWorker(c client.Client) worker.Worker {
 }
 
 // watch prints the progress of a workflow until it has failed.
-func watch(ctx context.Context, workflowID string) error {
-	feed := chatfeedv1connect.NewFeedServiceClient(http.DefaultClient, cmp.Or(os.Getenv("CHATFEED_URL"), "http://127.0.0.1:8080"))
+func watch(ctx context.Context, server, workflowID string) error {
+	feed := chatfeedv1connect.NewFeedServiceClient(http.DefaultClient, server)
 	stream, err := feed.Subscribe(ctx, &v1.SubscribeRequest{Cursors: []*v1.Cursor{{WorkflowId: workflowID}}, Types: []string{"progress"}})
 	if err != nil {
 		return err
@@ -63,12 +64,14 @@ func watch(ctx context.Context, workflowID string) error {
 }
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	server := flag.String("feed", "http://127.0.0.1:8080", "feed server")
+	flag.Parse()
+	if err := run(context.Background(), *server); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, server string) error {
 	c, err := client.DialContext(ctx, envconfig.MustLoadDefaultClientOptions())
 	if err != nil {
 		return err
@@ -83,5 +86,5 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return watch(ctx, bake.GetID())
+	return watch(ctx, server, bake.GetID())
 }

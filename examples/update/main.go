@@ -1,6 +1,8 @@
 // Update is a workflow whose progress is asked for with an Update that is answered when there is news, and a watcher that asks.
 //
-// Run it beside "go run ./cmd/dev", or with TEMPORAL_ADDRESS. It needs neither the feed nor its database.
+// It needs a Temporal server, such as that of "go run ./cmd/dev", and neither the feed nor its database:
+//
+//	go run ./examples/update
 package main
 
 import (

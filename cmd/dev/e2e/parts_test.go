@@ -43,6 +43,8 @@ func runPart(name string) int {
 		err = runWorker(ctx, args[0], args[1], log, newDemo)
 	case speakerPart:
 		err = runWorker(ctx, args[0], args[1], log, newSpeaker)
+	case trackedPart:
+		err = runWorker(ctx, args[0], args[1], log, newTracked)
 	default:
 		err = fmt.Errorf("%s=%s: no such part", partEnv, name)
 	}

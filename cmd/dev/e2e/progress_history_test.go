@@ -73,6 +73,7 @@ func TestWorkflowsReplayTheirHistories(t *testing.T) {
 			id := "wf_history_" + name
 			run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: queue}, tracked.Steps, in)
 			require.NoError(t, err)
+			runID, first := run.GetRunID(), true // that of the first run; later it is that of the last
 			switch name {
 			case "cancelled":
 				found, err := ask(t.Context(), c, id, 0)
@@ -99,8 +100,7 @@ func TestWorkflowsReplayTheirHistories(t *testing.T) {
 				require.NoError(t, c.SignalWorkflow(t.Context(), id, "", tracked.StopSignal, nil))
 			}
 			_ = run.Get(t.Context(), nil) // some end with an error
-			first := true
-			for runID := run.GetRunID(); runID != ""; first = false {
+			for ; runID != ""; first = false {
 				var history *historypb.History
 				history, runID = historyOf(t, c, id, runID)
 				replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
@@ -109,11 +109,11 @@ func TestWorkflowsReplayTheirHistories(t *testing.T) {
 				require.NoError(t, err)
 				replayer.RegisterWorkflow(tracked.Steps)
 				require.NoError(t, replayer.ReplayWorkflowHistory(nil, history))
+				file := name
+				if !first {
+					file += "-continued"
+				}
 				if *writeHistories {
-					file := name
-					if !first {
-						file += "-continued"
-					}
 					writeHistory(t, filepath.Join("../../../activities/progress/testdata", file+".json"), history)
 				}
 			}

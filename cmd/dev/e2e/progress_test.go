@@ -48,7 +48,7 @@ func serveTracked(t *testing.T) (client.Client, *pgxpool.Pool) {
 		// It serves all tests, and so ends with the process.
 		c, err := client.Dial(client.Options{HostPort: shared.Temporal})
 		require.NoError(t, err)
-		pool, err := pgxpool.New(context.Background(), shared.DatabaseURL) //nolint:usetesting // it outlives the test
+		pool, err := pgxpool.New(context.Background(), shared.DatabaseURL)
 		require.NoError(t, err)
 		require.NoError(t, newTracked(c, db.NewWriter(pool)).Start())
 	})
@@ -59,7 +59,7 @@ var trackedOnce sync.Once
 
 func startTracked(t *testing.T, c client.Client, id string, in tracked.Input) client.WorkflowRun {
 	t.Helper()
-	options := client.StartWorkflowOptions{ID: id, TaskQueue: trackedQueue, WorkflowTaskTimeout: 5 * time.Second}
+	options := client.StartWorkflowOptions{ID: id, TaskQueue: trackedQueue, WorkflowTaskTimeout: 5 * time.Second} // so that kills delay it little
 	run, err := c.ExecuteWorkflow(t.Context(), options, tracked.Steps, in)
 	require.NoError(t, err)
 	return run
