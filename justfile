@@ -119,6 +119,10 @@ format:
 bench *scenarios:
     go run ./cmd/chatfeed bench --out docs {{ scenarios }}
 
+# measure the ways to watch a workflow against each other and write docs/approaches.md; takes 15 minutes, and once some more to compile
+bench-approaches *flags:
+    go run ./cmd/dev/approaches --out docs {{ flags }}
+
 # break everything that can break, for longer than the tests do, and audit what clients received
 faults: nginx
     go test -count=1 -timeout 20m ./cmd/internal/faults -args -long

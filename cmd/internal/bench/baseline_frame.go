@@ -15,27 +15,28 @@ import (
 // subscribePath is the path of streams on both servers.
 const subscribePath = "/chatfeed.v1.FeedService/Subscribe"
 
-// format is how a server streams items: as one of Connect's encodings, as server-sent events or as messages of a WebSocket.
-type format string
+// Format is how a server streams items: as one of Connect's encodings, as server-sent events or as messages of a WebSocket.
+type Format string
 
+// The formats.
 const (
-	protobuf   format = "protobuf"
-	asJSON     format = "JSON"
-	asEvents   format = "events"
-	asMessages format = "socket"
+	AsProtobuf Format = "protobuf" // of Connect
+	AsJSON     Format = "JSON"     // of Connect
+	AsEvents   Format = "events"
+	AsMessages Format = "socket"
 )
 
-func (f format) contentType() string {
-	if f == asJSON {
+func (f Format) contentType() string {
+	if f == AsJSON {
 		return "application/connect+json"
 	}
 	return "application/connect+proto"
 }
 
 // frame returns a message of Connect framed like on a Connect stream: a byte of flags, four of length, and the message.
-func (f format) frame(message proto.Message) ([]byte, error) {
+func (f Format) frame(message proto.Message) ([]byte, error) {
 	marshal := proto.Marshal
-	if f == asJSON {
+	if f == AsJSON {
 		marshal = protojson.Marshal
 	}
 	body, err := marshal(message)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,25 +12,27 @@ import (
 )
 
 const (
-	documentName = "benchmarks.md"
-	figuresName  = "benchmarks" // the folder beside it
-	intro        = "# Benchmarks\n\n" +
+	defaultName = "benchmarks"
+	intro       = "# Benchmarks\n\n" +
 		"`just bench` measures all of this anew and replaces what stands between the `measured` marks; what is written\n" +
 		"outside of them stays. Each figure has a baseline that was measured in turns with it, in the same run: the ratios\n" +
 		"are what to read.\n"
 )
 
-// Save writes the results into a folder, which it creates if necessary: the document benchmarks.md, and in the folder
-// benchmarks the JSON and the plots of each scenario. In an existing document it replaces the sections of the measured
-// scenarios and changes nothing else.
+// name is that of the document, and of the folder beside it with the figures.
+func (r *Report) name() string { return cmp.Or(r.Name, defaultName) }
+
+// Save writes the results into a folder, which it creates if necessary: the document, benchmarks.md unless the report has a name, and
+// in the folder benchmarks, or of that name, the JSON and the plots of each scenario. In an existing document it replaces the sections of
+// the measured scenarios and changes nothing else.
 func (r *Report) Save(dir string) error {
-	figures := filepath.Join(dir, figuresName)
+	figures := filepath.Join(dir, r.name())
 	if err := os.MkdirAll(figures, 0o755); err != nil {
 		return fmt.Errorf("make the folder of the figures: %w", err)
 	}
 	for _, m := range r.Measured {
 		var text bytes.Buffer
-		if err := (&Report{r.Machine, []Measured{m}}).JSON(&text); err != nil {
+		if err := (&Report{Machine: r.Machine, Measured: []Measured{m}}).JSON(&text); err != nil {
 			return err
 		}
 		if err := save(filepath.Join(figures, m.Scenario.Name+".json"), text.Bytes()); err != nil {
@@ -45,7 +48,7 @@ func (r *Report) Save(dir string) error {
 			}
 		}
 	}
-	file := filepath.Join(dir, documentName)
+	file := filepath.Join(dir, r.name()+".md")
 	document, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the document: %w", err)
@@ -67,7 +70,7 @@ func save(file string, content []byte) error {
 
 // document puts the results into a document, which may be empty.
 func (r *Report) document(text string) (string, error) {
-	if strings.TrimSpace(text) == "" {
+	if strings.TrimSpace(text) == "" && r.Name == "" {
 		text = intro
 	}
 	text, err := replace(text, "machine", r.Machine.markdown())
@@ -75,7 +78,7 @@ func (r *Report) document(text string) (string, error) {
 		return "", err
 	}
 	for _, m := range r.Measured {
-		section, err := m.markdown(r.Machine.Date)
+		section, err := m.markdown(r.Machine.Date, r.name())
 		if err != nil {
 			return "", err
 		}
@@ -102,7 +105,7 @@ func replace(text, name, section string) (string, error) {
 }
 
 // markdown is the scenario's section of the document.
-func (m Measured) markdown(date string) (string, error) {
+func (m Measured) markdown(date, figures string) (string, error) {
 	rows, err := m.table()
 	if err != nil {
 		return "", err
@@ -122,9 +125,9 @@ func (m Measured) markdown(date string) (string, error) {
 			_, _ = text.WriteString(strings.Repeat("|--:", len(row)) + "|\n")
 		}
 	}
-	_, _ = fmt.Fprintf(&text, "\nMeasured on %s: [as JSON](%s/%s.json).\n", date, figuresName, m.Scenario.Name)
+	_, _ = fmt.Fprintf(&text, "\nMeasured on %s: [as JSON](%s/%s.json).\n", date, figures, m.Scenario.Name)
 	for _, plot := range m.Result.Plots {
-		_, _ = fmt.Fprintf(&text, "\n![%s](%s/%s.svg)\n", plot.Title, figuresName, plot.Name)
+		_, _ = fmt.Fprintf(&text, "\n![%s](%s/%s.svg)\n", plot.Title, figures, plot.Name)
 	}
 	return text.String(), nil
 }

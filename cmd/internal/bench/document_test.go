@@ -104,3 +104,16 @@ func read(t *testing.T, parts ...string) string {
 	require.NoError(t, err)
 	return string(text)
 }
+
+func TestAReportWithANameHasADocumentOfItsOwn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, (&Report{Name: "ways", Measured: []Measured{measured("one")}}).Save(dir))
+	text, err := os.ReadFile(filepath.Join(dir, "ways.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "(ways/one.json)")
+	require.NotContains(t, string(text), "just bench", "that is about another document")
+	require.FileExists(t, filepath.Join(dir, "ways", "one.json"))
+	require.FileExists(t, filepath.Join(dir, "ways", "one_plot.svg"))
+	require.NoFileExists(t, filepath.Join(dir, "benchmarks.md"))
+}

@@ -30,7 +30,7 @@ const fanoutAbout = "Streams over HTTP/1.1, of Connect (protobuf, JSON), of serv
 // fanoutLoad is the parameters of one run.
 type fanoutLoad struct {
 	streams, workflows int
-	format             format
+	format             Format
 	items              float64 // written per second, over all workflows
 	headline           bool
 }
@@ -38,23 +38,23 @@ type fanoutLoad struct {
 func fanoutLoads(short bool) []fanoutLoad {
 	if short {
 		return []fanoutLoad{
-			{streams: 50, workflows: 1, format: protobuf, items: 400, headline: true},
-			{streams: 50, workflows: 1, format: asJSON, items: 400},
-			{streams: 50, workflows: 1, format: asEvents, items: 400},
-			{streams: 50, workflows: 1, format: asMessages, items: 400},
-			{streams: 50, workflows: 25, format: protobuf, items: 2000},
+			{streams: 50, workflows: 1, format: AsProtobuf, items: 400, headline: true},
+			{streams: 50, workflows: 1, format: AsJSON, items: 400},
+			{streams: 50, workflows: 1, format: AsEvents, items: 400},
+			{streams: 50, workflows: 1, format: AsMessages, items: 400},
+			{streams: 50, workflows: 25, format: AsProtobuf, items: 2000},
 		}
 	}
 	// Each stream needs an open file here, for either server.
 	many := min(10_000, (openFiles()-500)/4*2)
 	return []fanoutLoad{
-		{streams: 1000, workflows: 1, format: protobuf, items: 20, headline: true},
-		{streams: 1000, workflows: 1, format: asJSON, items: 20},
-		{streams: 1000, workflows: 1, format: asEvents, items: 20},
-		{streams: 1000, workflows: 1, format: asMessages, items: 20},
-		{streams: many, workflows: 1, format: protobuf, items: 2},
-		{streams: many, workflows: 1, format: asJSON, items: 2},
-		{streams: many, workflows: many / 2, format: protobuf, items: 600},
+		{streams: 1000, workflows: 1, format: AsProtobuf, items: 20, headline: true},
+		{streams: 1000, workflows: 1, format: AsJSON, items: 20},
+		{streams: 1000, workflows: 1, format: AsEvents, items: 20},
+		{streams: 1000, workflows: 1, format: AsMessages, items: 20},
+		{streams: many, workflows: 1, format: AsProtobuf, items: 2},
+		{streams: many, workflows: 1, format: AsJSON, items: 2},
+		{streams: many, workflows: many / 2, format: AsProtobuf, items: 600},
 	}
 }
 

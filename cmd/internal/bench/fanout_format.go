@@ -19,33 +19,33 @@ import (
 const socketPath = "/socket"
 
 // item is a frame with one item, with the bytes that a feed server sends.
-func (f format) item(workflow, text string) ([]byte, error) {
-	if f == protobuf || f == asJSON {
+func (f Format) item(workflow, text string) ([]byte, error) {
+	if f == AsProtobuf || f == AsJSON {
 		return f.frame(&v1.SubscribeResponse{Items: []*v1.Item{message(workflow, sampleID, text)}, UpToDate: true})
 	}
 	at := fmt.Sprintf("%.6f", float64(time.Now().UnixMicro())/1e6)
 	element := fmt.Sprintf(`{"type": "message", "createdAt": %s, "item": {"id": %q, "workflowId": %q, "message": %q, "role": "assistant", `+
 		`"status": "", "_createdAt": %s}}`, at, sampleID, workflow, text, at)
-	if f == asEvents {
+	if f == AsEvents {
 		return fmt.Appendf(nil, "event: message\nid: %s\ndata: %s\n\n", at, element), nil
 	}
 	return fmt.Appendf(nil, `{"items": [%s], "upToDate": true}`, element), nil
 }
 
 // upToDate is a frame without items, with which a stream begins.
-func (f format) upToDate() ([]byte, error) {
+func (f Format) upToDate() ([]byte, error) {
 	switch f {
-	case asEvents:
+	case AsEvents:
 		return []byte("event: up-to-date\ndata: true\n\n"), nil
-	case asMessages:
+	case AsMessages:
 		return []byte(`{"upToDate": true}`), nil
 	}
 	return f.frame(&v1.SubscribeResponse{UpToDate: true})
 }
 
 // get makes the request that opens a stream of events or a socket.
-func (f format) get(server, topic string) (*http.Request, error) {
-	if f == asEvents {
+func (f Format) get(server, topic string) (*http.Request, error) {
+	if f == AsEvents {
 		return http.NewRequest(http.MethodGet, server+"/workflows/"+url.PathEscape(topic)+"/events", nil)
 	}
 	request, err := http.NewRequest(http.MethodGet, server+socketPath+"?topic="+url.QueryEscape(topic), nil)
@@ -74,11 +74,11 @@ func askToFollow(conn net.Conn, workflow string) error {
 }
 
 // next reads a frame into buffer, growing it if it is too small, and returns it.
-func (f format) next(stream io.Reader, buffer []byte) ([]byte, error) {
+func (f Format) next(stream io.Reader, buffer []byte) ([]byte, error) {
 	switch f {
-	case asEvents:
+	case AsEvents:
 		return nextEvent(stream.(*bufio.Reader), buffer) //nolint:forcetypeassert // openStream makes it one
-	case asMessages:
+	case AsMessages:
 		return nextMessage(stream, buffer)
 	}
 	return nextFrame(stream, buffer)

@@ -26,15 +26,15 @@ const (
 	stampDigits = 16
 )
 
-// stamped returns a text of textSize bytes with a number that is not negative.
-func stamped(number int64) string {
+// Stamped returns a text of textSize bytes with a number that is not negative.
+func Stamped(number int64) string {
 	text := fmt.Sprintf("%s%0*d ", stampMark, stampDigits, number)
 	const words = "the quick brown fox jumps over the lazy dog "
 	return (text + strings.Repeat(words, textSize/len(words)+1))[:textSize]
 }
 
-// stamps calls give with the numbers in a frame's texts.
-func stamps(frame []byte, give func(int64)) {
+// Stamps calls give with the numbers in a frame's texts.
+func Stamps(frame []byte, give func(int64)) {
 	for {
 		_, rest, found := bytes.Cut(frame, []byte(stampMark))
 		if !found || len(rest) < stampDigits {
@@ -64,7 +64,7 @@ type streamSet struct {
 
 // listenTo opens streams, one for each of the workflows, and waits until each has its first frame. The caller must close
 // the streamSet.
-func listenTo(ctx context.Context, server *Process, began time.Time, format format, workflows []string) (*streamSet, error) {
+func listenTo(ctx context.Context, server *Process, began time.Time, format Format, workflows []string) (*streamSet, error) {
 	a := &streamSet{
 		began:   began,
 		conns:   make([]net.Conn, len(workflows)),
@@ -97,7 +97,7 @@ func listenTo(ctx context.Context, server *Process, began time.Time, format form
 // openStream requests a stream and returns when the server has sent its headers. A feed server uses the cursor, a baseline the
 // topic.
 func openStream(
-	ctx context.Context, server string, format format, cursor *v1.Cursor, topic string,
+	ctx context.Context, server string, format Format, cursor *v1.Cursor, topic string,
 ) (conn net.Conn, stream io.Reader, err error) {
 	conn, err = new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(server, "http://"))
 	if err != nil {
@@ -111,7 +111,7 @@ func openStream(
 }
 
 func askForStream(
-	ctx context.Context, conn net.Conn, server string, format format, cursor *v1.Cursor, topic string,
+	ctx context.Context, conn net.Conn, server string, format Format, cursor *v1.Cursor, topic string,
 ) (io.Reader, error) {
 	request, err := format.request(server, cursor, topic)
 	if err != nil {
@@ -126,19 +126,19 @@ func askForStream(
 	switch {
 	case err != nil:
 		return nil, err
-	case format == asMessages && response.StatusCode == http.StatusSwitchingProtocols:
+	case format == AsMessages && response.StatusCode == http.StatusSwitchingProtocols:
 		return received, askToFollow(conn, topic)
 	case response.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("the server answers %s", response.Status)
-	case format == asEvents:
+	case format == AsEvents:
 		return bufio.NewReaderSize(response.Body, 1<<10), nil
 	}
 	return response.Body, nil
 }
 
 // request makes the request that opens a stream.
-func (f format) request(server string, cursor *v1.Cursor, topic string) (*http.Request, error) {
-	if f == asEvents || f == asMessages {
+func (f Format) request(server string, cursor *v1.Cursor, topic string) (*http.Request, error) {
+	if f == AsEvents || f == AsMessages {
 		return f.get(server, topic)
 	}
 	asked, err := f.frame(&v1.SubscribeRequest{Cursors: []*v1.Cursor{cursor}})
@@ -154,7 +154,7 @@ func (f format) request(server string, cursor *v1.Cursor, topic string) (*http.R
 	return request, nil
 }
 
-func (a *streamSet) read(format format, stream io.Reader) {
+func (a *streamSet) read(format Format, stream io.Reader) {
 	buffer := make([]byte, 512)
 	for {
 		frame, err := format.next(stream, buffer)
@@ -170,7 +170,7 @@ func (a *streamSet) take(frame []byte) {
 	now := time.Since(a.began)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	stamps(frame, func(sent int64) {
+	Stamps(frame, func(sent int64) {
 		a.ages.record(now - time.Duration(sent))
 		a.received++
 	})

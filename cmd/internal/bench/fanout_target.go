@@ -31,7 +31,7 @@ func feedTarget(ctx context.Context, lab *Lab, began time.Time) (*target, error)
 	return &target{server: server, publish: publish, closeWriter: writer.Close}, nil
 }
 
-func baselineTarget(ctx context.Context, lab *Lab, began time.Time, format format, workflows []string) (*target, error) {
+func baselineTarget(ctx context.Context, lab *Lab, began time.Time, format Format, workflows []string) (*target, error) {
 	server, err := lab.Start(ctx, "baseline")
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func baselineTarget(ctx context.Context, lab *Lab, began time.Time, format forma
 const sampleID = "msg_0123456789abcdef0123456789abcdef"
 
 // stampedNow is a text that contains the time at which it was made.
-func stampedNow(began time.Time) string { return stamped(time.Since(began).Nanoseconds()) }
+func stampedNow(began time.Time) string { return Stamped(time.Since(began).Nanoseconds()) }
 
 // message is an item as a feed server sends it.
 func message(workflow, id, text string) *v1.Item {

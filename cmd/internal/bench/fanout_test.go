@@ -23,16 +23,16 @@ func TestFanoutComparesDeliveriesWithTheBareHandler(t *testing.T) {
 
 func TestAStampIsFoundInEveryFormat(t *testing.T) {
 	t.Parallel()
-	for _, format := range []format{protobuf, asJSON, asEvents, asMessages} {
+	for _, format := range []Format{AsProtobuf, AsJSON, AsEvents, AsMessages} {
 		var found []int64
-		first, err := format.item("w", stamped(0))
+		first, err := format.item("w", Stamped(0))
 		require.NoError(t, err)
-		second, err := format.item("w", stamped(1_234_567_890))
+		second, err := format.item("w", Stamped(1_234_567_890))
 		require.NoError(t, err)
-		stamps(append(first, second...), func(n int64) { found = append(found, n) })
+		Stamps(append(first, second...), func(n int64) { found = append(found, n) })
 		require.Equal(t, []int64{0, 1_234_567_890}, found, format)
 	}
-	require.Len(t, stamped(7), textSize)
+	require.Len(t, Stamped(7), textSize)
 }
 
 func TestTheBaselineStreamsWhatIsPublishedFromTheFirstFrameOn(t *testing.T) {
@@ -41,15 +41,15 @@ func TestTheBaselineStreamsWhatIsPublishedFromTheFirstFrameOn(t *testing.T) {
 	server, err := lab.Start(t.Context(), "baseline")
 	require.NoError(t, err)
 	defer server.Kill()
-	hello, err := protobuf.frame(&v1.SubscribeResponse{UpToDate: true})
+	hello, err := AsProtobuf.frame(&v1.SubscribeResponse{UpToDate: true})
 	require.NoError(t, err)
 	require.NoError(t, publishFrames(t.Context(), server, appendFrame(nil, "w", hello)))
 
 	began := time.Now()
-	a, err := listenTo(t.Context(), server, began, protobuf, slices.Repeat([]string{"w"}, 10))
+	a, err := listenTo(t.Context(), server, began, AsProtobuf, slices.Repeat([]string{"w"}, 10))
 	require.NoError(t, err)
 	defer a.close()
-	item, err := protobuf.frame(&v1.SubscribeResponse{Items: []*v1.Item{message("w", sampleID, stampedNow(began))}})
+	item, err := AsProtobuf.frame(&v1.SubscribeResponse{Items: []*v1.Item{message("w", sampleID, stampedNow(began))}})
 	require.NoError(t, err)
 	require.NoError(t, publishFrames(t.Context(), server, appendFrame(appendFrame(nil, "w", item), "v", item)))
 	require.NoError(t, a.await(t.Context(), 10))
@@ -65,19 +65,19 @@ func TestTheBaselineSendsWhatTheServerSends(t *testing.T) {
 	require.NoError(t, err)
 	defer server.Kill()
 	digits := regexp.MustCompile("[0-9]+[.][0-9]+|[0-9a-f]{32}")
-	for _, format := range []format{asEvents, asMessages} {
+	for _, format := range []Format{AsEvents, AsMessages} {
 		workflow := "same_" + string(format)
 		conn, stream, err := openStream(t.Context(), server.URL, format, nil, workflow)
 		require.NoError(t, err)
 		defer func() { _ = conn.Close() }()
-		_, err = lab.Pool.Exec(t.Context(), "insert into chatfeed.messages (workflow_id, role, message) values ($1, 'assistant', $2)", workflow, stamped(5))
+		_, err = lab.Pool.Exec(t.Context(), "insert into chatfeed.messages (workflow_id, role, message) values ($1, 'assistant', $2)", workflow, Stamped(5))
 		require.NoError(t, err)
 		var frame []byte
 		for !bytes.Contains(frame, []byte(stampMark)) {
 			frame, err = format.next(stream, frame)
 			require.NoError(t, err)
 		}
-		want, err := format.item(workflow, stamped(5))
+		want, err := format.item(workflow, Stamped(5))
 		require.NoError(t, err)
 		require.Equal(t, digits.ReplaceAllString(string(want), "x"), digits.ReplaceAllString(string(frame), "x"))
 	}
@@ -88,7 +88,7 @@ func TestStreamsReportThatTheirServerHasEnded(t *testing.T) {
 	lab := newLab(t)
 	server, err := lab.Serve(t.Context())
 	require.NoError(t, err)
-	a, err := listenTo(t.Context(), server, time.Now(), asJSON, []string{"w"})
+	a, err := listenTo(t.Context(), server, time.Now(), AsJSON, []string{"w"})
 	require.NoError(t, err)
 	defer a.close()
 	server.Kill()

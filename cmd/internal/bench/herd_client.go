@@ -105,7 +105,7 @@ func (r *recovery) bring(ctx context.Context, server string, c *herdClient) erro
 
 // catchUp reads one stream until it is up to date.
 func (r *recovery) catchUp(ctx context.Context, server string, c *herdClient) error {
-	conn, stream, err := openStream(ctx, server, protobuf, c.start(), c.topic)
+	conn, stream, err := openStream(ctx, server, AsProtobuf, c.start(), c.topic)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func itemID(n int) string { return fmt.Sprintf("msg_%032d", n) }
 
 func (h *herdData) item(workflow, n int) db.Item {
 	return db.Message{
-		WorkflowID: h.workflow(workflow), ID: itemID(n), Role: "assistant", Message: stamped(int64(n)),
+		WorkflowID: h.workflow(workflow), ID: itemID(n), Role: "assistant", Message: Stamped(int64(n)),
 	}
 }
 
@@ -92,7 +92,7 @@ func (h *herdData) open(ctx context.Context, server *Process) (_ []*herdClient, 
 	for _, c := range clients {
 		opening.Go(func() error {
 			var err error
-			c.conn, _, err = openStream(ctx, server.URL, protobuf, c.start(), c.topic)
+			c.conn, _, err = openStream(ctx, server.URL, AsProtobuf, c.start(), c.topic)
 			return err
 		})
 	}
@@ -160,7 +160,7 @@ func (h *herdData) frames(ctx context.Context) ([]byte, error) {
 	for workflow := range h.size.workflows {
 		items := make([]*v1.Item, h.size.history+h.size.missed)
 		for n := range items {
-			items[n] = message(h.workflow(workflow), itemID(n), stamped(int64(n)))
+			items[n] = message(h.workflow(workflow), itemID(n), Stamped(int64(n)))
 		}
 		behinds := h.size.behind(workflow)
 		slices.Sort(behinds[:])
@@ -168,7 +168,7 @@ func (h *herdData) frames(ctx context.Context) ([]byte, error) {
 			lacking := items[h.size.history-behind:]
 			for frame := range slices.Chunk(lacking, most) {
 				last := frame[len(frame)-1] == items[len(items)-1]
-				bytes, err := protobuf.frame(&v1.SubscribeResponse{Items: frame, UpToDate: last})
+				bytes, err := AsProtobuf.frame(&v1.SubscribeResponse{Items: frame, UpToDate: last})
 				if err != nil {
 					return nil, err
 				}

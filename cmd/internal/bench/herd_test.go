@@ -28,7 +28,7 @@ func TestAClientDetectsLostRepeatedAndForeignItems(t *testing.T) {
 	items := func(numbers ...int) []*v1.Item {
 		var items []*v1.Item
 		for _, n := range numbers {
-			items = append(items, message("w", itemID(n), stamped(int64(n))))
+			items = append(items, message("w", itemID(n), Stamped(int64(n))))
 		}
 		return items
 	}

@@ -16,7 +16,9 @@ type Lab struct {
 	// Progress receives a line of progress.
 	Progress func(format string, args ...any)
 
-	env []string // added to the environment of programs; tests use it to make their binary act as the program
+	// Env is added to the environment of programs, which are this one with other arguments; a binary that is not the chatfeed program
+	// knows by it that it is to act as one.
+	Env []string
 }
 
 // pool opens a further pool like the lab's with the given number of connections, all established, or as many as the

@@ -20,7 +20,7 @@ func newLab(t *testing.T) *Lab {
 	pool, err := db.Open(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
-	return &Lab{DatabaseURL: url, Pool: pool, Short: true, Progress: t.Logf, env: []string{AsProgram + "=1"}}
+	return &Lab{DatabaseURL: url, Pool: pool, Short: true, Progress: t.Logf, Env: []string{AsProgram + "=1"}}
 }
 
 // runShort runs a scenario in a lab and checks that each run has the keys, in order, with values that are finite and

@@ -47,7 +47,7 @@ func (l *Lab) Start(ctx context.Context, args ...string) (*Process, error) {
 	}
 	p := &Process{exited: make(chan struct{})}
 	p.cmd = exec.CommandContext(ctx, self, append([]string{"--log-format=json"}, args...)...)
-	p.cmd.Env = append(os.Environ(), l.env...)
+	p.cmd.Env = append(os.Environ(), l.Env...)
 	logged, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", args[0], err)
@@ -150,8 +150,11 @@ func (p *Process) Kill() {
 }
 
 // CPU returns the processor time that the process has used, in steps of 10 ms. It needs Linux.
-func (p *Process) CPU() (time.Duration, error) {
-	stat, err := p.proc("stat")
+func (p *Process) CPU() (time.Duration, error) { return CPU(p.cmd.Process.Pid) }
+
+// CPU returns the processor time that a process has used, in steps of 10 ms. It needs Linux.
+func CPU(pid int) (time.Duration, error) {
+	stat, err := proc(pid, "stat")
 	if err != nil {
 		return 0, err
 	}
@@ -171,7 +174,7 @@ func (p *Process) CPU() (time.Duration, error) {
 
 // Resident returns how much memory the process holds, in KiB. It needs Linux.
 func (p *Process) Resident() (int, error) {
-	status, err := p.proc("status")
+	status, err := proc(p.cmd.Process.Pid, "status")
 	if err != nil {
 		return 0, err
 	}
@@ -183,8 +186,8 @@ func (p *Process) Resident() (int, error) {
 	return 0, errors.New("read the memory of a process: it has ended")
 }
 
-func (p *Process) proc(name string) (string, error) {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), name))
+func proc(pid int, name string) (string, error) {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), name))
 	if err != nil {
 		return "", fmt.Errorf("measure a process, which needs Linux: %w", err)
 	}

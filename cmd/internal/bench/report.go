@@ -16,6 +16,7 @@ import (
 type Report struct {
 	Machine  Machine
 	Measured []Measured
+	Name     string // of its document; empty means benchmarks
 }
 
 // Measured is a scenario that has been run.

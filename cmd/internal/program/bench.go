@@ -19,12 +19,17 @@ import (
 
 // Bench is the command that measures chatfeed against baselines, all on this machine.
 type Bench struct {
-	Scenarios   []string `arg:"" name:"scenario" optional:"" help:"What to measure: latency, fanout, write, catchup, herd, stream, steady or all, which is the default."`
-	DatabaseURL string   `help:"PostgreSQL to measure with, as a URL; it is written to and migrated, so it is not taken from the environment. Without it, a temporary one is started." env:"-" placeholder:"URL"`
-	PgBin       string   `help:"Folder with the programs of PostgreSQL; without it, they are searched for." placeholder:"DIR" type:"existingdir"`
-	JSON        bool     `help:"Print one JSON object." name:"json"`
-	Out         string   `help:"Write benchmarks.md, and JSON and plots for it, into this folder." placeholder:"DIR" type:"path"`
-	Short       bool     `help:"Measure only briefly, to check that it works." hidden:""`
+	Scenarios []string `arg:"" name:"scenario" optional:"" help:"What to measure: latency, fanout, write, catchup, herd, stream, steady or all, which is the default."`
+	Measuring
+}
+
+// Measuring is the flags of a command that measures and reports.
+type Measuring struct {
+	DatabaseURL string `help:"PostgreSQL to measure with, as a URL; it is written to and migrated, so it is not taken from the environment. Without it, a temporary one is started." env:"-" placeholder:"URL"`
+	PgBin       string `help:"Folder with the programs of PostgreSQL; without it, they are searched for." placeholder:"DIR" type:"existingdir"`
+	JSON        bool   `help:"Print one JSON object." name:"json"`
+	Out         string `help:"Write the document, and JSON and plots for it, into this folder." placeholder:"DIR" type:"path"`
+	Short       bool   `help:"Measure only briefly, to check that it works." hidden:""`
 }
 
 // all stands for every scenario.
@@ -36,14 +41,9 @@ func (c *Bench) Run(ctx context.Context, _ *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if c.Out != "" {
-		if err := os.MkdirAll(c.Out, 0o755); err != nil {
-			return usagef("--out: %v", err)
-		}
-	}
-	progress := newProgress(os.Stderr)
-	defer progress.clear()
-	lab, closeLab, err := c.lab(ctx, progress.show)
+	progress := NewProgress(os.Stderr)
+	defer progress.Clear()
+	lab, closeLab, err := c.Lab(ctx, progress.Show)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (c *Bench) Run(ctx context.Context, _ *slog.Logger) error {
 	}
 	report := &bench.Report{Machine: machine}
 	for _, scenario := range scenarios {
-		progress.show("%s: starting", scenario.Name)
+		progress.Show("%s: starting", scenario.Name)
 		result, err := scenario.Run(ctx, lab)
 		switch {
 		case ctx.Err() != nil:
@@ -64,7 +64,12 @@ func (c *Bench) Run(ctx context.Context, _ *slog.Logger) error {
 		}
 		report.Measured = append(report.Measured, bench.Measured{Scenario: scenario, Result: result})
 	}
-	progress.clear()
+	progress.Clear()
+	return c.Report(report)
+}
+
+// Report saves a report where --out says, and prints it.
+func (c *Measuring) Report(report *bench.Report) error {
 	if c.Out != "" {
 		if err := report.Save(c.Out); err != nil {
 			return fmt.Errorf("--out: %w", err)
@@ -98,8 +103,13 @@ func scenarioNames() string {
 	return strings.Join(names, ", ")
 }
 
-// lab prepares a database to measure with. The caller must call closeLab.
-func (c *Bench) lab(ctx context.Context, progress func(string, ...any)) (lab *bench.Lab, closeLab func(), err error) {
+// Lab prepares a database to measure with, and the folder that --out names. The caller must call closeLab.
+func (c *Measuring) Lab(ctx context.Context, progress func(string, ...any)) (lab *bench.Lab, closeLab func(), err error) {
+	if c.Out != "" {
+		if err := os.MkdirAll(c.Out, 0o755); err != nil {
+			return nil, nil, usagef("--out: %v", err)
+		}
+	}
 	if c.DatabaseURL != "" {
 		pool, err := benchPool(ctx, c.DatabaseURL)
 		if err != nil {
@@ -137,18 +147,20 @@ func benchPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// progress shows progress: on a terminal in one line that changes, otherwise a line for each step.
-type progress struct {
+// Progress shows progress: on a terminal in one line that changes, otherwise a line for each step.
+type Progress struct {
 	w        io.Writer
 	terminal bool
 }
 
-func newProgress(file *os.File) *progress {
+// NewProgress makes a Progress that writes to a file.
+func NewProgress(file *os.File) *Progress {
 	info, err := file.Stat()
-	return &progress{w: file, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
+	return &Progress{w: file, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
 }
 
-func (p *progress) show(format string, args ...any) {
+// Show shows what is being done now.
+func (p *Progress) Show(format string, args ...any) {
 	if p.terminal {
 		_, _ = fmt.Fprintf(p.w, "\r\x1b[K"+format, args...)
 		return
@@ -156,7 +168,8 @@ func (p *progress) show(format string, args ...any) {
 	_, _ = fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-func (p *progress) clear() {
+// Clear removes the line from a terminal.
+func (p *Progress) Clear() {
 	if p.terminal {
 		_, _ = io.WriteString(p.w, "\r\x1b[K")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -31,15 +32,16 @@ const (
 // temporal is an existing server, or one that runs as a child.
 type temporal struct {
 	address string
-	port    string // of the child; empty for an existing server
-	file    string // with the state of the child, or empty
+	port    string    // of the child; empty for an existing server
+	file    string    // with the state of the child, or empty
+	errors  io.Writer // of the child
 
 	waitingFor atomic.Pointer[string] // what is being waited for; empty when the server is ready
 }
 
 // newTemporal chooses the address, so that it is known before the server runs.
 func (s *Stack) newTemporal(data string) (*temporal, error) {
-	t := &temporal{address: s.TemporalAddress}
+	t := &temporal{address: s.TemporalAddress, errors: os.Stderr}
 	t.setWaiting("Temporal is starting; try again in a few seconds")
 	if t.address != "" {
 		t.setWaiting("Temporal at %s does not answer yet; try again in a few seconds", t.address)
@@ -94,7 +96,7 @@ func (t *temporal) run(ctx context.Context, folder string, building func(begun, 
 	if t.file != "" {
 		command = append(command, "--db-filename", t.file)
 	}
-	err = child.Run(ctx, nil, os.Stderr, command...)
+	err = child.Run(ctx, nil, t.errors, command...)
 	if err = ended(ctx, "temporal", err); err != nil || ctx.Err() != nil {
 		return err
 	}
@@ -136,4 +138,29 @@ func (t *temporal) await(ctx context.Context) (bool, error) {
 		case <-tick.C:
 		}
 	}
+}
+
+// RunTemporal runs a Temporal server without the rest of the stack, on a free port of 127.0.0.1, until ctx ends: the installed one, or
+// ours, which is built into the folder first; building is called meanwhile. When workflows can start, it calls ready with the address,
+// in another goroutine. The server writes its errors to the writer. It returns when the server has ended.
+func RunTemporal(
+	ctx context.Context, folder string, errorLog io.Writer, building func(begun, most int), ready func(address string),
+) error {
+	t, err := new(Stack).newTemporal("")
+	if err != nil {
+		return err
+	}
+	t.errors = errorLog
+	awaiting, stop := context.WithCancel(ctx)
+	awaited := make(chan error, 1)
+	go func() {
+		there, err := t.await(awaiting)
+		if there {
+			ready(t.address)
+		}
+		awaited <- err
+	}()
+	err = t.run(ctx, folder, building)
+	stop()
+	return errors.Join(err, <-awaited)
 }
