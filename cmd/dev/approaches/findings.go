@@ -147,7 +147,7 @@ func (o fannedOut) values() []bench.Value {
 
 // plot shows a figure of each approach, a series for each number of watchers.
 func (f *findings) plot(name, title, y string, log bool, figure func(*measured) float64) bench.Plot {
-	p := bench.Plot{Name: name, Title: title, X: "approach", Y: y, Bars: true, Log: log}
+	p := bench.Plot{Name: name, Title: title, X: "approach; a colour for each number of watchers", Y: y, Bars: true, Log: log}
 	var names []string
 	var counts []int
 	for _, m := range f.runs {
@@ -163,8 +163,15 @@ func (f *findings) plot(name, title, y string, log bool, figure func(*measured) 
 		}
 	}
 	slices.Sort(counts)
+	lines := 0
+	for _, l := range p.Labels {
+		lines = max(lines, strings.Count(l, "\n"))
+	}
+	for i, l := range p.Labels { // of the same height, so that they begin on one line
+		p.Labels[i] += strings.Repeat("\n ", lines-strings.Count(l, "\n"))
+	}
 	for _, n := range counts {
-		s := bench.Series{Name: fmt.Sprintf("%d watchers", n), Values: make([]float64, len(names))}
+		s := bench.Series{Name: fmt.Sprint(n), Values: make([]float64, len(names))}
 		for _, m := range f.runs {
 			if m.watchers == n {
 				s.Values[slices.Index(names, m.approach.name)] = figure(m)
@@ -183,7 +190,7 @@ func label(name string) string {
 		switch {
 		case *last == "":
 			*last = word
-		case len(*last)+len(word) < 10:
+		case len(*last)+len(word) < 8:
 			*last += " " + word
 		default:
 			lines = append(lines, word)

@@ -175,7 +175,8 @@ func TestAnEndpointKeepsWhatItIsTold(t *testing.T) {
 
 func TestLabelsAreBrokenIntoShortLines(t *testing.T) {
 	t.Parallel()
+	require.Equal(t, "Update\nlong\npoll", label("Update long poll"))
 	require.Equal(t, "polling\n0.5 s", label("polling, 0.5 s"))
 	require.Equal(t, "feed\nWebSocket", label("feed, WebSocket"))
-	require.Equal(t, "log in the\nworkflow", label("log in the workflow"))
+	require.Equal(t, "log in\nthe\nworkflow", label("log in the workflow"))
 }
