@@ -9,10 +9,13 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"chatfeed/internal/embedded"
 )
 
 // PgBouncer is a pooler in front of a database, at an address of its own, for one test.
@@ -42,7 +45,7 @@ func StartPgBouncer(t testing.TB, database, settings string) *PgBouncer {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(folder)) })
 	require.NoError(t, os.Chmod(folder, 0o755)) //nolint:gosec // another user enters it
-	b := &PgBouncer{t: t, program: program, folder: folder, address: freeAddress(t), url: *u}
+	b := &PgBouncer{t: t, program: program, folder: folder, address: FreeAddress(t), url: *u}
 	host, port, err := net.SplitHostPort(b.address)
 	require.NoError(t, err)
 	b.url.Host = b.address
@@ -123,11 +126,10 @@ func account(t testing.TB) string {
 	return ""
 }
 
-// freeAddress returns an address on which nothing listens.
-func freeAddress(t testing.TB) string {
+// FreeAddress returns an address on which nothing listens, for a server that is to be restarted: see [embedded.FreePort].
+func FreeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := embedded.FreePort(t.Context())
 	require.NoError(t, err)
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }

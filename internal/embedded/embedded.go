@@ -153,7 +153,7 @@ func (s *Server) first(ctx context.Context) error {
 		return s.Resume(ctx)
 	}
 	for attempt := 0; ; attempt++ {
-		port, err := freePort(ctx)
+		port, err := FreePort(ctx)
 		if err != nil {
 			return err
 		}

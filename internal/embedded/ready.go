@@ -150,9 +150,9 @@ func awaitPort(ctx context.Context, port int) error {
 	}
 }
 
-// freePort picks a free port. It is below the ranges for outgoing connections, so that none of those takes it while the server
-// restarts.
-func freePort(ctx context.Context) (int, error) {
+// FreePort picks a free port on 127.0.0.1. It is below the ranges for outgoing connections and for listeners without a port, so that
+// none of those takes it while the server restarts.
+func FreePort(ctx context.Context) (int, error) {
 	var err error
 	for range 100 {
 		port := 20000 + rand.IntN(12000)

@@ -3,7 +3,6 @@ package faults_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"chatfeed/cmd/internal/audit"
+	"chatfeed/internal/dbtest"
 )
 
 // nginx is one before a server, set up as little as nginx can be: proxy_pass and the places of its files, all else as it comes, but
@@ -63,10 +63,7 @@ http {
 // newNginx makes an nginx that is down. It is killed at the end of the test.
 func newNginx(t *testing.T, server, directives string) *nginx {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
-	n := &nginx{address: free.Addr().String(), folder: t.TempDir(), journal: &journal{}}
+	n := &nginx{address: dbtest.FreeAddress(t), folder: t.TempDir(), journal: &journal{}}
 	config := fmt.Sprintf(nginxConfig, n.folder, n.address, server, directives)
 	require.NoError(t, os.WriteFile(filepath.Join(n.folder, "conf"), []byte(config), 0o644))
 	if account := unprivileged(t); account != nil {

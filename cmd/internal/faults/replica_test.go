@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"chatfeed/internal/dbtest"
 )
 
 // replica is one server, in a process of its own, with its own connection to PostgreSQL.
@@ -30,13 +32,10 @@ type replica struct {
 // newReplica makes a server that is down. It is killed at the end of the test.
 func newReplica(t *testing.T, postgres string, s setup) *replica {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
 	debug, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	r := &replica{
-		address:  free.Addr().String(),
+		address:  dbtest.FreeAddress(t),
 		database: newNetwork(t, postgres),
 		journal:  &journal{},
 		debug:    debug.(*net.TCPListener),
@@ -62,9 +61,8 @@ func (r *replica) start(t *testing.T) {
 	r.launch(t)
 	until(t, "the server is ready", func() bool {
 		select {
-		case err := <-r.ended: // another connection has taken the port for a moment
-			t.Logf("the server is started once more: %v", err)
-			r.launch(t)
+		case err := <-r.ended:
+			require.FailNow(t, "the server has ended", "%v\n%s", err, r.journal.end(20))
 		default:
 		}
 		return r.ready(t.Context())

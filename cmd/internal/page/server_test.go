@@ -2,7 +2,6 @@ package page
 
 import (
 	"bytes"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"chatfeed/internal/dbtest"
 )
 
 // server is a chatfeed server in a process of its own, which can be killed and started again at the same address.
@@ -22,10 +23,7 @@ type server struct {
 // newServer starts a server, which is killed at the end of the test.
 func newServer(t *testing.T, databaseURL string) *server {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, free.Close())
-	address := free.Addr().String()
+	address := dbtest.FreeAddress(t)
 	s := &server{
 		url:  "http://" + address,
 		args: []string{"serve", "--no-chat", "--listen", address, "--heartbeat", "1s", "--sweep", "1s", "--database-url", databaseURL},

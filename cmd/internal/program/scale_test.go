@@ -3,7 +3,6 @@ package program_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path"
@@ -74,7 +73,7 @@ func TestTwoThousandStreamsFitInTwoHundredMegabytes(t *testing.T) {
 // serveProcess runs a server in a process of its own.
 func serveProcess(t *testing.T, databaseURL string) (url string, pid int) {
 	t.Helper()
-	address := freeAddress(t)
+	address := dbtest.FreeAddress(t)
 	cmd := command(t, "serve", "--no-chat", "--listen", address, "--database-url", databaseURL, "--log-level", "error")
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
@@ -86,14 +85,6 @@ func serveProcess(t *testing.T, databaseURL string) (url string, pid int) {
 		return response.Body.Close() == nil && response.StatusCode == http.StatusOK
 	}, time.Minute, 20*time.Millisecond)
 	return "http://" + address, cmd.Process.Pid
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	return listener.Addr().String()
 }
 
 func newClient(t testing.TB, server string) chatfeedv1connect.FeedServiceClient {
