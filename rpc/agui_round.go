@@ -43,9 +43,14 @@ func (r *agRound) over(p *fold.Progress) bool {
 	return r.said > max(r.asked, r.after) && ends(p)
 }
 
+// failures are the statuses of progress that are errors, and what to say of them where nothing else does.
+var failures = map[string]string{
+	"failed": "the workflow has failed", "terminated": "the workflow was terminated", "timed_out": "the workflow has timed out",
+}
+
 // ends reports whether a progress says that the workflow does nothing until somebody writes to it.
 func ends(p *fold.Progress) bool {
-	return p.Final || p.Progress >= 100 || slices.Contains([]string{"failed", "terminated", "timed_out", "stopped", "cancelled", "waiting"}, p.Status)
+	return p.Final || p.Progress >= 100 || failures[p.Status] != "" || slices.Contains([]string{"stopped", "cancelled", "waiting"}, p.Status)
 }
 
 // begin sends what the client brings to the workflow, and begins the run.
@@ -153,9 +158,7 @@ func (r *agRun) finish(p *fold.Progress) error {
 		finished.Result = p.Result
 		switch p.Status {
 		case "failed", "terminated", "timed_out":
-			message := map[string]string{
-				"failed": "the workflow has failed", "terminated": "the workflow was terminated", "timed_out": "the workflow has timed out",
-			}[p.Status]
+			message := failures[p.Status]
 			for _, text := range []string{r.failure, p.Result} {
 				if text != "" {
 					message = text

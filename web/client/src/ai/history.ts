@@ -45,9 +45,16 @@ interface Step {
   id: string;
 }
 
+/** The statuses of progress that are errors, and what to say of them where nothing else does. */
+export const failures: ReadonlyMap<string, string> = new Map([
+  ["failed", "the workflow has failed"],
+  ["terminated", "the workflow was terminated"],
+  ["timed_out", "the workflow has timed out"],
+]);
+
 /** Whether a progress says that the workflow does nothing until somebody writes to it. */
 export const ends = ({ progress, status, final }: ChatProgress): boolean =>
-  final || progress >= 100 || ["failed", "stopped", "cancelled", "terminated", "timed_out", "waiting"].includes(status);
+  final || progress >= 100 || failures.has(status) || ["stopped", "cancelled", "waiting"].includes(status);
 
 /** A workflow's items as turns. What a turn has and the order of its parts are the same whether one was there or comes later. */
 export class History {

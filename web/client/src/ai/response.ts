@@ -1,6 +1,6 @@
 import type { UIMessageChunk } from "ai";
 import type { Cursor } from "../types.js";
-import type { Turn } from "./history.js";
+import { failures, type Turn } from "./history.js";
 import type { Session } from "./session.js";
 import { same } from "./message.js";
 import { Writer } from "./writer.js";
@@ -16,13 +16,6 @@ export interface About {
   /** It may have several messages: those with something of this time or later. Else it is the answer to `asked`. */
   from?: Cursor;
 }
-
-/** The statuses of progress that are errors, and what to say of them where nothing else does. */
-const failures: Record<string, string | undefined> = {
-  failed: "the workflow has failed",
-  terminated: "the workflow was terminated",
-  timed_out: "the workflow has timed out",
-};
 
 /**
  * One response to the SDK, as a stream of chunks until the workflow is done. They are made when the SDK asks for them, of what has
@@ -126,7 +119,7 @@ export class Response {
     const { history } = this.session;
     const chunks = this.#writer?.end() ?? [];
     const progress = history.steps.at(-1)?.shown;
-    const failed = progress && failures[progress.status];
+    const failed = progress && failures.get(progress.status);
     if (failed && !this.#was) {
       const { failure, asked } = history;
       const errorText = (failure.at > (asked?.since ?? 0) && failure.text) || progress.result || failed;

@@ -169,6 +169,15 @@ describe.each([true, false])("a page (attached: %s)", (attached) => {
     expect(page.shown).toEqual(["user: hi", "assistant: (Who is it?) Hello wo"]);
   });
 
+  it("takes no status for a failure that is none", async () => {
+    const page = new Page({ attached });
+    await begin(page);
+    workflow.progress(100, "constructor");
+    await settle();
+    expect(page.chat.status).toBe("ready");
+    expect(page.chat.error).toBeUndefined();
+  });
+
   it("shows every message of a turn as one", async () => {
     const page = new Page({ attached });
     await begin(page);
